@@ -1,0 +1,127 @@
+"""`strangler.toml`, read once into a frozen value.
+
+`${NAME}` inside any string is replaced from the environment, so that no password need stand in the file.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from strangler.errors import BadInput
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class SideSettings(_Frozen):
+    """One side: its database (libpq URL) and the base URL its application answers on."""
+
+    database: str = Field(repr=False)
+    url: str
+
+
+class ServiceSettings(SideSettings):
+    """A service to extract, and its plan file (relative to `strangler.toml`)."""
+
+    plan: Path
+
+
+class RouterSettings(_Frozen):
+    """Where the data plane listens (`host:port` each) and the secret that authenticates a forced side."""
+
+    listen: str = "127.0.0.1:8080"
+    admin: str = "127.0.0.1:9901"
+    gate: str = "127.0.0.1:9902"
+    inspect: str = "127.0.0.1:9903"
+    force_token: str = Field(default="", repr=False)
+    envoy_concurrency: int = Field(default=1, ge=1, le=64)
+
+
+class StreamSettings(_Frozen):
+    """The stream worker. Bounds on everything that queues."""
+
+    batch_events: int = Field(default=2000, ge=1, le=100_000)
+    copy_chunk_rows: int = Field(default=5000, ge=1, le=1_000_000)
+    log_retention_bytes: int = Field(default=1 << 30, ge=1 << 20)
+    sequence_headroom: int = Field(default=1000, ge=1)
+
+
+class Settings(_Frozen):
+    """Everything a command needs to know about one monolith and its services."""
+
+    root: Path
+    """The folder of `strangler.toml`; relative paths start here."""
+    state_dir: Path = Path(".strangler")
+    legacy: SideSettings
+    services: dict[str, ServiceSettings]
+    router: RouterSettings = RouterSettings()
+    stream: StreamSettings = StreamSettings()
+
+    def service(self, name: str) -> ServiceSettings:
+        """The named service, or a `BadInput` that lists those that exist."""
+        if name not in self.services:
+            raise BadInput(
+                thing=f"service {name!r}",
+                reason="not in strangler.toml",
+                mend=f"use one of: {', '.join(sorted(self.services)) or '(none)'}, "
+                f"or add [services.{name}] with database, url and plan",
+            )
+        return self.services[name]
+
+    def plan_path(self, name: str) -> Path:
+        return self.root / self.service(name).plan
+
+    def state_path(self, *parts: str) -> Path:
+        return (self.root / self.state_dir).joinpath(*parts)
+
+
+def load_settings(path: Path, environment: Mapping[str, str] | None = None) -> Settings:
+    """Read and validate `strangler.toml`. Raises `BadInput` naming the key that is wrong."""
+    env = os.environ if environment is None else environment
+    try:
+        raw = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise BadInput(
+            thing=str(path),
+            reason="no such file",
+            mend="run in the folder of your strangler.toml, or pass --config; README.md shows a minimal one",
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(thing=str(path), reason=f"not valid TOML: {error}", mend="fix the syntax") from None
+    try:
+        return Settings(root=path.resolve().parent, **_expand(raw, env, str(path)))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise BadInput(
+            thing=f"{path}: {key}", reason=first["msg"], mend="correct this key; README.md shows each one"
+        ) from None
+
+
+def _expand(value: Any, env: Mapping[str, str], where: str) -> Any:
+    if isinstance(value, dict):
+        return {key: _expand(item, env, where) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_expand(item, env, where) for item in value]
+    if not isinstance(value, str):
+        return value
+
+    def substitute(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if name not in env:
+            raise BadInput(
+                thing=f"{where}: ${{{name}}}",
+                reason="environment variable is not set",
+                mend=f"export {name}=… and run again",
+            )
+        return env[name]
+
+    return _VARIABLE.sub(substitute, value)

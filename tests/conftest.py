@@ -1,0 +1,25 @@
+"""Fixtures that more than one folder of tests uses."""
+
+import uuid
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from sandbox.postgres import create_database, postgres_server
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """One real server for the whole run."""
+    with postgres_server() as url:
+        yield url
+
+
+@pytest.fixture
+def new_database(postgres_url: str) -> Callable[[str], str]:
+    """Makes an empty database with a fresh name; returns its URL."""
+
+    def make(label: str) -> str:
+        return create_database(postgres_url, f"{label}_{uuid.uuid4().hex[:8]}")
+
+    return make
