@@ -1,0 +1,47 @@
+"""What can go wrong between a source log and a target database."""
+
+from strangler.errors import BadInput, PromiseBroken, Refused, Unreachable
+
+
+class DecodeError(Refused):
+    """The server sent bytes that are not the replication protocol we know."""
+
+
+class LogDamaged(Refused):
+    """A change-log segment fails its checksum before its last record."""
+
+
+class PositionExpired(Refused):
+    """The requested position lies before what the change log still holds."""
+
+
+class SlotMismatch(Refused):
+    """The slot is lost, was recreated, is ahead of the ledger, or is used by somebody else: reading on loses data."""
+
+
+class SourceUnfit(Refused):
+    """The source cannot be captured: wal_level, privileges, replica identity, missing table."""
+
+
+class SchemaChanged(Refused):
+    """A captured or target table no longer has the columns the mapping was made for."""
+
+
+class ConflictingWrite(Refused):
+    """A data change arrived from the side that does not own the tables."""
+
+
+class ApplyFailed(Refused):
+    """The target refused a change, or a change matched no row: the sides have diverged."""
+
+
+class MappingInvalid(BadInput):
+    """The mapping names something that does not exist, or forgets something that does."""
+
+
+class VerificationFailed(PromiseBroken):
+    """Source and target differ."""
+
+
+class DatabaseUnreachable(Unreachable):
+    """A database does not answer or closed the connection."""

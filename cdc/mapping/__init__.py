@@ -1,0 +1,1 @@
+"""How a source table's rows become target rows, and back."""
