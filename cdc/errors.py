@@ -45,3 +45,19 @@ class VerificationFailed(PromiseBroken):
 
 class DatabaseUnreachable(Unreachable):
     """A database does not answer or closed the connection."""
+
+
+class LogInUse(Refused):
+    """Another process writes to this change log, or this one was opened for reading only."""
+
+
+class LogNotFound(BadInput):
+    """There is no change log in this folder."""
+
+
+class TransactionTooLarge(Refused):
+    """One source transaction is larger than the memory bound of the capture."""
+
+
+class TargetUnfit(Refused):
+    """The target cannot carry the stream's bookkeeping: privileges, version."""
