@@ -1,0 +1,43 @@
+"""What can go wrong with a plan or on the way through its phases."""
+
+from strangler.errors import BadInput, PromiseBroken, Refused
+
+
+class PlanInvalid(BadInput):
+    """The plan file is malformed or names something that does not exist."""
+
+
+class WrongPhase(Refused):
+    """The move is not in a phase from which this can be done."""
+
+
+class GateHeld(Refused):
+    """A gate did not pass; nothing was changed."""
+
+
+class OwnershipAmbiguous(Refused):
+    """The two databases name different owners for the same epoch: a person has to decide."""
+
+
+class OwnershipMoved(Refused):
+    """Somebody else changed the owner since we looked."""
+
+
+class FenceTimeout(Refused):
+    """An open transaction kept the fence from being raised in time."""
+
+
+class TransferAborted(Refused):
+    """A cutover or rollback was undone before its point of no return; the giving side owns and serves as before."""
+
+
+class Busy(Refused):
+    """Another runner works on this move."""
+
+
+class VerificationStale(Refused):
+    """The newest proof of equality is too old, of another schema, or missing."""
+
+
+class SidesDiffer(PromiseBroken):
+    """A verification found differences."""

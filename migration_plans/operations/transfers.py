@@ -1,0 +1,84 @@
+"""cut over, roll back, and settle what a killed runner left."""
+
+from migration_plans.operations.abort import abort
+from migration_plans.operations.copy import follow, verify
+from migration_plans.operations.ramp import reads_back
+from migration_plans.phases import Phase, PhaseEvent
+from migration_plans.run import Run
+from migration_plans.transfer import Operation, Transfer, TransferResult
+from strangler.errors import Refused
+
+
+def cut_over(run: Run) -> TransferResult | None:
+    """reads_ramping → service_owned, with a fresh proof and all reads on the service. None when it already owns."""
+    if (landed := settle(run)) is not None:
+        return landed
+    progress = run.progress()
+    if progress.phase is Phase.SERVICE_OWNED:
+        run.narrator.say("the service owns already")
+        return None
+    run.check(PhaseEvent.BEGIN_CUTOVER)
+    if progress.read_percent < 100:
+        raise Refused(
+            thing=f"cutover of {run.plan.move}",
+            reason=f"the service answers only {progress.read_percent:g} % of reads: clients would read stale rows",
+            mend=f"run `strangler run {run.plan.move}` until reads are at 100 %",
+        )
+    follow(run, "forward")
+    proof = verify(run, "forward")
+    run.advance(PhaseEvent.BEGIN_CUTOVER)
+    return _transfer(run, "cutover", since=proof.position)
+
+
+def roll_back(run: Run) -> TransferResult | None:
+    """One command back from any phase. Returns the transfer's result when ownership had to be handed back."""
+    if run.progress().phase is Phase.ROLLING_BACK and (landed := settle(run)) is not None:
+        return landed
+    settle(run)
+    phase = run.progress().phase
+    if phase is Phase.SERVICE_OWNED:
+        run.advance(PhaseEvent.BEGIN_ROLLBACK)
+        return _transfer(run, "rollback", since=run.progress().flip_position)
+    if phase in (Phase.SHADOWING, Phase.READS_RAMPING):
+        reads_back(run)
+    elif phase in (Phase.PREPARED, Phase.COPYING, Phase.FOLLOWING):
+        abort(run)
+    else:
+        run.check(PhaseEvent.BEGIN_ROLLBACK)
+    return None
+
+
+def settle(run: Run) -> TransferResult | None:
+    """Land an interrupted transfer on the owner that the databases name. A no-op when none is open."""
+    opened = run.progress().open_operation
+    phase = run.progress().phase
+    if opened is None and phase not in (Phase.CUTTING_OVER, Phase.ROLLING_BACK):
+        return None
+    operation: Operation = "cutover" if phase is Phase.CUTTING_OVER else "rollback"
+    transfer = _attempt(run, operation, attempt=run.progress().attempts, since=None)
+    landed = transfer.settle("settled after an interruption")
+    run.advance(PhaseEvent.UNDONE if landed is None else PhaseEvent.FLIPPED)
+    owner = transfer.giver if landed is None else transfer.taker
+    run.narrator.say(f"settled the interrupted {operation}: {owner} owns")
+    return landed
+
+
+def _transfer(run: Run, operation: Operation, *, since: str | None) -> TransferResult:
+    transfer = _attempt(run, operation, attempt=run.progress().attempts + 1, since=since)
+    try:
+        result = transfer.run()
+    except BaseException:
+        if run.progress().open_operation is None:
+            run.advance(PhaseEvent.UNDONE)
+        raise
+    run.advance(PhaseEvent.FLIPPED)
+    run.narrator.say(
+        f"{operation}: {result.owner} owns since epoch {result.epoch}; held {result.held_requests} requests, "
+        f"longest {result.hold_max_ms:.0f} ms"
+    )
+    return result
+
+
+def _attempt(run: Run, operation: Operation, *, attempt: int, since: str | None) -> Transfer:
+    proof = run.progress().proof("forward")
+    return Transfer(run.parts, operation=operation, attempt=attempt, since=since, proof=proof)
