@@ -1,0 +1,327 @@
+"""The monolith's JSON, in and out. Pure: the only place that knows its names (name, status, version, rank…)."""
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from extracted.catalog.domain import (
+    Assignment,
+    Category,
+    CategoryChange,
+    Lifecycle,
+    NewCategory,
+    NewPrice,
+    NewProduct,
+    Price,
+    Product,
+    ProductChange,
+    ProductFilter,
+)
+from extracted.chassis.errors import Invalid, NotFound
+
+BIGINT_MAX = 2**63 - 1
+_LIFECYCLE_OF = {"draft": Lifecycle.DRAFT, "active": Lifecycle.LIVE, "retired": Lifecycle.RETIRED}
+_STATUS_OF = {lifecycle: status for status, lifecycle in _LIFECYCLE_OF.items()}
+
+
+def _storable(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("text must not contain U+0000")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("text must be valid Unicode") from None
+    return text
+
+
+def _storable_json(value: dict[str, Any]) -> dict[str, Any]:
+    waiting: list[Any] = [value]
+    while waiting:
+        match waiting.pop():
+            case str(text):
+                _storable(text)
+            case dict(items):
+                waiting.extend(items)
+                waiting.extend(items.values())
+            case list(items):
+                waiting.extend(items)
+    return value
+
+
+Text = Annotated[str, AfterValidator(_storable)]
+Name = Annotated[Text, Field(min_length=1, max_length=200)]
+CategoryName = Annotated[Text, Field(min_length=1, max_length=80)]
+Status = Literal["draft", "active", "retired"]
+Id = Annotated[int, Field(ge=-(2**63), le=BIGINT_MAX)]
+Int4 = Annotated[int, Field(ge=-(2**31), le=2**31 - 1)]
+Weight = Annotated[int, Field(ge=0, le=2**31 - 1)]
+Attributes = Annotated[dict[str, Any], AfterValidator(_storable_json)]
+
+
+class _Body(BaseModel):
+    """Strict: a boolean is no integer, a number no text; unknown fields are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+
+class _NewProduct(_Body):
+    sku: Annotated[Text, Field(min_length=1, max_length=40)]
+    name: Name
+    description: Text | None = None
+    category_id: Id
+    status: Status = "draft"
+    tags: list[Text] = []
+    attributes: Attributes = {}
+    weight_grams: Weight | None = None
+
+
+class _ProductChange(_Body):
+    name: Name = ""
+    description: Text | None = None
+    category_id: Id = 0
+    status: Status = "draft"
+    tags: list[Text] = []
+    attributes: Attributes = {}
+    weight_grams: Weight | None = None
+
+
+class _NewPrice(_Body):
+    currency: Annotated[str, Field(pattern=r"\A[A-Z]{3}\z")]
+    amount: Annotated[str, Field(pattern=r"\A[0-9]{1,10}(\.[0-9]{1,2})?\z")]
+    reference: Annotated[Text, Field(min_length=1, max_length=64)] | None = None
+
+
+class _NewCategory(_Body):
+    name: CategoryName
+    slug: CategoryName
+    parent_id: Id | None = None
+    position: Int4 = 0
+
+
+class _CategoryChange(_Body):
+    name: CategoryName = ""
+    slug: CategoryName = ""
+    parent_id: Id | None = None
+    position: Int4 = 0
+
+
+class _Assignment(_Body):
+    rank: Int4 = 0
+
+
+_M = TypeVar("_M", bound=_Body)
+
+
+def read_new_product(body: bytes) -> NewProduct:
+    """POST /api/products."""
+    given = _read(_NewProduct, body)
+    return NewProduct(
+        sku=given.sku,
+        title=given.name,
+        description=given.description,
+        category_id=given.category_id,
+        lifecycle=_LIFECYCLE_OF[given.status],
+        tags=tuple(given.tags),
+        attributes=given.attributes,
+        weight_grams=given.weight_grams,
+    )
+
+
+def read_product_change(body: bytes) -> ProductChange:
+    """PATCH /api/products/{id}: only the fields that the client sent."""
+    given = _read_change(_ProductChange, body)
+    renamed = {"name": "title", "status": "lifecycle"}
+    fields = {renamed.get(name, name): value for name, value in given.items()}
+    if "lifecycle" in fields:
+        fields["lifecycle"] = _LIFECYCLE_OF[fields["lifecycle"]]
+    if "tags" in fields:
+        fields["tags"] = tuple(fields["tags"])
+    return ProductChange(**fields)
+
+
+def read_new_price(body: bytes) -> NewPrice:
+    """POST /api/products/{id}/prices."""
+    given = _read(_NewPrice, body)
+    return NewPrice(currency=given.currency, amount_minor=read_amount(given.amount), reference=given.reference)
+
+
+def read_new_category(body: bytes) -> NewCategory:
+    """POST /api/categories."""
+    given = _read(_NewCategory, body)
+    return NewCategory(title=given.name, slug=given.slug, parent_id=given.parent_id, sort_order=given.position)
+
+
+def read_category_change(body: bytes, category_id: int) -> CategoryChange:
+    """PATCH /api/categories/{id}: only the fields that the client sent."""
+    given = _read_change(_CategoryChange, body)
+    if given.get("parent_id") == category_id:
+        raise Invalid("parent_id: a category cannot be its own parent")
+    renamed = {"name": "title", "position": "sort_order"}
+    return CategoryChange(**{renamed.get(name, name): value for name, value in given.items()})
+
+
+def read_assignment(body: bytes, product_id: int, category_id: int) -> Assignment:
+    """PUT /api/products/{id}/categories/{category_id}; no body means rank 0."""
+    given = _read(_Assignment, body or b"{}")
+    return Assignment(product_id=product_id, category_id=category_id, sort_order=given.rank)
+
+
+def read_path_id(text: str) -> int:
+    """An id in a path. Whatever is no bigint names nothing."""
+    if not re.fullmatch(r"[0-9]{1,19}", text) or int(text) > BIGINT_MAX:
+        raise NotFound("no such thing")
+    return int(text)
+
+
+def read_path_sku(text: str) -> str:
+    """A SKU in a path. Whatever cannot be stored names nothing."""
+    try:
+        return _storable(text)
+    except ValueError:
+        raise NotFound("no such thing") from None
+
+
+def read_filter(query: Mapping[str, str]) -> ProductFilter:
+    """The query of GET /api/products and of GET /api/categories/{id}/products (which uses the page only)."""
+    status = query.get("status")
+    if status is not None and status not in _LIFECYCLE_OF:
+        raise Invalid(f"status: one of {', '.join(_LIFECYCLE_OF)}")
+    text = query.get("q")
+    return ProductFilter(
+        category_id=_query_int(query, "category_id", low=0, high=BIGINT_MAX),
+        lifecycle=None if status is None else _LIFECYCLE_OF[status],
+        text=text if text is None else _query_text(text),
+        after_id=_query_int(query, "after_id", low=0, high=BIGINT_MAX) or 0,
+        limit=_query_int(query, "limit", low=1, high=100) or 20,
+    )
+
+
+def read_amount(text: str) -> int:
+    """`'12.3'` → 1230. The text has at most two decimals."""
+    units, _, decimals = text.partition(".")
+    return int(units) * 100 + int(decimals.ljust(2, "0"))
+
+
+def show_amount(minor: int) -> str:
+    """1230 → `'12.30'`."""
+    sign = "-" if minor < 0 else ""
+    units, rest = divmod(abs(minor), 100)
+    return f"{sign}{units}.{rest:02d}"
+
+
+def show_time(moment: datetime) -> str:
+    """ISO 8601, UTC (the value's own zone), six fractional digits, `Z`."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def show_product(product: Product) -> dict[str, Any]:
+    """The monolith's product JSON, keys in its order."""
+    price = product.price
+    return {
+        "id": product.product_id,
+        "sku": product.sku,
+        "name": product.title,
+        "description": product.description,
+        "category_id": product.category_id,
+        "status": _STATUS_OF[product.lifecycle],
+        "tags": list(product.tags),
+        "attributes": product.attributes,
+        "weight_grams": product.weight_grams,
+        "version": product.revision,
+        "created_at": show_time(product.created_at),
+        "updated_at": show_time(product.updated_at),
+        "price": None
+        if price is None
+        else {
+            "id": price.price_id,
+            "currency": price.currency,
+            "amount": show_amount(price.amount_minor),
+            "reference": price.reference,
+            "valid_from": show_time(price.effective_from),
+        },
+        "category_ids": list(product.assigned_category_ids),
+    }
+
+
+def show_products(products: list[Product], limit: int) -> dict[str, Any]:
+    """A page; `next_after_id` is the last id of a full one."""
+    full = len(products) == limit
+    return {
+        "items": [show_product(product) for product in products],
+        "next_after_id": products[-1].product_id if full else None,
+    }
+
+
+def show_price(price: Price) -> dict[str, Any]:
+    """The monolith's price JSON."""
+    return {
+        "id": price.price_id,
+        "product_id": price.product_id,
+        "currency": price.currency,
+        "amount": show_amount(price.amount_minor),
+        "reference": price.reference,
+        "valid_from": show_time(price.effective_from),
+        "valid_to": None if price.effective_to is None else show_time(price.effective_to),
+    }
+
+
+def show_category(category: Category) -> dict[str, Any]:
+    """The monolith's category JSON."""
+    return {
+        "id": category.category_id,
+        "parent_id": category.parent_id,
+        "name": category.title,
+        "slug": category.slug,
+        "position": category.sort_order,
+    }
+
+
+def show_assignment(assignment: Assignment) -> dict[str, Any]:
+    """The monolith's assignment JSON."""
+    return {
+        "product_id": assignment.product_id,
+        "category_id": assignment.category_id,
+        "rank": assignment.sort_order,
+    }
+
+
+def _read(model: type[_M], body: bytes) -> _M:
+    try:
+        return model.model_validate(json.loads(body, parse_constant=_no_constant))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "body"
+        raise Invalid(f"{where}: {first['msg']}") from None
+    except (ValueError, RecursionError) as error:
+        raise Invalid(f"the body is not JSON: {error}") from None
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _read_change(model: type[_Body], body: bytes) -> dict[str, Any]:
+    given = _read(model, body).model_dump(exclude_unset=True)
+    if not given:
+        raise Invalid("nothing to change: give at least one field")
+    return given
+
+
+def _query_int(query: Mapping[str, str], name: str, *, low: int, high: int) -> int | None:
+    text = query.get(name)
+    if text is None:
+        return None
+    if not re.fullmatch(r"[0-9]{1,19}", text) or not low <= int(text) <= high:
+        raise Invalid(f"{name}: a whole number from {low} to {high}")
+    return int(text)
+
+
+def _query_text(text: str) -> str:
+    try:
+        return _storable(text)
+    except ValueError as error:
+        raise Invalid(f"q: {error}") from None
