@@ -1,0 +1,262 @@
+"""Kill the runner at every step of cutover and rollback, on real databases: never two owners, never none."""
+
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from migration_plans.errors import FenceTimeout, TransferAborted, WrongPhase
+from migration_plans.operations.abort import abort
+from migration_plans.operations.complete import complete
+from migration_plans.operations.transfers import cut_over, roll_back, settle
+from migration_plans.ownership import OwnershipLedger
+from migration_plans.phases import Phase
+from migration_plans.plan_file import load_plan
+from migration_plans.run import Run
+from migration_plans.runner import advance_to
+from migration_plans.transfer import STEPS, Parts
+from strangler.clock import ManualClock, SystemClock
+from strangler.errors import Refused
+from strangler.journal import Journal
+from tests.fakes import FakeStreams, FakeTraffic
+
+PLAN = load_plan(Path("migration_plans/catalog.yaml"))
+
+
+class Crash(BaseException):
+    """What SIGKILL is to a process: nothing runs after it."""
+
+
+class Rig:
+    """Two real databases with one moved table each, everything else fake; `crash_at` names a failpoint."""
+
+    def __init__(self, new_database, folder):
+        self.dsn = {side: new_database(side) for side in ("legacy", "service")}
+        for dsn in self.dsn.values():
+            with psycopg.connect(dsn) as connection:
+                connection.execute("CREATE TABLE item (id int PRIMARY KEY GENERATED ALWAYS AS IDENTITY)")
+        self.folder, self.crash_at = folder, None
+        self.streams, self.traffic = FakeStreams(), FakeTraffic()
+        self.restart()
+
+    def restart(self):
+        """A new runner process: nothing in memory survives."""
+        ledgers = {
+            side: OwnershipLedger(side=side, dsn=dsn, move="catalog", tables=["item"]) for side, dsn in self.dsn.items()
+        }
+        parts = Parts(
+            plan=PLAN,
+            streams=self.streams,
+            traffic=self.traffic,
+            journal=Journal(self.folder / "journal.jsonl"),
+            clock=SystemClock(),
+            reach=self._reach,
+            **ledgers,
+        )
+        self.run = Run(parts=parts, folder=self.folder)
+
+    def _reach(self, name):
+        if name == self.crash_at:
+            self.crash_at = None
+            raise Crash
+
+    def writable(self):
+        return {side for side, dsn in self.dsn.items() if self._accepts(dsn)}
+
+    def _accepts(self, dsn):
+        with psycopg.connect(dsn) as connection:
+            try:
+                connection.execute("INSERT INTO item DEFAULT VALUES")
+            except psycopg.errors.ReadOnlySqlTransaction:
+                return False
+        return True
+
+    def phase(self):
+        return self.run.progress().phase
+
+    def close(self):
+        self.run.parts.legacy.close()
+        self.run.parts.service.close()
+
+
+@pytest.fixture
+def rig(new_database, tmp_path):
+    rig = Rig(new_database, tmp_path)
+    advance_to(rig.run, Phase.READS_RAMPING, hold_s=0)
+    yield rig
+    rig.close()
+
+
+BEFORE_FLIP = [f"{step}.{place}" for step in STEPS[:7] for place in ("begin", "acted")] + ["flip.begin"]
+AFTER_FLIP = ["flip.acted", "flip_taken.begin", "flip_taken.acted"] + [
+    f"{step}.{place}" for step in STEPS[8:] for place in ("begin", "acted")
+]
+
+
+@pytest.mark.parametrize("operation", ["cutover", "rollback"])
+@pytest.mark.parametrize("place", BEFORE_FLIP + AFTER_FLIP)
+def test_C7_killed_at_any_step_exactly_one_side_owns_after_settling(rig, operation, place):
+    go = {"cutover": cut_over, "rollback": roll_back}[operation]
+    giver, taker = ("legacy", "service") if operation == "cutover" else ("service", "legacy")
+    if operation == "rollback":
+        cut_over(rig.run)
+    rig.crash_at = f"{operation}.{place}"
+    with pytest.raises(Crash):
+        go(rig.run)
+    assert len(rig.writable()) <= 1, "two owners"
+    rig.close()
+    rig.restart()
+    settle(rig.run)
+    expected = giver if place in BEFORE_FLIP else taker
+    assert rig.writable() == {expected}
+    assert not rig.traffic.closed
+    assert not rig.traffic.armed
+    assert rig.traffic.writes_to == expected
+    assert rig.run.parts.ownership().settled
+    go_again = {"cutover": cut_over, "rollback": roll_back}[operation]
+    if expected == giver:
+        go_again(rig.run)
+    assert rig.writable() == {taker}
+    assert rig.phase() is (Phase.SERVICE_OWNED if operation == "cutover" else Phase.FOLLOWING)
+
+
+def test_R10_ping_pong(rig):
+    for _ in range(3):
+        cut_over(rig.run)
+        assert rig.writable() == {"service"}
+        roll_back(rig.run)
+        assert rig.writable() == {"legacy"}
+        assert rig.traffic.reads == 0
+        advance_to(rig.run, Phase.READS_RAMPING, hold_s=0)
+    assert rig.run.parts.ownership().epoch == 7
+
+
+def test_C1_a_fence_that_times_out_opens_the_gate_to_the_giver(rig):
+    with psycopg.connect(rig.dsn["legacy"]) as writer:
+        writer.execute("INSERT INTO item DEFAULT VALUES")
+        rig.run.parts.legacy.longest_writer_s = lambda: 0.0
+        with pytest.raises(TransferAborted) as aborted:
+            cut_over(rig.run)
+        assert isinstance(aborted.value.__cause__, FenceTimeout)
+    assert rig.writable() == {"legacy"}
+    assert not rig.traffic.closed
+    assert rig.phase() is Phase.READS_RAMPING
+
+
+def test_C5_a_long_writer_is_refused_before_anybody_is_held(rig):
+    rig.run.parts.legacy.longest_writer_s = lambda: 60.0
+    with pytest.raises(Refused, match="hold budget"):
+        cut_over(rig.run)
+    assert ("close_gate",) not in rig.traffic.calls
+    assert rig.writable() == {"legacy"}
+
+
+def test_C13_writes_do_not_move_before_the_reads(rig):
+    rig.run.parts.journal.append("reads", percent=25.0)
+    with pytest.raises(Refused, match="25 %"):
+        cut_over(rig.run)
+
+
+def test_a_difference_inside_the_window_undoes_the_cutover(rig):
+    real = rig.streams.verify_changed
+
+    def differ(direction, since):
+        rig.streams.equal = False
+        return real(direction, since)
+
+    rig.streams.verify_changed = differ
+    with pytest.raises(TransferAborted, match="1 rows differ"):
+        cut_over(rig.run)
+    assert rig.writable() == {"legacy"}
+
+
+def test_the_rollback_verifies_from_where_the_service_took_over(rig):
+    cut_over(rig.run)
+    position = rig.run.progress().flip_position
+    rig.streams.fail["verify_changed"] = Refused(thing="x", reason="y", mend="z")
+    with pytest.raises(TransferAborted):
+        roll_back(rig.run)
+    del rig.streams.fail["verify_changed"]
+    rig.streams.calls.clear()
+    roll_back(rig.run)
+    assert ("verify_changed", "reverse", position) in rig.streams.calls
+
+
+def test_C3_the_final_position_is_read_after_the_fence(rig):
+    seen = []
+    emit = rig.streams.emit_barrier
+    rig.streams.emit_barrier = lambda direction: (
+        seen.append(rig.run.parts.legacy.read().fenced if rig.traffic.closed else None),
+        emit(direction),
+    )[1]
+    cut_over(rig.run)
+    assert True in seen
+    assert False not in seen
+
+
+def test_O4_abort_leaves_legacy_as_if_the_move_had_never_been(rig):
+    roll_back(rig.run)
+    assert rig.phase() is Phase.FOLLOWING
+    abort(rig.run)
+    assert rig.phase() is Phase.PLANNED
+    assert rig.run.parts.legacy.read() is None
+    assert not rig.traffic.installed
+    with psycopg.connect(rig.dsn["legacy"]) as connection:
+        assert connection.execute("SELECT count(*) FROM pg_trigger").fetchone() == (0,)
+
+
+def test_completed_has_no_way_back_and_says_so(rig):
+    cut_over(rig.run)
+    complete(rig.run)
+    assert rig.writable() == {"service"}
+    with pytest.raises(WrongPhase):
+        roll_back(rig.run)
+
+
+def test_O5_commands_converge_when_run_twice(rig):
+    cut_over(rig.run)
+    assert cut_over(rig.run) is None
+    advance_to(rig.run, Phase.SERVICE_OWNED)
+    assert rig.phase() is Phase.SERVICE_OWNED
+
+
+def test_a_preflight_problem_changes_nothing(new_database, tmp_path):
+    rig = Rig(new_database, tmp_path)
+    rig.streams.problems = [("table x", "not there", "create it"), ("table y", "not there", "create it")]
+    with pytest.raises(Exception, match=r"table x: not there.*1 more"):
+        advance_to(rig.run, Phase.FOLLOWING)
+    assert rig.phase() is Phase.PLANNED
+    assert rig.run.parts.legacy.read() is None
+    assert rig.traffic.calls == []
+    rig.close()
+
+
+def test_a_failing_gate_in_the_ramp_sends_all_reads_back(rig):
+    roll_back(rig.run)
+    advance_to(rig.run, Phase.SHADOWING)
+    rig.streams.error = "stopped"
+    with pytest.raises(Exception, match="went back to legacy"):
+        advance_to(rig.run, Phase.READS_RAMPING, hold_s=1)
+    assert rig.traffic.reads == 0
+    assert rig.phase() is Phase.FOLLOWING
+
+
+def test_pause_holds_the_ramp_without_taking_it_back(rig):
+    roll_back(rig.run)
+    clock = ManualClock()
+    seen = []
+
+    class Sleeper(ManualClock):
+        def sleep(self, seconds):
+            super().sleep(seconds)
+            seen.append(rig.traffic.reads)
+            if len(seen) == 5:
+                rig.run.unpause()
+
+    clock = Sleeper()
+    parts = rig.run.parts
+    object.__setattr__(parts, "clock", clock)
+    rig.run.pause()
+    advance_to(rig.run, Phase.READS_RAMPING, hold_s=0)
+    assert len(seen) >= 5
+    assert rig.traffic.reads == 100
