@@ -19,6 +19,10 @@ class SlotMismatch(Refused):
     """The slot is lost, was recreated, is ahead of the ledger, or is used by somebody else: reading on loses data."""
 
 
+class SlotInUse(SlotMismatch):
+    """Another consumer reads the slot now. After a crash this passes when the server sees that the old one is gone."""
+
+
 class SourceUnfit(Refused):
     """The source cannot be captured: wal_level, privileges, replica identity, missing table."""
 

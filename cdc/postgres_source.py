@@ -1,0 +1,325 @@
+"""Capture from a PostgreSQL logical slot: whole transactions in commit order, and acknowledgement.
+
+Positions. Everything here is counted in `commit_lsn`. The slot is acknowledged with the `commit_lsn` of the last
+transaction that the caller made durable, so after a reconnect the server sends that one again and the change log skips
+it; in return the slot is never ahead of the caller's ledger, not even by one record, and T13 is an exact comparison.
+
+Keepalives (T7). A keepalive says that the server has sent everything up to some position. It never moves the
+acknowledgement. It only moves `delivered_through`: a caller that has durably applied everything `poll` returned may
+write that position to its ledger and *then* acknowledge it, so that an idle stream does not retain the log of its
+busy neighbours (T11).
+
+Memory. The server sends a transaction when it commits; it is assembled in memory up to `transaction_bytes`. At most one
+batch of `batch_transactions`/`batch_bytes` plus one transaction is held; beyond that the socket pushes back.
+"""
+
+import contextlib
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, NamedTuple, Self
+
+from cdc.assembly import DEFAULT_TRANSACTION_BYTES, Assembler
+from cdc.connections import open_database, unreachable
+from cdc.errors import DatabaseUnreachable
+from cdc.events import Transaction
+from cdc.lsn import ZERO, Lsn
+from cdc.pgoutput import POSTGRES_EPOCH_US
+from cdc.replication_connection import Keepalive, ReplicationConnection
+from cdc.slot_checks import check_slot
+from strangler.clock import Clock, SystemClock
+
+FIRST_VERSION_WITH_ORIGIN_FILTER: Final = 16
+
+
+class Delivered(NamedTuple):
+    """Everything that committed before `lsn` has been returned by `poll`.
+
+    `source_time_us`: when that was so, by the source's clock, microseconds since the Unix epoch.
+    """
+
+    lsn: Lsn
+    source_time_us: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StreamLimits:
+    """Bounds of one open stream. A `poll` handles at most about `batch_bytes` of the log, so it also ends in time."""
+
+    batch_transactions: int = 10_000
+    batch_bytes: int = 16 << 20
+    transaction_bytes: int = DEFAULT_TRANSACTION_BYTES
+    status_interval_s: float = 1.0
+    silence_limit_s: float = 120.0
+
+
+DEFAULT_LIMITS: Final = StreamLimits()
+
+
+class WalStream:
+    """A started replication connection read as transactions. `poll`, `report` and `close` belong to one thread;
+    `acknowledge` may be called from any."""
+
+    def __init__(
+        self, dsn: str, connection: ReplicationConnection, *, acknowledged: Lsn, clock: Clock, limits: StreamLimits
+    ) -> None:
+        self._dsn = dsn
+        self._connection = connection
+        self._clock = clock
+        self._batch_transactions = limits.batch_transactions
+        self._batch_bytes = limits.batch_bytes
+        self._status_interval_s = limits.status_interval_s
+        self._silence_limit_s = limits.silence_limit_s
+        self._assembler = Assembler(transaction_bytes=limits.transaction_bytes)
+        self._acknowledged = acknowledged
+        self._last_delivered = ZERO
+        self._delivered_through = Delivered(ZERO, POSTGRES_EPOCH_US)
+        self._server_lsn = ZERO
+        self._server_time_us = POSTGRES_EPOCH_US
+        self._heard_at_s = self._reported_at_s = clock.monotonic()
+        self._reply_due = False
+        self._closed = False
+
+    @property
+    def server_lsn(self) -> Lsn:
+        """How far the server said it has decoded; 0 before the first message."""
+        return self._server_lsn
+
+    @property
+    def delivered_through(self) -> Delivered:
+        """See `Delivered`; the zero position before the first transaction or keepalive."""
+        return self._delivered_through
+
+    @property
+    def acknowledged(self) -> Lsn:
+        """The position last given to `acknowledge`, or the one the stream was opened with."""
+        return self._acknowledged
+
+    @property
+    def own_transactions_dropped(self) -> int:
+        """Transactions left out because our own apply session wrote them (only on servers before 16)."""
+        return self._assembler.own_transactions_dropped
+
+    def poll(self, timeout_s: float) -> list[Transaction]:
+        """Transactions that have arrived, oldest first; waits up to `timeout_s` for the first one.
+
+        May return an empty list before the timeout, in the middle of a long transaction. Call it at least every half
+        `wal_sender_timeout` (30 s by default), also while applying is slow: it answers the server's keepalives.
+        Raises `DatabaseUnreachable`, `SlotMismatch`, `DecodeError` or `TransactionTooLarge`; after any of them close
+        the stream and open a new one.
+        """
+        deadline_s = self._clock.monotonic() + timeout_s
+        batch: list[Transaction] = []
+        batch_bytes = 0
+        heard = False
+        while len(batch) < self._batch_transactions and batch_bytes < self._batch_bytes:
+            message = self._connection.receive()
+            if message is None:
+                remaining_s = deadline_s - self._clock.monotonic()
+                if batch or remaining_s <= 0:
+                    break
+                self._check_silence(heard)
+                self._report_if_due()
+                self._connection.wait(min(remaining_s, self._status_interval_s))
+                continue
+            heard = True
+            if isinstance(message, Keepalive):
+                self._take_keepalive(message)
+                continue
+            self._server_lsn = message.lsn
+            self._server_time_us = message.sent_at_us
+            batch_bytes += len(message.payload)
+            transaction = self._assembler.feed(message.payload, sent_at_us=message.sent_at_us)
+            if transaction is not None:
+                batch.append(transaction)
+        self._check_silence(heard)
+        self._take_batch(batch)
+        self._report_if_due()
+        return batch
+
+    def acknowledge(self, lsn: Lsn) -> None:
+        """Everything up to and including `lsn` is durable at the caller; the server may forget it.
+
+        Sent with the next status update (at most `status_interval_s` later while `poll` is being called). Never goes
+        back, and never moves by itself.
+        """
+        self._acknowledged = max(self._acknowledged, lsn)
+
+    def report(self, *, request_reply: bool = False) -> None:
+        """Send a status update now.
+
+        `write` and `replay` tell an observer (`cdc.lag`) how far an idle stream has come; only `flush` moves the slot.
+        The time in it is the source's own clock, carried forward, so that observers need no other (O2).
+        """
+        received = max(self._delivered_through.lsn, self._acknowledged)
+        everything_acknowledged = self._acknowledged >= self._last_delivered
+        self._connection.send_status(
+            written=received,
+            flushed=self._acknowledged,
+            applied=received if everything_acknowledged else self._acknowledged,
+            clock_us=self._source_time_us(),
+            request_reply=request_reply,
+        )
+        self._reported_at_s = self._clock.monotonic()
+        self._reply_due = False
+
+    def close(self) -> None:
+        """Send the last acknowledgement and end the session. Safe to call twice."""
+        if not self._closed:
+            self._closed = True
+            with contextlib.suppress(DatabaseUnreachable):
+                self.report()
+            self._connection.close()
+
+    def _take_keepalive(self, message: Keepalive) -> None:
+        self._server_lsn = max(self._server_lsn, message.lsn)
+        self._server_time_us = message.sent_at_us
+        self._reply_due = self._reply_due or message.reply_requested
+        if not self._assembler.in_transaction and message.lsn > self._delivered_through.lsn:
+            self._delivered_through = Delivered(message.lsn, message.sent_at_us)
+
+    def _take_batch(self, batch: list[Transaction]) -> None:
+        if not batch:
+            return
+        last = batch[-1]
+        self._last_delivered = last.commit_lsn
+        if last.commit_lsn > self._delivered_through.lsn:
+            self._delivered_through = Delivered(last.commit_lsn, last.commit_time_us)
+
+    def _report_if_due(self) -> None:
+        if self._reply_due or self._clock.monotonic() - self._reported_at_s >= self._status_interval_s:
+            self.report()
+
+    def _check_silence(self, heard: bool) -> None:
+        """A half-open connection looks idle: ask for an answer, then give up (T16)."""
+        now_s = self._clock.monotonic()
+        if heard:
+            self._heard_at_s = now_s
+        silent_s = now_s - self._heard_at_s
+        if silent_s > self._silence_limit_s:
+            raise unreachable(self._dsn, f"the server has been silent for {silent_s:.0f} seconds")
+        if silent_s > self._silence_limit_s / 4 and now_s - self._reported_at_s >= self._status_interval_s:
+            self.report(request_reply=True)
+
+    def _source_time_us(self) -> int:
+        elapsed_s = self._clock.monotonic() - self._heard_at_s
+        return self._server_time_us + int(elapsed_s * 1_000_000)
+
+
+class PostgresSource:
+    """The slot of one stream. Open it, poll, acknowledge, close; after an error close and make a new one.
+
+    `position` is the caller's durable ledger position: what it has acknowledged or may acknowledge. `resume_from` is
+    the newest position already in the caller's change log, when that is further. A fresh stream's ledger starts at the
+    position that `provision_source` returned.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        slot: str,
+        publication: str,
+        position: Lsn,
+        resume_from: Lsn = ZERO,
+        clock: Clock | None = None,
+        limits: StreamLimits = DEFAULT_LIMITS,
+    ) -> None:
+        self._dsn = dsn
+        self._slot = slot
+        self._publication = publication
+        self._position = position
+        self._resume_from = max(position, resume_from)
+        self._clock = clock or SystemClock()
+        self._limits = limits
+        self._stream: WalStream | None = None
+
+    def open(self) -> None:
+        """Check the slot and start reading.
+
+        Raises `SlotMismatch` (missing, lost, of another plugin or database, ahead of `position`), `SlotInUse`,
+        `SourceUnfit` or `DatabaseUnreachable`. Never repairs anything by itself.
+        """
+        with open_database(self._dsn) as connection:
+            check_slot(
+                connection,
+                slot=self._slot,
+                publication=self._publication,
+                position=self._position,
+                resume_from=self._resume_from,
+            )
+            version = connection.info.server_version // 10_000
+        self._stream = start_stream(
+            self._dsn,
+            ReplicationConnection(self._dsn),
+            slot=self._slot,
+            publication=self._publication,
+            after=self._resume_from,
+            acknowledged=self._position,
+            server_version=version,
+            clock=self._clock,
+            limits=self._limits,
+        )
+
+    def poll(self, timeout_s: float) -> list[Transaction]:
+        """See `WalStream.poll`."""
+        return self._opened().poll(timeout_s)
+
+    def acknowledge(self, lsn: Lsn) -> None:
+        """See `WalStream.acknowledge`."""
+        self._opened().acknowledge(lsn)
+
+    def report(self) -> None:
+        """See `WalStream.report`."""
+        self._opened().report()
+
+    @property
+    def delivered_through(self) -> Delivered:
+        """See `Delivered`."""
+        return self._opened().delivered_through
+
+    @property
+    def server_lsn(self) -> Lsn:
+        """See `WalStream.server_lsn`."""
+        return self._opened().server_lsn
+
+    def close(self) -> None:
+        """Send the last acknowledgement and end the session. Safe to call twice, and before `open`."""
+        if self._stream is not None:
+            self._stream.close()
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _opened(self) -> WalStream:
+        assert self._stream is not None, "open() comes first"
+        return self._stream
+
+
+def start_stream(
+    dsn: str,
+    connection: ReplicationConnection,
+    *,
+    slot: str,
+    publication: str,
+    after: Lsn,
+    acknowledged: Lsn,
+    server_version: int,
+    clock: Clock,
+    limits: StreamLimits = DEFAULT_LIMITS,
+) -> WalStream:
+    """Start decoding `slot` on an open walsender; closes it when that fails. `server_version`: major number."""
+    options = {"proto_version": "1", "publication_names": f'"{publication}"', "messages": "true"}
+    if server_version >= FIRST_VERSION_WITH_ORIGIN_FILTER:
+        options["origin"] = "none"
+    try:
+        connection.start_logical(slot, after, options)
+    except BaseException:
+        connection.close()
+        raise
+    return WalStream(dsn, connection, acknowledged=acknowledged, clock=clock, limits=limits)

@@ -1,0 +1,170 @@
+"""A walsender connection on psycopg's libpq layer: commands, then the two-way copy of a logical slot."""
+
+import select
+import struct
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+import psycopg
+from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, PGconn
+from psycopg.pq.abc import PGresult
+
+from cdc.connections import canonical_conninfo, place, reaching, unreachable
+from cdc.errors import SlotInUse, SlotMismatch, SourceUnfit
+from cdc.lsn import Lsn, format_lsn
+from cdc.pgoutput import POSTGRES_EPOCH_US
+from strangler.errors import StranglerError
+from strangler.redaction import redact
+
+_XLOG_DATA: Final = struct.Struct(">QQq")
+_KEEPALIVE: Final = struct.Struct(">Qq?")
+_STATUS: Final = struct.Struct(">cQQQq?")
+_DATA_HEADER_BYTES: Final = 25
+_DATA_TAG, _KEEPALIVE_TAG = ord("w"), ord("k")
+
+
+class WalData(NamedTuple):
+    """One logical message. `sent_at_us`: server clock, microseconds since the Unix epoch."""
+
+    lsn: Lsn
+    sent_at_us: int
+    payload: bytes
+
+
+class Keepalive(NamedTuple):
+    """The server has decoded and sent everything that committed before `lsn`."""
+
+    lsn: Lsn
+    sent_at_us: int
+    reply_requested: bool
+
+
+class ReplicationConnection:
+    """One walsender. Not thread-safe. Every libpq failure becomes one of `cdc.errors`."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        with reaching(dsn):
+            self._pgconn = PGconn.connect(canonical_conninfo(dsn, replication="database").encode())
+        if self._pgconn.status != ConnStatus.OK:
+            message = self._pgconn.get_error_message()
+            self._pgconn.finish()
+            raise _connect_error(dsn, message)
+
+    def command(self, text: str) -> list[dict[str, str | None]]:
+        """Run a walsender command or query; rows as name → text."""
+        result = self._execute(text)
+        names = [(result.fname(index) or b"").decode() for index in range(result.nfields)]
+        return [
+            {name: _decoded(result.get_value(row, index)) for index, name in enumerate(names)}
+            for row in range(result.ntuples)
+        ]
+
+    def start_logical(self, slot: str, after: Lsn, options: Mapping[str, str]) -> None:
+        """Begin the copy of `slot`; the server skips what committed before `after` or was confirmed earlier."""
+        settings = ", ".join(f"\"{name}\" '{_quoted(value)}'" for name, value in options.items())
+        self._execute(f'START_REPLICATION SLOT "{slot}" LOGICAL {format_lsn(after)} ({settings})')
+        self._pgconn.nonblocking = 1
+
+    def receive(self) -> WalData | Keepalive | None:
+        """The next message already here, or None; never waits."""
+        try:
+            size, view = self._pgconn.get_copy_data(1)
+            if size == 0:
+                self._pgconn.consume_input()
+                size, view = self._pgconn.get_copy_data(1)
+        except psycopg.Error as error:
+            raise unreachable(self._dsn, str(error)) from None
+        if size > 0:
+            return self._parse(view)
+        if size == 0:
+            return None
+        raise self._ended()
+
+    def wait(self, timeout_s: float) -> None:
+        """Return when bytes may have arrived, or after `timeout_s`."""
+        with reaching(self._dsn):
+            unsent = self._pgconn.flush()
+            poller = select.poll()
+            poller.register(self._pgconn.socket, select.POLLIN | (select.POLLOUT if unsent else 0))
+            poller.poll(max(0, int(timeout_s * 1000)))
+
+    def send_status(
+        self, *, written: Lsn, flushed: Lsn, applied: Lsn, clock_us: int, request_reply: bool = False
+    ) -> None:
+        """Standby status update. Only `flushed` moves the slot; `clock_us` is microseconds since the Unix epoch."""
+        message = _STATUS.pack(b"r", written, flushed, applied, clock_us - POSTGRES_EPOCH_US, request_reply)
+        with reaching(self._dsn):
+            self._pgconn.put_copy_data(message)
+            self._pgconn.flush()
+
+    def close(self) -> None:
+        """End the session; the server releases the slot. Safe to call twice."""
+        self._pgconn.finish()
+
+    def _parse(self, view: memoryview) -> WalData | Keepalive:
+        tag = view[0]
+        if tag == _DATA_TAG:
+            lsn, _, sent_at = _XLOG_DATA.unpack_from(view, 1)
+            return WalData(lsn, sent_at + POSTGRES_EPOCH_US, bytes(view[_DATA_HEADER_BYTES:]))
+        if tag == _KEEPALIVE_TAG:
+            lsn, sent_at, reply_requested = _KEEPALIVE.unpack_from(view, 1)
+            return Keepalive(lsn, sent_at + POSTGRES_EPOCH_US, reply_requested)
+        raise SourceUnfit(
+            thing=f"replication connection to {place(self._dsn)}",
+            reason=f"sent a message with tag {tag}, which is not PostgreSQL's streaming protocol",
+            mend="connect to PostgreSQL itself, not through a pooler or proxy",
+        )
+
+    def _execute(self, text: str) -> PGresult:
+        with reaching(self._dsn):
+            result = self._pgconn.exec_(text.encode())
+        if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK, ExecStatus.COPY_BOTH):
+            raise self._refused(result)
+        return result
+
+    def _ended(self) -> StranglerError:
+        with reaching(self._dsn):
+            result = self._pgconn.get_result()
+        if result is None or result.status != ExecStatus.FATAL_ERROR:
+            return unreachable(self._dsn, "the server ended the replication stream")
+        return self._refused(result)
+
+    def _refused(self, result: PGresult) -> StranglerError:
+        sqlstate = (result.error_field(DiagnosticField.SQLSTATE) or b"").decode()
+        primary = result.error_field(DiagnosticField.MESSAGE_PRIMARY) or result.error_message
+        return _server_error(self._dsn, sqlstate, redact(primary.decode(errors="replace")).strip())
+
+
+def _server_error(dsn: str, sqlstate: str, message: str) -> StranglerError:
+    thing = f"replication from {place(dsn)}"
+    if not sqlstate or sqlstate[:2] in {"08", "57"}:
+        return unreachable(dsn, message)
+    if sqlstate == "55006":
+        return SlotInUse(thing=thing, reason=message, mend="stop the other consumer, or wait until the server drops it")
+    if sqlstate in {"42704", "55000"}:
+        return SlotMismatch(
+            thing=thing,
+            reason=message,
+            mend="what was missed cannot be read again: deprovision the stream, then provision and copy anew",
+        )
+    return SourceUnfit(thing=thing, reason=message, mend="run `strangler doctor`, which names each unmet need")
+
+
+def _connect_error(dsn: str, message: str) -> StranglerError:
+    """libpq gives connection failures as text only."""
+    if "permission denied to start WAL sender" in message or "must be superuser or replication role" in message:
+        return SourceUnfit(
+            thing=f"role that connects to {place(dsn)}",
+            reason="may not open replication connections",
+            mend="ALTER ROLE … WITH REPLICATION (managed services: grant their replication role)",
+        )
+    return unreachable(dsn, message)
+
+
+def _decoded(value: bytes | None) -> str | None:
+    return None if value is None else value.decode()
+
+
+def _quoted(value: str) -> str:
+    return value.replace("'", "''")
