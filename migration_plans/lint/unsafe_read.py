@@ -1,0 +1,20 @@
+"""A route declared `read` whose method is allowed to change state."""
+
+from collections.abc import Iterable
+
+from migration_plans.lint import Rule
+from migration_plans.plan import Plan
+
+_SAFE = {"GET", "HEAD"}
+
+
+def _find(plan: Plan) -> Iterable[str]:
+    return [f"routes: {route.id}" for route in plan.routes if route.kind == "read" and not set(route.methods) <= _SAFE]
+
+
+RULE = Rule(
+    id="unsafe-read",
+    why="reads are sampled and sent to both sides: a request that changes state would change it twice",
+    instead="declare it `kind: write`, or split the safe methods into a route of their own",
+    find=_find,
+)
