@@ -4,6 +4,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import importlib.util
+import itertools
 import os
 import signal
 import subprocess
@@ -99,7 +100,7 @@ def test_two_prices_at_once_never_leave_two_open(base_url, client, product, data
     items = client.get(url).json()["items"]
     assert len(items) == 40
     assert [item["valid_to"] for item in items if item["valid_to"] is None] == [None]
-    for newer, older in zip(items, items[1:], strict=False):
+    for newer, older in itertools.pairwise(items):
         assert older["valid_to"] == newer["valid_from"]
         assert older["valid_from"] < newer["valid_from"]
 
