@@ -65,3 +65,19 @@ class TransactionTooLarge(Refused):
 
 class TargetUnfit(Refused):
     """The target cannot carry the stream's bookkeeping: privileges, version."""
+
+
+class NotProvisioned(Refused):
+    """The stream has no position in its target: its slot, tables and origin were never made, or were removed."""
+
+
+class StreamBusy(Refused):
+    """Another worker runs this stream."""
+
+
+class CopyRefused(Refused):
+    """A table cannot be copied as it is: the target holds rows that are not ours, or the table has no usable key."""
+
+
+class PositionNotReached(Refused):
+    """The target did not apply a position within the time that was allowed."""
