@@ -1,83 +1,35 @@
-"""Database sessions whose text forms are the same on both sides, and driver errors in our words."""
-
-from collections.abc import Mapping
-from typing import Final
+"""Apply, copy and ledger sessions, and what the driver's errors in them mean to a person."""
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
 
-from cdc.errors import ApplyFailed, DatabaseUnreachable, SourceUnfit
+from cdc.connections import canonical_conninfo, is_connection_loss, place, reaching, unreachable
+from cdc.errors import ApplyFailed, SourceUnfit
 from strangler.errors import StranglerError
 from strangler.redaction import redact
-
-TEXT_FORM_SETTINGS: Final[Mapping[str, str]] = {
-    "datestyle": "ISO, YMD",
-    "timezone": "UTC",
-    "intervalstyle": "postgres",
-    "extra_float_digits": "3",
-    "bytea_output": "hex",
-    "lc_monetary": "C",
-    "client_encoding": "UTF8",
-}
-"""A value printed under these settings is read back exactly under these settings (D11 to D16)."""
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
 _TRANSIENT_STATES = frozenset({"40001", "40P01", "55P03"})
 """Serialization failure, deadlock, lock not available."""
 
-_AWAY_STATES = frozenset({"25006", "57014", "57P01", "57P02", "57P03", "57P05", "3D000"})
-_AWAY_CLASSES = ("08", "28", "53", "58")
+_AWAY_STATES = frozenset({"25006", "57014"})
+_AWAY_CLASSES = ("53", "58")
+"""Read-only, cancelled, out of resources, system error: nothing is wrong with what we sent."""
 
 
-def connect(dsn: str, application: str, *, settings: Mapping[str, str] | None = None) -> Connection:
-    """An autocommit session with `TEXT_FORM_SETTINGS` and `settings`. Raises `DatabaseUnreachable`.
-
-    A peer that vanished without a word is noticed within about 30 seconds (T16).
-    """
-    try:
+def connect(dsn: str, application: str) -> Connection:
+    """An autocommit session with exact text forms. Raises `DatabaseUnreachable`."""
+    with reaching(dsn):
         connection: Connection = psycopg.connect(
-            dsn,
-            autocommit=True,
-            application_name=application[:63],
-            connect_timeout=10,
-            keepalives_idle=10,
-            keepalives_interval=5,
-            keepalives_count=3,
-            tcp_user_timeout=30_000,
+            canonical_conninfo(dsn, application_name=application[:63]), autocommit=True
         )
-        pairs = {**TEXT_FORM_SETTINGS, **(settings or {})}
-        calls = ", ".join(["set_config(%s, %s, false)"] * len(pairs))
-        connection.execute(f"SELECT {calls}".encode(), [text for pair in pairs.items() for text in pair])
-    except psycopg.Error as error:
-        raise unreachable(dsn, error) from error
-    return connection
+        return connection
 
 
-def describe(dsn: str) -> str:
-    """`database NAME at HOST:PORT`, no secret."""
-    try:
-        parts = conninfo_to_dict(dsn)
-    except psycopg.Error:
-        return "database with an unreadable connection string"
-    return f"database {parts.get('dbname', '?')} at {parts.get('host', 'localhost')}:{parts.get('port', 5432)}"
-
-
-def unreachable(dsn: str, error: psycopg.Error) -> DatabaseUnreachable:
-    """A failed connection or a lost one."""
-    return DatabaseUnreachable(
-        thing=describe(dsn),
-        reason=redact(_first_line(error)),
-        mend="check that the server runs and accepts this user; the stream goes on by itself when it answers",
-    )
-
-
-def is_unreachable(error: psycopg.Error) -> bool:
-    """The server went away, is full or is read-only: nothing is wrong with what we sent."""
-    state = error.sqlstate
-    if state is None:
-        return isinstance(error, psycopg.OperationalError)
-    return state in _AWAY_STATES or state[:2] in _AWAY_CLASSES
+def is_away(error: psycopg.Error) -> bool:
+    """The server went away, is full or is read-only; it may come back."""
+    state = error.sqlstate or ""
+    return is_connection_loss(error) or state in _AWAY_STATES or state[:2] in _AWAY_CLASSES
 
 
 def is_transient(error: psycopg.Error) -> bool:
@@ -86,27 +38,28 @@ def is_transient(error: psycopg.Error) -> bool:
 
 
 def target_error(dsn: str, thing: str, error: psycopg.Error) -> StranglerError:
-    """What a target's refusal of `thing` means to a person."""
-    if is_unreachable(error):
-        return unreachable(dsn, error)
+    """What a target's refusal of `thing` means."""
+    if is_away(error):
+        return unreachable(dsn, str(error))
     return ApplyFailed(
         thing=thing,
-        reason=f"SQLSTATE {error.sqlstate}: {redact(_first_line(error))}",
-        mend=f"make {describe(dsn)} accept this change, or correct the row at its source; the stream retries by itself "
+        reason=_reason(error),
+        mend=f"make {place(dsn)} accept this change, or correct the row at its source; the stream retries by itself "
         "and never passes it",
     )
 
 
 def source_error(dsn: str, thing: str, error: psycopg.Error) -> StranglerError:
-    """What a source's refusal to be read means to a person."""
-    if is_unreachable(error) or is_transient(error):
-        return unreachable(dsn, error)
+    """What a source's refusal to be read means."""
+    if is_away(error) or is_transient(error):
+        return unreachable(dsn, str(error))
     return SourceUnfit(
         thing=thing,
-        reason=f"SQLSTATE {error.sqlstate}: {redact(_first_line(error))}",
-        mend=f"grant the stream's user what it lacks in {describe(dsn)}; `strangler doctor` lists it",
+        reason=_reason(error),
+        mend=f"grant the stream's user what it lacks in {place(dsn)}; `strangler doctor` lists it",
     )
 
 
-def _first_line(error: psycopg.Error) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+def _reason(error: psycopg.Error) -> str:
+    first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return f"SQLSTATE {error.sqlstate}: {redact(first_line)}"
