@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from cdc.events import RowChange, TableName, TargetChange, Truncate
+from cdc.events import Change, RowChange, TableName, TargetChange, Truncate
 
 
 class Mapper(Protocol):
@@ -21,3 +21,11 @@ class Mapper(Protocol):
     def target_tables(self) -> Sequence[TableName]: ...
 
     def map(self, change: RowChange | Truncate) -> Sequence[TargetChange]: ...
+
+    def map_transaction(self, changes: Sequence[Change]) -> Sequence[TargetChange]:
+        """All changes of one transaction, in a safe order. Messages and tables that are not mapped are passed over.
+
+        Where several source tables fill one target row, only this method sees enough to order them; `map` on each
+        change in turn is equal to it everywhere else.
+        """
+        ...
