@@ -1,0 +1,1 @@
+"""Seeded data for the store: the same seed and scale make the same rows, byte for byte."""
