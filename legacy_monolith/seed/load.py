@@ -49,10 +49,8 @@ def seed_store(database_url: str, *, scale: float, seed: int) -> dict[str, int]:
     catalog = catalog_rows(sizes, random, AS_OF)
     shop = shop_rows(sizes, catalog, random, AS_OF)
     rows: dict[str, Sequence[Row]] = {"regions": REGIONS}
-    rows |= {
-        table: getattr(catalog, table, None) or getattr(shop, table, ()) for table in _COLUMNS if table not in rows
-    }
-    counts = {table: len(list(made)) for table, made in rows.items()}
+    for made in (catalog, shop):
+        rows |= {table: getattr(made, table) for table in _COLUMNS if hasattr(made, table)}
     with psycopg.connect(database_url) as connection:
         if connection.execute("SELECT 1 FROM product LIMIT 1").fetchone() is not None:
             raise AlreadySeeded
