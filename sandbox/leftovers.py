@@ -62,6 +62,13 @@ def is_alive(pid: int) -> bool:
         return False
 
 
+def supervisor_pid(folder: Path) -> int | None:
+    """The process id that the folder's supervisor wrote down before it started anything."""
+    with contextlib.suppress(OSError, ValueError):
+        return int((folder / PID_NAME).read_text())
+    return None
+
+
 def wait_until_gone(processes: list[psutil.Process], timeout_s: float) -> bool:
     """Whether all ended in time. Zombies count as ended: in a container nobody may ever wait for them."""
     deadline = time.monotonic() + timeout_s
@@ -112,9 +119,10 @@ def _answers(path: Path) -> bool:
 
 
 def _supervisor_of(folder: Path) -> psutil.Process | None:
-    with contextlib.suppress(OSError, ValueError, psutil.Error):
-        process = psutil.Process(int((folder / PID_NAME).read_text()))
-        return process if _is_marked(process, folder) else None
+    with contextlib.suppress(psutil.Error):
+        pid = supervisor_pid(folder)
+        if pid is not None and _is_marked(process := psutil.Process(pid), folder):
+            return process
     return None
 
 

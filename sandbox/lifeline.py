@@ -12,7 +12,7 @@ import threading
 import time
 from pathlib import Path
 
-from sandbox.leftovers import end_all, is_alive, remove_folder
+from sandbox.leftovers import end_all, is_alive, remove_folder, supervisor_pid
 
 _WATCH_S = 0.2
 _SUPERVISOR_GRACE_S = 90.0
@@ -22,15 +22,15 @@ _GRACE_S = 5.0
 def main(arguments: list[str]) -> None:
     """Watch, then bury."""
     owner, folder = int(arguments[0]), Path(arguments[1])
-    _watch(owner)
+    _watch(owner, supervisor_pid(folder))
     if os.fork() == 0:
         _detach()
         _bury(owner, folder)
 
 
-def _watch(owner: int) -> None:
-    """Return when the owner or the supervisor is gone, or the supervisor asks us to end."""
-    asked, supervisor = threading.Event(), os.getppid()
+def _watch(owner: int, supervisor: int | None) -> None:
+    """Return when the owner or the supervisor (our parent) is gone, or the supervisor asks us to end."""
+    asked = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: asked.set())
     while is_alive(owner) and os.getppid() == supervisor and not asked.is_set():
         asked.wait(_WATCH_S)

@@ -28,8 +28,8 @@ class ProgramSpec:
     """One supervised program.
 
     Programs stop in falling order of `priority` (apps, then proxies, then databases). `env` adds to the owner's
-    environment. `cwd` None means the owner's. `user` is honoured only when we are root. `ready` is the probe that
-    `start` and `restart` wait for unless they are given another.
+    environment. `cwd` None means the owner's when the stack opened. `user` is honoured only when we are root. `ready`
+    is the probe that `start` and `restart` wait for unless they are given another.
     """
 
     name: str
@@ -51,11 +51,17 @@ class ProgramSpec:
             raise self._unfit("it has no command")
         if any(sign in word for word in words for sign in _LINE_BREAKS):
             raise self._unfit("its command, environment or folder contains a line break or a NUL")
+        if _STARTS_A_COMMENT.search(str(self.cwd)):
+            raise self._unfit("the name of its folder contains ' ;' or ' #'")
         if any(not key or "=" in key for key in self.env):
             raise self._unfit("a name in its environment is empty or contains '='")
 
     def _unfit(self, reason: str) -> UnfitProgram:
-        return UnfitProgram(thing=f"program {self.name!r}", reason=reason, mend="pass long texts to it in a file")
+        return UnfitProgram(
+            thing=f"program {self.name!r}",
+            reason=reason,
+            mend="name it and its folder plainly, and pass long texts to it in a file",
+        )
 
 
 def supervisor_config(folder: Path, *, socket: Path, pid_file: Path, lifeline: ProgramSpec) -> str:
@@ -88,11 +94,10 @@ def supervisor_config(folder: Path, *, socket: Path, pid_file: Path, lifeline: P
     )
 
 
-def programs_config(specs: Iterable[ProgramSpec], *, log_of: Callable[[str], Path], cwd: Path) -> str:
-    """The part that grows: one section per program. `cwd` is for those that name none."""
+def programs_config(specs: Iterable[ProgramSpec], *, log_of: Callable[[str], Path]) -> str:
+    """The part that grows: one section per program."""
     return "\n".join(
-        _program_section(spec, log_of(spec.name), {"directory": str(spec.cwd or cwd)})
-        for spec in sorted(specs, key=lambda spec: spec.name)
+        _program_section(spec, log_of(spec.name), {}) for spec in sorted(specs, key=lambda spec: spec.name)
     )
 
 
@@ -113,6 +118,8 @@ def _program_section(spec: ProgramSpec, log: Path, more: Mapping[str, str]) -> s
         "stdout_logfile_maxbytes": "20MB",
         "stdout_logfile_backups": "1",
     }
+    if spec.cwd is not None:
+        options["directory"] = str(spec.cwd)
     if spec.user is not None:
         options["user"] = spec.user
     return _section(f"program:{spec.name}", options | dict(more))

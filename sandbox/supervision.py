@@ -233,7 +233,7 @@ class Stack:
         fixed = supervisor_config(
             self.folder, socket=supervisor.socket, pid_file=supervisor.pid_file, lifeline=self._lifeline()
         )
-        growing = programs_config(self._specs.values(), log_of=self.log_path, cwd=Path.cwd())
+        growing = programs_config(self._specs.values(), log_of=self.log_path)
         replace_file(supervisor.config_file, f"{fixed}\n{growing}", mode=0o600)
 
     def _lifeline(self) -> ProgramSpec:

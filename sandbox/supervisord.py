@@ -67,7 +67,6 @@ class Supervisord:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                cwd=self._folder,
                 env={**os.environ, MARK: str(self._folder)},
                 start_new_session=True,
             )
