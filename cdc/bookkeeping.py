@@ -1,0 +1,126 @@
+"""The tables of schema `strangler` that the streams keep, in both databases. The one place that has their DDL.
+
+`migration_plans` adds its own `strangler.ownership` to the same schema.
+"""
+
+from typing import Final
+
+from cdc.connections import CatalogConnection
+from cdc.events import TableName
+
+CANARY_TABLE: Final = TableName(schema="strangler", name="canary")
+
+_SCHEMA = "CREATE SCHEMA IF NOT EXISTS strangler"
+
+_CANARY = """
+    CREATE TABLE IF NOT EXISTS strangler.canary (
+        stream text PRIMARY KEY,
+        token text NOT NULL,
+        at timestamptz NOT NULL DEFAULT now()
+    )
+"""
+
+_STREAM_POSITION = """
+    CREATE TABLE IF NOT EXISTS strangler.stream_position (
+        stream text PRIMARY KEY,
+        commit_lsn pg_lsn NOT NULL,
+        source_commit_time timestamptz,
+        applied_at timestamptz NOT NULL DEFAULT now(),
+        transactions bigint NOT NULL DEFAULT 0,
+        events bigint NOT NULL DEFAULT 0
+    )
+"""
+
+_STREAM_STATUS = """
+    CREATE TABLE IF NOT EXISTS strangler.stream_status (
+        stream text PRIMARY KEY,
+        state text NOT NULL CHECK (state IN ('idle', 'copying', 'streaming', 'retrying', 'stopped')),
+        error jsonb,
+        updated_at timestamptz NOT NULL DEFAULT now(),
+        worker_pid int,
+        lag_bytes bigint,
+        lag_seconds double precision
+    )
+"""
+
+_COPY_PROGRESS = """
+    CREATE TABLE IF NOT EXISTS strangler.copy_progress (
+        stream text NOT NULL,
+        source_table text NOT NULL,
+        state text NOT NULL CHECK (state IN ('requested', 'copying', 'done')),
+        last_key jsonb,
+        rows bigint NOT NULL DEFAULT 0,
+        started_at timestamptz,
+        finished_at timestamptz,
+        PRIMARY KEY (stream, source_table)
+    )
+"""
+
+_STREAM_TABLES: Final = ("stream_position", "stream_status", "copy_progress")
+
+_IN_USE = """
+    SELECT EXISTS (SELECT FROM pg_publication_rel r JOIN pg_class c ON c.oid = r.prrelid
+                    WHERE c.oid = to_regclass('strangler.canary'))
+"""
+
+
+def create_source_tables(connection: CatalogConnection) -> None:
+    """What capture writes to: the schema and the canary."""
+    with connection.transaction():
+        lock_schema(connection)
+        for statement in (_SCHEMA, _CANARY):
+            connection.execute(statement)
+
+
+def create_target_tables(connection: CatalogConnection, stream: str) -> None:
+    """What apply writes to, and the stream's own status row, `idle`."""
+    with connection.transaction():
+        lock_schema(connection)
+        for statement in (_SCHEMA, _CANARY, _STREAM_POSITION, _STREAM_STATUS, _COPY_PROGRESS):
+            connection.execute(statement)
+        connection.execute(
+            "INSERT INTO strangler.stream_status (stream, state) VALUES (%s, 'idle') ON CONFLICT DO NOTHING", [stream]
+        )
+
+
+def forget_stream(connection: CatalogConnection, stream: str) -> None:
+    """Delete the stream's rows from whichever of the tables exist."""
+    for name in existing_tables(connection):
+        connection.execute(f"DELETE FROM strangler.{name} WHERE stream = %s".encode(), [stream])
+
+
+def drop_if_unused(connection: CatalogConnection) -> None:
+    """Drop our tables when no stream has a row in them or publishes the canary, and the schema when it is empty."""
+    tables = existing_tables(connection)
+    row = connection.execute(_IN_USE).fetchone()
+    assert row is not None
+    if row["exists"] or any(_has_rows(connection, name) for name in tables if name in _STREAM_TABLES):
+        return
+    for name in tables:
+        connection.execute(f"DROP TABLE strangler.{name}".encode())
+    connection.execute(
+        """
+        DO $$ BEGIN
+            IF to_regnamespace('strangler') IS NOT NULL THEN DROP SCHEMA strangler; END IF;
+        EXCEPTION WHEN dependent_objects_still_exist THEN NULL; -- ownership, fence functions: their owner drops them
+        END $$
+        """
+    )
+
+
+def lock_schema(connection: CatalogConnection) -> None:
+    """One creator or dropper at a time, until the transaction ends."""
+    connection.execute("SELECT pg_advisory_xact_lock(hashtext('strangler.bookkeeping'))")
+
+
+def existing_tables(connection: CatalogConnection) -> list[str]:
+    """Names of our tables that exist in this database."""
+    rows = connection.execute(
+        "SELECT name FROM unnest(%s::text[]) AS name WHERE to_regclass('strangler.' || name) IS NOT NULL",
+        [["canary", *_STREAM_TABLES]],
+    )
+    return [row["name"] for row in rows]
+
+
+def _has_rows(connection: CatalogConnection, name: str) -> bool:
+    return connection.execute(f"SELECT FROM strangler.{name} LIMIT 1".encode()).fetchone() is not None

@@ -1,0 +1,227 @@
+"""Everything a stream needs in its two databases: made idempotently, removed idempotently, found again by name.
+
+Slot, publication, replication origin and rows all carry the stream's one name. The publication is made before the slot
+and dropped after it: a slot without its publication means that somebody else removed it, and is refused.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import DictRow
+
+from cdc.bookkeeping import (
+    CANARY_TABLE,
+    create_source_tables,
+    create_target_tables,
+    drop_if_unused,
+    forget_stream,
+    lock_schema,
+)
+from cdc.connections import CatalogConnection, open_database, place
+from cdc.doctor import ORIGIN_MEND, read_server_facts, read_table_facts
+from cdc.errors import SlotInUse, SlotMismatch, SourceUnfit, TargetUnfit
+from cdc.events import TableName
+from cdc.fitness import judge_source_server, judge_source_tables
+from cdc.lsn import Lsn
+from cdc.slot_checks import PLUGIN, START_OVER
+
+PREFIX: Final = "strangler_"
+_SLOT_TIMEOUT_S: Final = 120
+
+_OLDEST_TRANSACTION = """
+    SELECT pid, extract(epoch FROM now() - xact_start)::int AS age_s
+      FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid() ORDER BY xact_start LIMIT 1
+"""
+
+_LEFTOVERS = r"""
+    SELECT 'slot' AS kind, slot_name::text AS name FROM pg_replication_slots
+     WHERE slot_name LIKE 'strangler\_%' AND database = current_database()
+    UNION ALL SELECT 'publication', pubname::text FROM pg_publication WHERE pubname LIKE 'strangler\_%'
+    UNION ALL SELECT 'origin', roname FROM pg_replication_origin WHERE roname LIKE 'strangler\_%'
+    ORDER BY 1, 2
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Leftover:
+    """Something named like ours. Origins belong to the whole server, not to one database."""
+
+    kind: Literal["slot", "publication", "origin"]
+    name: str
+
+
+def provision_source(
+    dsn: str, stream: str, tables: Sequence[TableName], *, slot_timeout_s: float = _SLOT_TIMEOUT_S
+) -> Lsn:
+    """Publication of exactly `tables` and the canary, and the slot. Returns the position the slot starts from.
+
+    Everything that commits after that position will be in the stream: it is the first position of a new ledger. For a
+    slot that exists it is how far the slot was confirmed. Raises `SourceUnfit` before touching anything when the
+    server or a table cannot be captured, `SlotMismatch` when what exists under this name cannot be ours.
+    """
+    with open_database(dsn) as connection:
+        slot = _slot(connection, stream)
+        _refuse_unfit(connection, dsn, tables, needs_slot=slot is None)
+        if slot is not None:
+            _refuse_foreign(connection, stream, slot)
+        create_source_tables(connection)
+        _publish(connection, stream, [*tables, CANARY_TABLE])
+        if slot is None:
+            return _create_slot(connection, stream, slot_timeout_s)
+        return Lsn(int(slot["confirmed"]))
+
+
+def provision_target(dsn: str, stream: str) -> None:
+    """Bookkeeping tables, the stream's status row and its replication origin. Raises `TargetUnfit`."""
+    with open_database(dsn) as connection:
+        try:
+            create_target_tables(connection, stream)
+            with connection.transaction():
+                lock_schema(connection)
+                connection.execute(
+                    "SELECT pg_replication_origin_create(name) FROM (SELECT %s::text AS name) AS wanted "
+                    "WHERE NOT EXISTS (SELECT FROM pg_replication_origin WHERE roname = name)",
+                    [stream],
+                )
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise TargetUnfit(
+                thing=f"role that connects to {place(dsn)}",
+                reason=str(error).partition("\n")[0],
+                mend=f"grant it CREATE on the database; for replication origins {ORIGIN_MEND}",
+            ) from None
+
+
+def deprovision_source(dsn: str, stream: str) -> None:
+    """Drop the stream's slot, publication and rows, whatever of them exists; then our tables if no stream uses them.
+
+    Raises `SlotInUse` when a worker still reads the slot.
+    """
+    with open_database(dsn) as connection:
+        _drop_slot(connection, stream)
+        with connection.transaction():
+            lock_schema(connection)
+            connection.execute(sql.SQL("DROP PUBLICATION IF EXISTS {}").format(sql.Identifier(stream)))
+            forget_stream(connection, stream)
+            drop_if_unused(connection)
+
+
+def deprovision_target(dsn: str, stream: str) -> None:
+    """Drop the stream's origin and rows, whatever of them exists; then our tables if no stream uses them."""
+    with open_database(dsn) as connection:
+        with connection.transaction():
+            lock_schema(connection)
+            forget_stream(connection, stream)
+            drop_if_unused(connection)
+        try:
+            connection.execute(
+                "SELECT pg_replication_origin_drop(roname) FROM pg_replication_origin WHERE roname = %s", [stream]
+            )
+        except psycopg.errors.ObjectInUse as error:
+            raise SlotInUse(
+                thing=f"replication origin {stream}",
+                reason=str(error).partition("\n")[0],
+                mend="stop the stream worker, then run this again",
+            ) from None
+
+
+def find_leftovers(dsn: str) -> list[Leftover]:
+    """Slots and publications of this database, and origins of its server, whose names begin with `strangler_`."""
+    with open_database(dsn) as connection:
+        return [Leftover(**row) for row in connection.execute(_LEFTOVERS)]
+
+
+def _refuse_unfit(connection: CatalogConnection, dsn: str, tables: Sequence[TableName], *, needs_slot: bool) -> None:
+    findings = judge_source_server(read_server_facts(connection, dsn), needs_slot=needs_slot)
+    findings += judge_source_tables(tables, read_table_facts(connection, tables))
+    for finding in findings:
+        if not finding.ok:
+            raise SourceUnfit(thing=finding.thing, reason=finding.reason, mend=finding.mend)
+
+
+def _slot(connection: CatalogConnection, stream: str) -> DictRow | None:
+    return connection.execute(
+        "SELECT plugin, database, wal_status, confirmed_flush_lsn - '0/0'::pg_lsn AS confirmed, active_pid, "
+        "current_database() AS here FROM pg_replication_slots WHERE slot_name = %s",
+        [stream],
+    ).fetchone()
+
+
+def _refuse_foreign(connection: CatalogConnection, stream: str, slot: DictRow) -> None:
+    published = connection.execute("SELECT FROM pg_publication WHERE pubname = %s", [stream]).fetchone() is not None
+    if slot["plugin"] != PLUGIN or slot["database"] != slot["here"]:
+        reason = f"exists with plugin {slot['plugin']} in database {slot['database']}"
+    elif slot["wal_status"] == "lost":
+        reason = "is lost: the server removed log that it still needed (max_slot_wal_keep_size)"
+    elif not published:
+        reason = "exists without its publication, so it has left out changes"
+    else:
+        return
+    raise SlotMismatch(thing=f"replication slot {stream}", reason=reason, mend=START_OVER)
+
+
+def _publish(connection: CatalogConnection, stream: str, tables: Sequence[TableName]) -> None:
+    names = sql.SQL(", ").join(sql.Identifier(table.schema, table.name) for table in tables)
+    publication = sql.Identifier(stream)
+    with connection.transaction():
+        lock_schema(connection)
+        if connection.execute("SELECT FROM pg_publication WHERE pubname = %s", [stream]).fetchone() is None:
+            connection.execute(
+                sql.SQL("CREATE PUBLICATION {} FOR TABLE {} WITH (publish_via_partition_root = true)").format(
+                    publication, names
+                )
+            )
+        elif _published(connection, stream) != set(tables):
+            connection.execute(sql.SQL("ALTER PUBLICATION {} SET TABLE {}").format(publication, names))
+
+
+def _published(connection: CatalogConnection, publication: str) -> set[TableName]:
+    rows = connection.execute(
+        "SELECT n.nspname AS schema, c.relname AS name FROM pg_publication p "
+        "JOIN pg_publication_rel r ON r.prpubid = p.oid JOIN pg_class c ON c.oid = r.prrelid "
+        "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE p.pubname = %s",
+        [publication],
+    )
+    return {TableName(**row) for row in rows}
+
+
+def _create_slot(connection: CatalogConnection, stream: str, timeout_s: float) -> Lsn:
+    """Waits for the transactions that are open now, so it has its own time limit."""
+    connection.execute("SELECT set_config('statement_timeout', %s, false)", [f"{int(timeout_s * 1000)}ms"])
+    try:
+        row = connection.execute(
+            "SELECT lsn - '0/0'::pg_lsn AS start FROM pg_create_logical_replication_slot(%s, %s)", [stream, PLUGIN]
+        ).fetchone()
+    except psycopg.errors.QueryCanceled:
+        raise _slot_creation_blocked(connection, stream, timeout_s) from None
+    assert row is not None
+    connection.execute("RESET statement_timeout")
+    return Lsn(int(row["start"]))
+
+
+def _slot_creation_blocked(connection: CatalogConnection, stream: str, timeout_s: float) -> SourceUnfit:
+    connection.execute("RESET statement_timeout")
+    oldest = connection.execute(_OLDEST_TRANSACTION).fetchone()
+    culprit = "" if oldest is None else f", the oldest in server process {oldest['pid']} since {oldest['age_s']} s"
+    return SourceUnfit(
+        thing=f"replication slot {stream}",
+        reason=f"could not start within {timeout_s:.0f} s because of open write transactions{culprit}",
+        mend="let them end, or end them with pg_terminate_backend, then run this again",
+    )
+
+
+def _drop_slot(connection: CatalogConnection, stream: str) -> None:
+    try:
+        connection.execute(
+            "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots "
+            "WHERE slot_name = %s AND database = current_database()",
+            [stream],
+        )
+    except psycopg.errors.ObjectInUse as error:
+        raise SlotInUse(
+            thing=f"replication slot {stream}",
+            reason=str(error).partition("\n")[0],
+            mend="stop the stream worker, then run this again",
+        ) from None
