@@ -16,6 +16,7 @@ from extracted.catalog.domain import (
     NewCategory,
     NewPrice,
     NewProduct,
+    Page,
     Price,
     Product,
     ProductChange,
@@ -178,23 +179,33 @@ def read_path_id(text: str) -> int:
 
 
 def read_path_sku(text: str) -> str:
-    """A SKU in a path. Whatever cannot be stored names nothing."""
-    try:
-        return _storable(text)
-    except ValueError:
-        raise NotFound("no such thing") from None
+    """A SKU in a path. One that is longer than any names nothing."""
+    if len(text) > 40:
+        raise NotFound("no such product")
+    return _query_text("sku", text)
 
 
 def read_filter(query: Mapping[str, str]) -> ProductFilter:
-    """The query of GET /api/products and of GET /api/categories/{id}/products (which uses the page only)."""
+    """The query of GET /api/products."""
+    page = read_page(query)
     status = query.get("status")
     if status is not None and status not in _LIFECYCLE_OF:
         raise Invalid(f"status: one of {', '.join(_LIFECYCLE_OF)}")
     text = query.get("q")
+    if text and len(text) > 200:
+        raise Invalid("q: at most 200 characters")
     return ProductFilter(
         category_id=_query_int(query, "category_id", low=0, high=BIGINT_MAX),
         lifecycle=None if status is None else _LIFECYCLE_OF[status],
-        text=text if text is None else _query_text(text),
+        text=_query_text("q", text) if text else None,
+        after_id=page.after_id,
+        limit=page.limit,
+    )
+
+
+def read_page(query: Mapping[str, str]) -> Page:
+    """The part of a list's query that says which page."""
+    return Page(
         after_id=_query_int(query, "after_id", low=0, high=BIGINT_MAX) or 0,
         limit=_query_int(query, "limit", low=1, high=100) or 20,
     )
@@ -320,8 +331,8 @@ def _query_int(query: Mapping[str, str], name: str, *, low: int, high: int) -> i
     return int(text)
 
 
-def _query_text(text: str) -> str:
+def _query_text(name: str, text: str) -> str:
     try:
         return _storable(text)
     except ValueError as error:
-        raise Invalid(f"q: {error}") from None
+        raise Invalid(f"{name}: {error}") from None

@@ -120,17 +120,20 @@ class ProductChange:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ProductFilter:
-    """Which products to list, by id: those that fit every field given, after `after_id`, at most `limit`.
+class Page:
+    """What follows `after_id`, by id, at most `limit`."""
 
-    `text` is a literal part of title or SKU in any case.
-    """
+    after_id: int = 0
+    limit: int = 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProductFilter(Page):
+    """A page of those products that fit every field given. `text` is a literal part of title or SKU in any case."""
 
     category_id: int | None = None
     lifecycle: Lifecycle | None = None
     text: str | None = None
-    after_id: int = 0
-    limit: int = 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -26,6 +26,11 @@ def _path_id(name: str) -> Callable[[Request], Awaitable[int]]:
     return read
 
 
+def _query(request: Request) -> dict[str, str]:
+    """The first value of each parameter."""
+    return dict(reversed(request.query_params.multi_items()))
+
+
 Store = Annotated[CatalogStore, Depends(_store)]
 Body = Annotated[bytes, Depends(_body)]
 ProductId = Annotated[int, Depends(_path_id("product_id"))]
@@ -37,7 +42,7 @@ router = APIRouter(prefix="/api")
 
 @router.get("/products")
 async def list_products(request: Request, store: Store) -> Response:
-    wanted = compat.read_filter(request.query_params)
+    wanted = compat.read_filter(_query(request))
     return JSONResponse(compat.show_products(await store.products(wanted), wanted.limit))
 
 
@@ -122,6 +127,6 @@ async def change_category(category_id: CategoryId, body: Body, store: Store) -> 
 
 @router.get("/categories/{category_id}/products")
 async def products_assigned(category_id: CategoryId, request: Request, store: Store) -> Response:
-    page = compat.read_filter(request.query_params)
-    found = await store.products_assigned(category_id, after_id=page.after_id, limit=page.limit)
+    page = compat.read_page(_query(request))
+    found = await store.products_assigned(category_id, page)
     return JSONResponse(compat.show_products(found, page.limit))

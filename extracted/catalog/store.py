@@ -18,6 +18,7 @@ from extracted.catalog.domain import (
     NewPrice,
     NewProduct,
     OpenPrice,
+    Page,
     Price,
     Product,
     ProductChange,
@@ -58,9 +59,9 @@ class CatalogStore:
             _product(row) for row in await self._database.fetch_all(statements.product_list(parameters), parameters)
         ]
 
-    async def products_assigned(self, category_id: int, *, after_id: int, limit: int) -> list[Product]:
+    async def products_assigned(self, category_id: int, page: Page) -> list[Product]:
         """One page, by id, of the products assigned to a category."""
-        parameters = {"category_id": category_id, "after_id": after_id, "limit": limit}
+        parameters = {"category_id": category_id, "after_id": page.after_id, "limit": page.limit}
         rows = await self._database.fetch_all(statements.PRODUCTS_ASSIGNED, parameters)
         if not rows:
             await self._require(statements.CATEGORY_EXISTS, {"category_id": category_id})
@@ -80,9 +81,8 @@ class CatalogStore:
             statements.change_product(parameters), statements.PRODUCT_BY_ID, {**parameters, "product_id": product_id}
         )
         if changed is None:
-            if "category_id" in parameters and not await self._exists(statements.CATEGORY_EXISTS, parameters):
-                raise Invalid(f"category_id: no category {parameters['category_id']}")
-            raise NotFound("no such product")
+            await self._require(statements.PRODUCT_EXISTS, {"product_id": product_id})
+            raise Invalid(f"category_id: no category {parameters.get('category_id')}")
         return _product(_found(shown))
 
     async def prices(self, product_id: int) -> list[Price]:
@@ -129,10 +129,8 @@ class CatalogStore:
             statements.change_category(parameters), {**parameters, "category_id": category_id}
         )
         if row is None:
-            parent_id = parameters.get("parent_id")
-            if parent_id is not None and not await self._exists(statements.CATEGORY_EXISTS, {"category_id": parent_id}):
-                raise Invalid(f"parent_id: no category {parent_id}")
-            raise NotFound("no such category")
+            await self._require(statements.CATEGORY_EXISTS, {"category_id": category_id})
+            raise Invalid(f"parent_id: no category {parameters.get('parent_id')}")
         return _category(row)
 
     async def assign(self, wanted: Assignment) -> Assignment:
@@ -147,9 +145,6 @@ class CatalogStore:
         """Take a product out of a category."""
         parameters = {"product_id": product_id, "category_id": category_id}
         _found(await self._database.fetch_one(statements.UNASSIGN, parameters))
-
-    async def _exists(self, statement: str, parameters: Mapping[str, Any]) -> bool:
-        return await self._database.fetch_one(statement, parameters) is not None
 
     async def _require(self, statement: str, parameters: Mapping[str, Any]) -> None:
         _found(await self._database.fetch_one(statement, parameters))

@@ -168,6 +168,8 @@ def test_a_missing_category_is_told_before_a_taken_key(client, product):
         ("POST", "/api/products", b"\xff"),
         ("POST", "/api/products", b""),
         ("GET", "/api/products?q=%00", None),
+        ("GET", "/api/products?q=" + "q" * 201, None),
+        ("GET", "/api/products/by-sku/%00", None),
         ("GET", "/api/products?limit=", None),
         ("GET", "/api/products?after_id=99999999999999999999", None),
     ],
@@ -177,7 +179,9 @@ def test_what_cannot_be_stored_is_invalid(client, method, path, body):
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid")
 
 
-@pytest.mark.parametrize("path", ["/api/products/" + "9" * 5000, "/api/products/by-sku/%00", "/api/nothing", "/"])
+@pytest.mark.parametrize(
+    "path", ["/api/products/" + "9" * 5000, "/api/products/by-sku/" + "s" * 41, "/api/nothing", "/"]
+)
 def test_what_names_nothing_is_not_found(client, path):
     answer = client.get(path)
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
