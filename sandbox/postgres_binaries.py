@@ -56,7 +56,8 @@ def find_binaries() -> PostgresBinaries:
     except PartMissing:
         if user is None or os.environ.get(VARIABLE) or not (folder / "postgres").exists():
             raise
-    copied = _reachable_copy(folder.parent) / "bin"
+    package = folder.parent.parent
+    copied = _reachable_copy(package) / folder.relative_to(package.parent)
     return PostgresBinaries(folder=copied, major=_major(copied, user), user=user)
 
 
@@ -80,26 +81,32 @@ def _major(folder: Path, user: str | None) -> int:
     return int(version["major"])
 
 
-def _reachable_copy(tree: Path) -> Path:
-    """The tree under the temporary folder, named by its content. Two processes may do this at once: one wins."""
-    target = parent_folder() / f"strangler-postgres-{os.geteuid()}-{_content_key(tree)}"
+def _reachable_copy(package: Path) -> Path:
+    """The package under the temporary folder, named by its content. Two processes may do this at once: one wins.
+
+    Beside it goes the folder of shared libraries that wheels for Linux keep next to their package.
+    """
+    trees = [tree for tree in (package, package.with_name(f"{package.name}.libs")) if tree.is_dir()]
+    target = parent_folder() / f"strangler-postgres-{os.geteuid()}-{_content_key(trees)}"
     if not target.exists():
         building = make_folder()
         try:
-            shutil.copytree(tree, building / "tree", symlinks=True)
-            _open_to_all(building / "tree")
-            _move_unless_there(building / "tree", target)
+            for tree in trees:
+                shutil.copytree(tree, building / "copy" / tree.name, symlinks=True)
+            _open_to_all(building / "copy")
+            _move_unless_there(building / "copy", target)
         finally:
             remove_folder(building)
     _demand_ours(target)
     return target
 
 
-def _content_key(tree: Path) -> str:
+def _content_key(trees: list[Path]) -> str:
     digest = hashlib.sha256()
-    for path in sorted(path for path in tree.rglob("*") if path.is_file()):
-        digest.update(f"{path.relative_to(tree)}\0{path.stat().st_size}\0".encode())
-        digest.update(path.read_bytes())
+    for tree in trees:
+        for path in sorted(path for path in tree.rglob("*") if path.is_file() and path.suffix != ".pyc"):
+            digest.update(f"{path.relative_to(tree.parent)}\0{path.stat().st_size}\0".encode())
+            digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 
