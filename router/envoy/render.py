@@ -14,8 +14,6 @@ from router.routes import RouteTable
 
 Json = dict[str, Any]
 
-_RESPONSE = "type.googleapis.com/envoy.service.discovery.v3.DiscoveryResponse"
-
 
 @dataclass(frozen=True, kw_only=True)
 class RenderedProxy:
@@ -38,10 +36,10 @@ def render(table: RouteTable, options: ProxyOptions, files: ProxyFiles) -> Rende
 
 
 def discovery_response(resources: Sequence[Json], version: str | None = None) -> str:
-    """The file format of a dynamic resource; without a version, one made of the content."""
+    """A DiscoveryResponse, the file format of dynamic resources; without a version, one made of the content."""
     content = json.dumps(resources, sort_keys=True, separators=(",", ":"))
     version = version or hashlib.sha256(content.encode()).hexdigest()[:16]
-    return to_text({"@type": _RESPONSE, "version_info": version, "resources": list(resources)})
+    return to_text({"version_info": version, "resources": list(resources)})
 
 
 def to_text(value: Json) -> str:

@@ -66,7 +66,7 @@ def render_routes(table: RouteTable) -> Json:
                 "routes": [*routes, {"name": "unmatched", "match": {"prefix": "/"}, **unmatched}],
             }
         ],
-        "request_headers_to_remove": [FORCE_HEADER, OWNER_HEADER],
+        "request_headers_to_remove": [FORCE_HEADER, OWNER_HEADER, "x-envoy-internal"],
         "response_headers_to_add": [_set_header(VERSION_HEADER, str(table.version))],
     }
 
