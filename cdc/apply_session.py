@@ -1,0 +1,258 @@
+"""The one database session that may write a stream's rows and its position."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from cdc.apply_batch import Batching, RowGroup
+from cdc.apply_statements import quote_table, statement
+from cdc.copy_tracker import CopyCursor, TableCopying, cursor_from_json
+from cdc.errors import NotProvisioned, StreamBusy
+from cdc.events import TableName
+from cdc.link import LinkSpec
+from cdc.lsn import Lsn, format_lsn, parse_lsn
+from cdc.sessions import connect, target_error
+from cdc.target_tables import TargetTable, load_target_table
+from strangler.clock import Clock
+
+_SETTINGS = {
+    "session_replication_role": "replica",
+    "synchronous_commit": "on",
+    # Every statement finds its rows by key. A plan made while a table was small must not scan it when it is large.
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "plan_cache_mode": "force_generic_plan",
+    "jit": "off",
+}
+_TAKEOVER_POLL_S = 0.1
+_PREPARED_STATEMENTS = 1000
+
+
+class RowsNotFound(Exception):
+    """A group that must match hit fewer rows than it names. Never leaves the applier."""
+
+    def __init__(self, group: RowGroup) -> None:
+        super().__init__(group.table)
+        self.group = group
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LedgerStep:
+    """How far one target transaction moves the stream. `source_time_us`: microseconds since the Unix epoch."""
+
+    position: Lsn
+    previous: Lsn
+    source_time_us: int
+    transactions: int
+    events: int
+
+
+class ApplySession:
+    """An open session with the stream's replication origin and advisory lock. One thread uses it."""
+
+    def __init__(self, link: LinkSpec, clock: Clock) -> None:
+        self._link = link
+        self._connection = connect(link.target_dsn, f"{link.stream} apply")
+        self._tables: dict[TableName, TargetTable] = {}
+        self._ownership_exists = self._locked = False
+        try:
+            self._connection.prepared_max = _PREPARED_STATEMENTS
+            self._configure()
+            self._take_stream(clock)
+        except psycopg.Error as error:
+            self.close()
+            raise target_error(link.target_dsn, f"session of {link.stream}", error) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        self._connection.close()
+
+    @property
+    def healthy(self) -> bool:
+        return not self._connection.closed and not self._connection.broken
+
+    def _configure(self) -> None:
+        settings = {**_SETTINGS, "lock_timeout": f"{int(self._link.limits.lock_timeout_s * 1000)}ms"}
+        calls = ", ".join(["set_config(%s, %s, false)"] * len(settings))
+        self._connection.execute(f"SELECT {calls}".encode(), [text for pair in settings.items() for text in pair])
+
+    def _take_stream(self, clock: Clock) -> None:
+        """Be the only worker of the stream. A session that a killed worker left behind is given time to end."""
+        deadline = clock.monotonic() + self._link.limits.takeover_s
+        while not (self._lock_stream() and self._set_origin()):
+            if clock.monotonic() >= deadline:
+                raise StreamBusy(
+                    thing=f"stream {self._link.stream}",
+                    reason="another worker holds it",
+                    mend="stop the other `strangler cdc stream` process; find it in strangler.stream_status.worker_pid",
+                )
+            clock.sleep(_TAKEOVER_POLL_S)
+
+    def _lock_stream(self) -> bool:
+        if not self._locked:
+            row = self._connection.execute(
+                "SELECT pg_try_advisory_lock(hashtextextended('strangler stream ' || %s, 0))", (self._link.stream,)
+            ).fetchone()
+            self._locked = bool(row and row[0])
+        return self._locked
+
+    def _set_origin(self) -> bool:
+        self._connection.execute(
+            "SELECT pg_replication_origin_create(name) FROM (VALUES (%s)) AS o (name)"
+            " WHERE pg_replication_origin_oid(name) IS NULL",
+            (self._link.stream,),
+        )
+        try:
+            self._connection.execute("SELECT pg_replication_origin_session_setup(%s)", (self._link.stream,))
+        except psycopg.errors.ObjectInUse:
+            return False
+        return True
+
+    def load_position(self) -> Lsn:
+        """The ledger. Raises `NotProvisioned` when the stream has none."""
+        row = self._read("SELECT commit_lsn FROM strangler.stream_position WHERE stream = %s", (self._link.stream,))
+        if row is None or row[0] is None:
+            raise NotProvisioned(
+                thing=f"stream {self._link.stream}",
+                reason="has no row in strangler.stream_position of its target",
+                mend="provision the move first: `strangler run` does it in its phase `prepared`",
+            )
+        return parse_lsn(str(row[0]))
+
+    def load_copies(self) -> dict[TableName, TableCopying]:
+        """Copies that have begun. A requested one has not."""
+        with self.translated("strangler.copy_progress"):
+            rows = self._connection.execute(
+                "SELECT source_table, state, last_key FROM strangler.copy_progress"
+                " WHERE stream = %s AND state IN ('copying', 'done')",
+                (self._link.stream,),
+            ).fetchall()
+        names = {str(table): table for table in self._link.mapper.source_tables}
+        return {names[str(name)]: _copying(state, cursor) for name, state, cursor in rows if str(name) in names}
+
+    def batching(self, table: TableName) -> Batching:
+        return self._target(table).batching
+
+    def forget_tables(self) -> None:
+        """Read target catalogs afresh: an error may come from a changed table."""
+        self._tables.clear()
+
+    def _target(self, table: TableName) -> TargetTable:
+        target = self._tables.get(table)
+        if target is None:
+            target = self._tables[table] = load_target_table(self._connection, table)
+        return target
+
+    @contextmanager
+    def translated(self, thing: str) -> Iterator[None]:
+        """Driver errors inside become ours."""
+        try:
+            yield
+        except psycopg.Error as error:
+            raise target_error(self._link.target_dsn, thing, error) from error
+
+    @contextmanager
+    def transaction(self, *, pipelined: bool) -> Iterator[None]:
+        """One target transaction. Driver errors pass through: the applier decides whether to try again."""
+        if not pipelined:
+            with self._connection.transaction():
+                yield
+            return
+        with self._connection.pipeline(), self._connection.transaction():
+            yield
+
+    def write(self, groups: Iterable[RowGroup]) -> None:
+        """Execute the groups in order. Raises `RowsNotFound`."""
+        sent = []
+        for group in groups:
+            query, parameters = statement(group, self._target(group.table))
+            sent.append((group, self._connection.execute(query.encode(), parameters, prepare=True)))
+        if self._connection.pgconn.pipeline_status:
+            self._sync()
+        for group, cursor in sent:
+            if group.must_match and cursor.rowcount != len(group.rows):
+                raise RowsNotFound(group)
+
+    def _sync(self) -> None:
+        with self._connection.pipeline() as pipeline:
+            pipeline.sync()
+
+    def owner(self, *, lock: bool) -> str | None:
+        """Who owns the move by this database; None when nobody has said. With `lock` it stays so until commit."""
+        if not self._ownership_exists:
+            found = self._connection.execute("SELECT to_regclass('strangler.ownership') IS NOT NULL").fetchone()
+            self._ownership_exists = bool(found and found[0])
+        if not self._ownership_exists:
+            return None
+        row = self._connection.execute(
+            b"SELECT owner FROM strangler.ownership WHERE move = %s" + (b" FOR SHARE" if lock else b""),
+            (self._link.move,),
+        ).fetchone()
+        return str(row[0]) if row else None
+
+    def is_empty(self, table: TableName) -> bool:
+        row = self._connection.execute(f"SELECT NOT EXISTS (SELECT FROM {quote_table(table)})".encode()).fetchone()
+        return bool(row and row[0])
+
+    def move_position(self, step: LedgerStep) -> None:
+        """Write the ledger. Raises `StreamBusy` when somebody else moved it."""
+        cursor = self._connection.execute(
+            "UPDATE strangler.stream_position SET commit_lsn = %s, applied_at = clock_timestamp(),"
+            " source_commit_time = CASE WHEN %s THEN source_commit_time"
+            " ELSE to_timestamp(0) + %s * interval '1 microsecond' END,"
+            " transactions = coalesce(transactions, 0) + %s, events = coalesce(events, 0) + %s"
+            " WHERE stream = %s AND commit_lsn = %s RETURNING 1",
+            (
+                format_lsn(step.position),
+                step.source_time_us == 0,
+                step.source_time_us,
+                step.transactions,
+                step.events,
+                self._link.stream,
+                format_lsn(step.previous),
+            ),
+            prepare=True,
+        )
+        if cursor.fetchone() is None:
+            raise StreamBusy(
+                thing=f"position of stream {self._link.stream}",
+                reason=f"is no longer {format_lsn(step.previous)}, where this worker left it",
+                mend="find who else writes strangler.stream_position, stop it, and start the worker again",
+            )
+
+    def save_copy(self, table: TableName, copying: TableCopying, new_rows: int) -> None:
+        """Progress of one table, in the same transaction as its rows."""
+        self._connection.execute(
+            "INSERT INTO strangler.copy_progress AS p (stream, source_table, state, last_key, rows, started_at)"
+            " VALUES (%s, %s, %s, %s::jsonb, %s, clock_timestamp())"
+            " ON CONFLICT (stream, source_table) DO UPDATE SET state = EXCLUDED.state, last_key = EXCLUDED.last_key,"
+            " rows = coalesce(p.rows, 0) + EXCLUDED.rows, started_at = coalesce(p.started_at, EXCLUDED.started_at),"
+            " finished_at = CASE WHEN EXCLUDED.state = 'done' THEN clock_timestamp() END",
+            (self._link.stream, str(table), copying.state, json.dumps(copying.cursor.as_json()), new_rows),
+        )
+
+    def execute(self, query: str, parameters: Sequence[Any]) -> None:
+        """A statement outside a batch."""
+        with self.translated("strangler schema"):
+            self._connection.execute(query.encode(), parameters)
+
+    def _read(self, query: str, parameters: Sequence[Any]) -> TupleRow | None:
+        try:
+            return self._connection.execute(query.encode(), parameters).fetchone()
+        except psycopg.errors.UndefinedTable:
+            return None
+        except psycopg.Error as error:
+            raise target_error(self._link.target_dsn, "strangler schema", error) from error
+
+
+def _copying(state: object, cursor: object) -> TableCopying:
+    read = cursor_from_json(cursor) if isinstance(cursor, dict) else CopyCursor()
+    return TableCopying(state="done" if state == "done" else "copying", cursor=read)

@@ -1,0 +1,120 @@
+"""Row groups → SQL and its parameters. Pure.
+
+Every value travels in its text form and is read by the target type's own input function: each column is one array
+parameter, so a statement has few parameters however many rows it writes, and its text depends only on its shape.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from cdc.apply_batch import RowGroup
+from cdc.events import TableName
+from cdc.target_tables import TargetColumn, TargetTable
+
+
+def statement(group: RowGroup, target: TargetTable) -> tuple[str, list[str]]:
+    """The statement that writes `group`; its row count is the number of rows hit."""
+    if group.kind == "truncate":
+        # Not TRUNCATE: that refuses a table that foreign keys point to, and locks out readers.
+        return f"DELETE FROM {quote_table(group.table)}", []
+    if group.kind == "upsert":
+        return _upsert(group, target), _arrays(group.rows)
+    if group.kind == "delete":
+        return _delete(group, target), _arrays(group.rows)
+    if any(target.column(name).identity_always for name in group.key if name in group.columns):
+        return _move(group, target), _arrays(group.rows)
+    return _update(group, target), _arrays(group.rows)
+
+
+def quote(name: str) -> str:
+    """An identifier for a statement that has `%s` parameters."""
+    return '"' + name.replace('"', '""').replace("%", "%%") + '"'
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(quote(name) for name in names)
+
+
+def quote_table(table: TableName) -> str:
+    return f"{quote(table.schema)}.{quote(table.name)}"
+
+
+def array_literal(values: Iterable[str | None]) -> str:
+    """PostgreSQL's text form of a one-dimensional array."""
+    return "{" + ",".join(["NULL" if value is None else '"' + _escape(value) + '"' for value in values]) + "}"
+
+
+def _escape(value: str) -> str:
+    if "\\" in value:
+        value = value.replace("\\", "\\\\")
+    if '"' in value:
+        value = value.replace('"', '\\"')
+    return value
+
+
+def _arrays(rows: Sequence[Sequence[str | None]]) -> list[str]:
+    return [array_literal(column) for column in zip(*rows, strict=True)]
+
+
+def _given(columns: Sequence[TargetColumn]) -> str:
+    """`unnest(…) AS u(c0, c1…)`: the parameters as rows."""
+    arrays = ", ".join(f"%s::{_type(column) if column.as_array else 'text'}[]" for column in columns)
+    names = ", ".join(f"c{index}" for index in range(len(columns)))
+    return f"unnest({arrays}) AS u({names})"
+
+
+def _type(column: TargetColumn) -> str:
+    return column.type_name.replace("%", "%%")
+
+
+def _value(column: TargetColumn, index: int) -> str:
+    return f"u.c{index}" if column.as_array else f"u.c{index}::{_type(column)}"
+
+
+def _upsert(group: RowGroup, target: TargetTable) -> str:
+    columns = [target.column(name) for name in group.columns]
+    settable = [column.name for column in columns if column.name not in group.key and not column.identity_always]
+    sets = ", ".join(f"{quote(name)} = EXCLUDED.{quote(name)}" for name in settable)
+    values = ", ".join(_value(column, index) for index, column in enumerate(columns))
+    return (
+        f"INSERT INTO {quote_table(group.table)} ({_names(group.columns)}) OVERRIDING SYSTEM VALUE"
+        f" SELECT {values} FROM {_given(columns)}"
+        f" ON CONFLICT ({_names(group.key)}) DO {f'UPDATE SET {sets}' if sets else 'NOTHING'}"
+    )
+
+
+def _delete(group: RowGroup, target: TargetTable) -> str:
+    keys = [target.column(name) for name in group.key]
+    return f"DELETE FROM {quote_table(group.table)} AS t USING {_given(keys)} WHERE {_matches(keys)}"
+
+
+def _update(group: RowGroup, target: TargetTable) -> str:
+    keys = [target.column(name) for name in group.key]
+    columns = [target.column(name) for name in group.columns]
+    sets = ", ".join(
+        f"{quote(column.name)} = {_value(column, len(keys) + index)}"
+        for index, column in enumerate(columns)
+        if not column.identity_always
+    )
+    return f"UPDATE {quote_table(group.table)} AS t SET {sets} FROM {_given([*keys, *columns])} WHERE {_matches(keys)}"
+
+
+def _move(group: RowGroup, target: TargetTable) -> str:
+    """A new key for a row whose key column can only be inserted: take the row out and put it back changed."""
+    keys = [target.column(name) for name in group.key]
+    changed = {name: index + len(keys) for index, name in enumerate(group.columns)}
+    kept = [column for column in target.columns.values() if not column.generated]
+    values = ", ".join(
+        _value(column, changed[column.name]) if column.name in changed else f"moved.{quote(column.name)}"
+        for column in kept
+    )
+    given = _given([*keys, *(target.column(name) for name in group.columns)])
+    return (
+        f"WITH u AS MATERIALIZED (SELECT * FROM {given}),"
+        f" moved AS (DELETE FROM {quote_table(group.table)} AS t USING u WHERE {_matches(keys)} RETURNING t.*)"
+        f" INSERT INTO {quote_table(group.table)} ({_names(column.name for column in kept)})"
+        f" OVERRIDING SYSTEM VALUE SELECT {values} FROM moved CROSS JOIN u"
+    )
+
+
+def _matches(keys: Sequence[TargetColumn]) -> str:
+    return " AND ".join(f"t.{quote(column.name)} = {_value(column, index)}" for index, column in enumerate(keys))

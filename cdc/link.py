@@ -1,0 +1,70 @@
+"""What the worker must know to run one direction of one move. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from cdc.events import TableName
+from cdc.mapping.port import Mapper
+
+Direction = Literal["forward", "reverse"]
+
+
+def stream_name(move: str, direction: Direction) -> str:
+    """The one name that slot, publication, replication origin and position row of a direction share."""
+    return f"strangler_{move}_{direction}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LinkLimits:
+    """A bound on everything that queues, waits or retries."""
+
+    batch_events: int = 2000
+    """Source events that may share one target transaction (one source transaction is never divided)."""
+    copy_chunk_rows: int = 5000
+    copy_chunks_in_flight: int = 2
+    """Chunks read from the source but not yet committed in the target."""
+    log_backlog_bytes: int = 4 << 30
+    """Source log bytes captured but not yet applied, above which capture pauses."""
+    log_retention_bytes: int = 1 << 30
+    """Source log bytes that the change log keeps below the applied position."""
+    heartbeat_s: float = 10.0
+    """An idle stream writes a message this often, so that its slot can advance."""
+    status_s: float = 1.0
+    lock_timeout_s: float = 10.0
+    """How long one apply statement may wait for a lock before the batch is tried again."""
+    takeover_s: float = 10.0
+    """How long a starting worker waits for the session of a dead one to end."""
+    transient_attempts: int = 10
+    """Tries of one batch that keeps losing deadlocks or serialization conflicts."""
+    retry_min_s: float = 0.2
+    retry_max_s: float = 10.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LinkSpec:
+    """One direction: where it reads, where it writes, how rows change on the way.
+
+    `source_keys`: the primary-key columns of every captured source table, in index order.
+    `follows_copy`: the target's rows come from our own copy. Changes of a table are then applied only from the moment
+    its copy begins (what happened before is in the copy). Always False for `reverse`, whose target was the origin.
+    """
+
+    move: str
+    direction: Direction
+    source_dsn: str = field(repr=False)
+    target_dsn: str = field(repr=False)
+    log_folder: Path
+    mapper: Mapper
+    source_keys: Mapping[TableName, tuple[str, ...]]
+    follows_copy: bool = True
+    limits: LinkLimits = LinkLimits()
+
+    def __post_init__(self) -> None:
+        if self.direction == "reverse":
+            object.__setattr__(self, "follows_copy", False)
+
+    @property
+    def stream(self) -> str:
+        return stream_name(self.move, self.direction)

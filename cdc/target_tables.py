@@ -1,0 +1,104 @@
+"""What an applier must know about a target table, read once from its catalog."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cdc.apply_batch import Batching
+from cdc.errors import SchemaChanged
+from cdc.events import TableName
+from cdc.sessions import Connection
+
+_CANONICAL_TYPES = frozenset(
+    ["bool", "int2", "int4", "int8", "oid", "uuid", "text", "varchar", "bpchar", "name", "bytea"]
+    + ["date", "timestamp", "timestamptz", "time", "inet", "macaddr"]
+)
+"""Equal values have equal text forms."""
+
+_COLUMNS = """
+SELECT a.attname, format_type(a.atttypid, -1), a.attidentity, a.attgenerated <> '',
+       t.typname, t.typtype, t.typcategory, t.typtype = 'd' AND b.typtype = 'c', t.typdelim = ',' AND t.typarray <> 0,
+       coalesce(c.collisdeterministic, true)
+  FROM pg_attribute a
+  JOIN pg_type t ON t.oid = a.atttypid
+  LEFT JOIN pg_type b ON b.oid = t.typbasetype
+  LEFT JOIN pg_collation c ON c.oid = a.attcollation
+ WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped
+ ORDER BY a.attnum
+"""
+
+_INDEXES = """
+SELECT (SELECT array_agg(a.attname::text) FROM pg_index i
+          JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
+         WHERE i.indrelid = %(table)s AND i.indisprimary),
+       EXISTS (SELECT FROM pg_index i
+                WHERE i.indrelid = %(table)s AND (i.indisunique OR i.indisexclusion) AND NOT i.indisprimary)
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TargetColumn:
+    """`type_name` carries no length or precision: the assignment checks those, a cast would cut silently.
+
+    `as_array`: values can travel as elements of one array of this type, each read by the type's own input function.
+    """
+
+    name: str
+    type_name: str
+    as_array: bool
+    identity_always: bool
+    generated: bool
+    canonical: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TargetTable:
+    table: TableName
+    columns: Mapping[str, TargetColumn]
+    batching: Batching
+
+    def column(self, name: str) -> TargetColumn:
+        try:
+            return self.columns[name]
+        except KeyError:
+            raise SchemaChanged(
+                thing=f"target column {self.table}.{name}",
+                reason="does not exist",
+                mend="restore the column, or change the mapping in the plan and copy the table again",
+            ) from None
+
+
+def load_target_table(connection: Connection, table: TableName) -> TargetTable:
+    """Read one table's catalog rows. Raises `SchemaChanged` when there is no such table."""
+    found = connection.execute(
+        "SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p')",
+        (table.schema, table.name),
+    ).fetchone()
+    if found is None:
+        raise SchemaChanged(
+            thing=f"target table {table}",
+            reason="does not exist",
+            mend="run the service's migrations, or correct the mapping in the plan",
+        )
+    columns = {str(row[0]): _column(row) for row in connection.execute(_COLUMNS, found)}
+    key, other_uniques = connection.execute(_INDEXES, {"table": found[0]}).fetchall()[0]
+    return TargetTable(table=table, columns=columns, batching=_batching(columns, key, bool(other_uniques)))
+
+
+def _batching(columns: Mapping[str, TargetColumn], key: object, other_uniques: bool) -> Batching:
+    names = key if isinstance(key, list) else []
+    if not all(columns[name].canonical for name in names):
+        return "one"
+    return "in_order" if other_uniques else "any"
+
+
+def _column(row: tuple[object, ...]) -> TargetColumn:
+    name, type_name, identity, generated, base, kind, category, over_composite, array_exists, deterministic = row
+    return TargetColumn(
+        name=str(name),
+        type_name=str(type_name),
+        as_array=bool(array_exists) and category != "A" and kind != "c" and not over_composite,
+        identity_always=identity == "a",
+        generated=bool(generated),
+        canonical=bool(deterministic) and (kind == "e" or base in _CANONICAL_TYPES),
+    )
