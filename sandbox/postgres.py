@@ -15,6 +15,7 @@ import psycopg
 from psycopg import sql
 
 from sandbox.errors import PartMissing, ProgramFailed
+from sandbox.leftovers import MARK
 from sandbox.ports import free_port
 from sandbox.postgres_binaries import MEND, VARIABLE, PostgresBinaries, find_binaries, postgres_bin
 from sandbox.programs import DATABASE_PRIORITY, Probe, ProgramSpec
@@ -159,7 +160,12 @@ def _initialise(data: Path, binaries: PostgresBinaries) -> None:
         command = (binaries.folder / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
         try:
             result = subprocess.run(
-                [*command, f"--locale={locale}"], check=False, capture_output=True, user=binaries.user, cwd=data.parent
+                [*command, f"--locale={locale}"],
+                check=False,
+                capture_output=True,
+                user=binaries.user,
+                cwd=data.parent,
+                env={**os.environ, MARK: str(data.parent.parent)},
             )
         except OSError as error:
             raise PartMissing(
