@@ -81,3 +81,7 @@ class CopyRefused(Refused):
 
 class PositionNotReached(Refused):
     """The target did not apply a position within the time that was allowed."""
+
+
+class LogUnwritable(Unreachable):
+    """The change log's disk refused a write; nothing of the batch counts as appended."""

@@ -1,0 +1,152 @@
+"""Reading the segments of a local change log, by the writer's own process or another."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from cdc.changelog.codec import RelationTable, decode_relation, decode_transaction
+from cdc.changelog.memory import position_expired
+from cdc.changelog.segments import (
+    HEADER,
+    RELATION,
+    TRANSACTION,
+    Frame,
+    damaged,
+    list_segments,
+    refuse_damage,
+    scan,
+    segment_path,
+)
+from cdc.events import Transaction
+from cdc.lsn import ZERO, Lsn, format_lsn, parse_lsn
+from strangler.errors import StranglerError
+
+TRIMMED_FILE: Final = "trimmed"
+"""Holds how far retention went, as a position."""
+
+
+class Durable(NamedTuple):
+    """Bytes of the newest segment that are on disk; earlier segments are whole."""
+
+    segment: Lsn
+    size: int
+
+
+class _Cursor(NamedTuple):
+    """After transaction `lsn`, at `offset` of `segment`. `relations`: those that the segment defined before it."""
+
+    segment: Lsn
+    offset: int
+    lsn: Lsn
+    relations: RelationTable
+
+
+class SegmentReader:
+    """Remembers where the last read ended, so that following a log does not scan it again. Thread-safe."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._cursor: _Cursor | None = None
+        self._lock = threading.Lock()
+
+    def first_lsn(self) -> Lsn:
+        """See `ChangeLog.first_lsn`."""
+        try:
+            return parse_lsn((self._folder / TRIMMED_FILE).read_text().strip())
+        except FileNotFoundError:
+            return ZERO
+
+    def last_lsn(self) -> Lsn:
+        """Newest whole transaction in the files."""
+        segments = list_segments(self._folder)
+        for segment in reversed(segments):
+            start = self._start(segment, None)
+            last = start.lsn
+            for frame in scan(segment_path(self._folder, segment), start.offset):
+                last = max(last, frame.lsn) if frame.kind != RELATION else last
+            if last:
+                return last
+        return self.first_lsn()
+
+    def read(self, after: Lsn, durable: Durable | None) -> Iterator[Transaction]:
+        """See `ChangeLog.read`. `durable`: where to stop, when the caller is the writer and knows."""
+        first_lsn = self.first_lsn()
+        if after < first_lsn:
+            raise position_expired(f"change log {self._folder}", after, first_lsn)
+        return self._read(after, durable)
+
+    def _read(self, after: Lsn, durable: Durable | None) -> Iterator[Transaction]:
+        segments = [segment for segment in list_segments(self._folder) if durable is None or segment <= durable.segment]
+        first = max((index for index, segment in enumerate(segments) if segment <= after), default=0)
+        before: Lsn | None = None
+        for index in range(first, len(segments)):
+            segment = segments[index]
+            limit = durable.size if durable is not None and durable.segment == segment else None
+            reading = _SegmentReading(segment_path(self._folder, segment), self._start(segment, after))
+            try:
+                yield from reading.transactions(after, before, limit)
+                if limit is None:
+                    refuse_damage(reading.path, reading.offset, sealed=index + 1 < len(segments))
+                elif reading.offset < limit:
+                    raise damaged(reading.path, reading.offset, "a record fails its checksum")
+            except (FileNotFoundError, _SegmentMissing):
+                raise self._gone(after, segment) from None
+            finally:
+                self._remember(segment, reading)
+            before = reading.lsn
+
+    def _start(self, segment: Lsn, after: Lsn | None) -> _Cursor:
+        """Where to begin in `segment`: where the last read ended, if that is not too far (`after` None: never is)."""
+        with self._lock:
+            cursor = self._cursor
+        if cursor is not None and cursor.segment == segment and (after is None or cursor.lsn <= after):
+            return cursor
+        return _Cursor(segment, 0, ZERO, RelationTable())
+
+    def _remember(self, segment: Lsn, reading: "_SegmentReading") -> None:
+        cursor = _Cursor(segment, reading.offset, reading.lsn, reading.relations)
+        with self._lock:
+            if self._cursor is None or cursor.lsn >= self._cursor.lsn:
+                self._cursor = cursor
+
+    def _gone(self, after: Lsn, segment: Lsn) -> StranglerError:
+        first_lsn = self.first_lsn()
+        if after < first_lsn:
+            return position_expired(f"change log {self._folder}", after, first_lsn)
+        path = segment_path(self._folder, segment)
+        return damaged(path, 0, f"it or the segment before it is missing, needed after {format_lsn(after)}")
+
+
+class _SegmentMissing(Exception):
+    """The segment does not continue the one before it."""
+
+
+class _SegmentReading:
+    """One pass over one segment; the fields say how far it came."""
+
+    def __init__(self, path: Path, start: _Cursor) -> None:
+        self.path = path
+        self.offset = start.offset
+        self.lsn = start.lsn
+        self.relations = start.relations.copy()
+
+    def transactions(self, after: Lsn, before: Lsn | None, limit: int | None) -> Iterator[Transaction]:
+        """Those later than `after`. `before`: the last position of the segment before, when that was read too."""
+        for frame in scan(self.path, self.offset, limit):
+            if frame.kind == TRANSACTION:
+                transaction = decode_transaction(frame.body, self.relations) if frame.lsn > after else None
+                self.offset, self.lsn = frame.end, frame.lsn
+                if transaction is not None:
+                    yield transaction
+                continue
+            self._take_description(frame, after, before)
+
+    def _take_description(self, frame: Frame, after: Lsn, before: Lsn | None) -> None:
+        if frame.kind == RELATION:
+            self.relations.add(decode_relation(frame.body))
+        elif frame.kind == HEADER:
+            if frame.lsn != before if before is not None else frame.lsn > after:
+                raise _SegmentMissing
+            self.lsn = frame.lsn
+        self.offset = frame.end

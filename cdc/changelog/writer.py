@@ -1,0 +1,216 @@
+"""Writing the segments of a local change log: one process at a time, one fsync a batch."""
+
+import fcntl
+import itertools
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from cdc.changelog.codec import RelationTable, decode_relation, encode_relation, encode_transaction, new_relations
+from cdc.changelog.reader import TRIMMED_FILE, Durable
+from cdc.changelog.segments import (
+    HEADER,
+    RELATION,
+    TRANSACTION,
+    damaged,
+    encode_frame,
+    list_segments,
+    refuse_damage,
+    scan,
+    segment_path,
+)
+from cdc.errors import LogInUse
+from cdc.events import Transaction
+from cdc.lsn import ZERO, Lsn, format_lsn
+from strangler.durable_files import replace_file, sync_folder
+
+_LOCK_FILE: Final = "writer.lock"
+
+
+class SegmentWriter:
+    """Holds the folder's writer lock from construction to `close`.
+
+    On opening, a torn tail is cut off and a segment without transactions removed. After an `OSError` nothing of the
+    batch counts; the next `append` first removes what may have reached the files.
+    """
+
+    def __init__(self, folder: Path, segment_bytes: int) -> None:
+        self._folder = folder
+        self._segment_bytes = segment_bytes
+        self._file: BinaryIO | None = None
+        self._size = 0
+        self._relations = RelationTable()
+        self._must_roll_back = False
+        self.durable: Durable | None = None
+        self.last_lsn = ZERO
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = _lock(folder)
+        try:
+            self._recover()
+        except BaseException:
+            self.close()
+            raise
+
+    def append(self, transactions: Sequence[Transaction]) -> None:
+        """Write those that are later than `last_lsn`; on return they are on disk."""
+        if self._must_roll_back:
+            self._roll_back()
+        last = self.last_lsn
+        frames: list[bytes] = []
+        for transaction in transactions:
+            if transaction.commit_lsn <= last:
+                continue
+            self._must_roll_back = True
+            if self._file is None or self._size >= self._segment_bytes:
+                if frames:
+                    self._write(frames)
+                frames = [self._start_segment(transaction.commit_lsn, last)]
+            frames += self._frames(transaction)
+            last = transaction.commit_lsn
+        if not frames:
+            return
+        self._write(frames)
+        self._sync()
+        self.last_lsn = last
+        self._must_roll_back = False
+
+    def trim(self, through: Lsn) -> None:
+        """Remove whole segments whose last position is at or below `through`; never the newest."""
+        segments = list_segments(self._folder)
+        dropped: list[Lsn] = []
+        trimmed = ZERO
+        for segment, following in itertools.pairwise(segments):
+            header = next(scan(segment_path(self._folder, following)), None)
+            if header is None or header.lsn > through:
+                break
+            dropped.append(segment)
+            trimmed = header.lsn
+        if dropped:
+            replace_file(self._folder / TRIMMED_FILE, format_lsn(trimmed))
+            self._unlink(dropped)
+
+    def close(self) -> None:
+        """Release the folder. Safe to call twice."""
+        self._close_file()
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def _frames(self, transaction: Transaction) -> list[bytes]:
+        synced_to = self._synced_to()
+        frames = []
+        for relation in new_relations(transaction, self._relations):
+            self._relations.add(relation)
+            frames.append(encode_frame(RELATION, synced_to, transaction.commit_lsn, encode_relation(relation)))
+        body = encode_transaction(transaction, self._relations)
+        frames.append(encode_frame(TRANSACTION, synced_to, transaction.commit_lsn, body))
+        self._size += sum(map(len, frames))
+        return frames
+
+    def _start_segment(self, first_lsn: Lsn, previous_lsn: Lsn) -> bytes:
+        if self._file is not None:
+            self._sync()
+        self._close_file()
+        self._file = segment_path(self._folder, first_lsn).open("xb", buffering=0)
+        sync_folder(self._folder)
+        self.durable = Durable(first_lsn, 0)
+        self._relations = RelationTable()
+        header = encode_frame(HEADER, 0, previous_lsn, b"")
+        self._size = len(header)
+        return header
+
+    def _write(self, frames: list[bytes]) -> None:
+        assert self._file is not None
+        rest = memoryview(b"".join(frames))
+        while rest:
+            rest = rest[self._file.write(rest) :]
+
+    def _sync(self) -> None:
+        assert self._file is not None
+        assert self.durable is not None
+        os.fsync(self._file.fileno())
+        self.durable = Durable(self.durable.segment, self._size)
+
+    def _synced_to(self) -> int:
+        return 0 if self.durable is None else self.durable.size
+
+    def _recover(self) -> None:
+        """Find the end of what is whole; open the newest segment there."""
+        segments = list_segments(self._folder)
+        newest = True
+        while segments:
+            segment = segments.pop()
+            path = segment_path(self._folder, segment)
+            last, end, relations = _read_through(path)
+            refuse_damage(path, end, sealed=not newest)
+            if last is not None:
+                self._continue(segment, end, relations)
+                self.last_lsn = last
+                return
+            if not newest:
+                raise damaged(path, end, "a segment without transactions has a later one")
+            self._unlink([segment])
+            newest = False
+        self.last_lsn = ZERO
+
+    def _continue(self, segment: Lsn, end: int, relations: RelationTable) -> None:
+        path = segment_path(self._folder, segment)
+        self._file = path.open("ab", buffering=0)
+        if path.stat().st_size > end:
+            self._file.truncate(end)
+        os.fsync(self._file.fileno())
+        self._size = end
+        self._relations = relations
+        self.durable = Durable(segment, end)
+
+    def _roll_back(self) -> None:
+        """After a failed write: remove what is not known to be on disk."""
+        self._close_file()
+        kept = self.durable if self.durable is not None and self.durable.size else None
+        self._unlink([segment for segment in list_segments(self._folder) if segment > self.last_lsn])
+        if kept is not None and kept.segment <= self.last_lsn:
+            with segment_path(self._folder, kept.segment).open("r+b") as file:
+                file.truncate(kept.size)
+                os.fsync(file.fileno())
+        self.durable = None
+        self._recover()
+        self._must_roll_back = False
+
+    def _close_file(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _unlink(self, segments: Sequence[Lsn]) -> None:
+        for segment in segments:
+            segment_path(self._folder, segment).unlink()
+        sync_folder(self._folder)
+
+
+def _read_through(path: Path) -> tuple[Lsn | None, int, RelationTable]:
+    """Last transaction's position, end of the last whole frame, and the relations of a segment."""
+    last: Lsn | None = None
+    end = 0
+    relations = RelationTable()
+    for frame in scan(path):
+        end = frame.end
+        if frame.kind == RELATION:
+            relations.add(decode_relation(frame.body))
+        elif frame.kind == TRANSACTION:
+            last = frame.lsn
+    return last, end, relations
+
+
+def _lock(folder: Path) -> int:
+    descriptor = os.open(folder / _LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise LogInUse(
+            thing=f"change log {folder}",
+            reason="another process writes to it",
+            mend="stop the other stream worker; there is one for each move",
+        ) from None
+    return descriptor

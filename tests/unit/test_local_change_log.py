@@ -1,0 +1,240 @@
+"""What only a log on disk can suffer: crashes, damage, a second writer, a full disk."""
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from cdc.changelog import writer as writer_module
+from cdc.changelog.local import LocalChangeLog
+from cdc.errors import LogDamaged, LogInUse, LogNotFound, LogUnwritable, PositionExpired
+from cdc.events import Column, Relation, RowChange, Transaction
+
+TABLE = Relation(oid=7, schema="public", name="t", columns=(Column(name="id", type_oid=20, in_key=True),))
+
+
+def transaction(lsn, text="value"):
+    change = RowChange(relation=TABLE, op="c", new=(text,))
+    return Transaction(xid=lsn, commit_lsn=lsn, end_lsn=lsn + 8, commit_time_us=0, changes=(change,))
+
+
+def write(folder, *batches, segment_bytes=64 << 20):
+    log = LocalChangeLog(folder, segment_bytes=segment_bytes)
+    for batch in batches:
+        log.append([transaction(lsn) for lsn in batch])
+    log.close()
+
+
+def segments(folder):
+    return sorted(folder.glob("*.log"))
+
+
+@pytest.fixture
+def open_log():
+    """LocalChangeLog, closed at the end of the test."""
+    opened = []
+
+    def make(*arguments, **options):
+        opened.append(LocalChangeLog(*arguments, **options))
+        return opened[-1]
+
+    yield make
+    for log in opened:
+        log.close()
+
+
+def lsns(log, after=0):
+    return [found.commit_lsn for found in log.read(after)]
+
+
+def test_survives_reopening(tmp_path, open_log):
+    write(tmp_path, [1, 2], [3])
+    log = open_log(tmp_path)
+    assert (log.last_lsn(), lsns(log)) == (3, [1, 2, 3])
+    log.append([transaction(4)])
+    assert lsns(LocalChangeLog(tmp_path, read_only=True), 2) == [3, 4]
+
+
+def test_a_crash_at_any_byte_of_the_last_batch_loses_only_that_batch(tmp_path, open_log):
+    write(tmp_path / "a", [1], [2])
+    whole = segments(tmp_path / "a")[0].stat().st_size
+    write(tmp_path / "a", [3, 4])
+    path = segments(tmp_path / "a")[0]
+    data = path.read_bytes()
+    for size in range(whole, len(data)):
+        folder = tmp_path / f"cut{size}"
+        folder.mkdir()
+        (folder / path.name).write_bytes(data[:size])
+        assert lsns(LocalChangeLog(folder, read_only=True))[:2] == [1, 2]
+        log = open_log(folder)
+        assert lsns(log)[:2] == [1, 2]
+        kept = log.last_lsn()
+        assert kept in (2, 3)
+        log.append([transaction(lsn) for lsn in (3, 4, 5)])
+        log.close()
+        assert lsns(LocalChangeLog(folder, read_only=True)) == [1, 2, 3, 4, 5]
+        shutil.rmtree(folder)
+
+
+def test_a_crash_at_any_byte_of_a_new_segment(tmp_path, open_log):
+    write(tmp_path / "a", [1], [2], segment_bytes=1)
+    old, new = segments(tmp_path / "a")
+    data = new.read_bytes()
+    for size in range(len(data)):
+        folder = tmp_path / f"cut{size}"
+        folder.mkdir()
+        shutil.copy(old, folder)
+        (folder / new.name).write_bytes(data[:size])
+        assert lsns(LocalChangeLog(folder, read_only=True)) == [1]
+        log = open_log(folder, segment_bytes=1)
+        assert log.last_lsn() == 1
+        log.append([transaction(9)])
+        log.close()
+        assert lsns(LocalChangeLog(folder, read_only=True)) == [1, 9]
+        shutil.rmtree(folder)
+
+
+def test_zeroes_after_a_power_cut_are_a_torn_tail(tmp_path, open_log):
+    write(tmp_path, [1], [2])
+    with segments(tmp_path)[0].open("ab") as file:
+        file.write(bytes(4096))
+    log = open_log(tmp_path)
+    assert lsns(log) == [1, 2]
+
+
+def test_damage_before_the_last_batch_is_refused_wherever_it_is(tmp_path):
+    write(tmp_path, [1], [2], [3])
+    path = segments(tmp_path)[0]
+    data = path.read_bytes()
+    third = data.rindex(b"SCL1") - 8
+    for position in range(third):
+        path.write_bytes(data[:position] + bytes([data[position] ^ 0x40]) + data[position + 1 :])
+        with pytest.raises(LogDamaged):
+            list(LocalChangeLog(tmp_path, read_only=True).read(0))
+        with pytest.raises(LogDamaged):
+            LocalChangeLog(tmp_path)
+
+
+def test_damage_in_a_sealed_segment_is_refused_when_read(tmp_path, open_log):
+    write(tmp_path, [1], [2], [3], segment_bytes=1)
+    path = segments(tmp_path)[1]
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    log = open_log(tmp_path)
+    with pytest.raises(LogDamaged):
+        lsns(log)
+
+
+def test_a_missing_segment_is_not_skipped(tmp_path, open_log):
+    write(tmp_path, [1], [2], [3], segment_bytes=1)
+    segments(tmp_path)[1].unlink()
+    log = open_log(tmp_path, read_only=True)
+    with pytest.raises(LogDamaged):
+        lsns(log)
+    with pytest.raises(LogDamaged):
+        lsns(log, 1)
+
+
+def test_missing_first_segments_are_not_skipped(tmp_path, open_log):
+    write(tmp_path, [1], [2], [3], segment_bytes=1)
+    segments(tmp_path)[0].unlink()
+    log = open_log(tmp_path, read_only=True)
+    with pytest.raises(LogDamaged):
+        lsns(log, 0)
+    assert lsns(log, 1) == [2, 3]
+
+
+def test_trimming_drops_whole_segments_and_is_remembered(tmp_path, open_log):
+    write(tmp_path, *([lsn] for lsn in range(10, 100, 10)), segment_bytes=150)
+    log = open_log(tmp_path, segment_bytes=150)
+    before = len(segments(tmp_path))
+    log.trim(55)
+    log.close()
+    assert 0 < len(segments(tmp_path)) < before
+    again = open_log(tmp_path, read_only=True)
+    assert 0 < again.first_lsn() <= 55
+    assert lsns(again, again.first_lsn())[-1] == 90
+    with pytest.raises(PositionExpired):
+        again.read(again.first_lsn() - 1)
+
+
+def test_a_second_writer_is_refused_and_a_reader_is_not(tmp_path, open_log):
+    log = open_log(tmp_path)
+    with pytest.raises(LogInUse):
+        LocalChangeLog(tmp_path)
+    reader = LocalChangeLog(tmp_path, read_only=True)
+    with pytest.raises(LogInUse):
+        reader.append([transaction(1)])
+    with pytest.raises(LogInUse):
+        reader.trim(1)
+    log.close()
+    LocalChangeLog(tmp_path).close()
+
+
+def test_a_reader_of_nothing_is_told_so(tmp_path):
+    with pytest.raises(LogNotFound):
+        LocalChangeLog(tmp_path / "absent", read_only=True)
+
+
+def test_O1_a_full_disk_loses_nothing(tmp_path, monkeypatch, open_log):
+    log = open_log(tmp_path, segment_bytes=200)
+    log.append([transaction(1), transaction(2)])
+    real_fsync = os.fsync
+    failing = True
+
+    def fsync(descriptor):
+        if failing:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real_fsync(descriptor)
+
+    monkeypatch.setattr(writer_module.os, "fsync", fsync)
+    for _ in range(3):
+        with pytest.raises(LogUnwritable):
+            log.append([transaction(lsn) for lsn in range(3, 12)])
+        assert (log.last_lsn(), lsns(log)) == (2, [1, 2])
+    failing = False
+    log.append([transaction(lsn) for lsn in range(3, 12)])
+    assert lsns(log) == list(range(1, 12))
+    log.close()
+    assert lsns(LocalChangeLog(tmp_path, read_only=True)) == list(range(1, 12))
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from cdc.changelog.local import LocalChangeLog
+from cdc.events import Column, Relation, RowChange, Transaction
+table = Relation(oid=7, schema="public", name="t", columns=(Column(name="id", type_oid=20, in_key=True),))
+log = LocalChangeLog(Path(sys.argv[1]), segment_bytes=2000)
+for lsn in range(log.last_lsn() + 1, int(sys.argv[2]) + 1):
+    change = RowChange(relation=table, op="c", new=("x" * (lsn % 700),))
+    log.append([Transaction(xid=lsn, commit_lsn=lsn, end_lsn=lsn, commit_time_us=0, changes=(change,))])
+    print(lsn, flush=True)
+"""
+
+
+def test_another_process_appends_is_killed_and_goes_on_while_we_follow(tmp_path):
+    LocalChangeLog(tmp_path).close()
+    reader = LocalChangeLog(tmp_path, read_only=True)
+    seen = []
+
+    def follow():
+        seen.extend(lsns(reader, seen[-1] if seen else 0))
+
+    for last, kill_at in ((400, 150), (400, None)):
+        process = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path), str(last)], stdout=subprocess.PIPE)
+        for line in process.stdout:
+            follow()
+            assert seen[-1] >= int(line)
+            if kill_at == int(line):
+                process.kill()
+                break
+        process.stdout.close()
+        process.wait()
+    follow()
+    assert seen == list(range(1, 401))
+    assert reader.last_lsn() == 400
