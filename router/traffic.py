@@ -252,8 +252,13 @@ class Traffic:
         folder, proxy = self._settings.envoy_folder, self._settings.proxy
         timeout_s = self._settings.acknowledge_timeout_s
         is_news = self._admin.route_version() != table.version
-        publish(table, folder, proxy, before_routes=lambda names: self._admin.wait_for_clusters(names, timeout_s))
-        self._admin.wait_for_version(table.version, timeout_s)
+        refused = self._admin.rejections()
+
+        def wait_for_clusters(names: frozenset[str]) -> None:
+            self._admin.wait_for_clusters(names, timeout_s, refused)
+
+        publish(table, folder, proxy, before_routes=wait_for_clusters)
+        self._admin.wait_for_version(table.version, timeout_s, refused)
         if is_news:
             self._clock.sleep(WORKERS_SETTLE_S)
         retired = retired_clusters(table, folder, proxy)

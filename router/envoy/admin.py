@@ -14,14 +14,12 @@ from strangler.clock import Clock, SystemClock
 
 POLL_S = 0.003
 
-_REJECTIONS = (
-    "listener_manager.lds.update_rejected",
-    "listener_manager.lds.update_failure",
-    "cluster_manager.cds.update_rejected",
-    "cluster_manager.cds.update_failure",
-    f"http.{STAT_PREFIX}.rds.{ROUTE_CONFIG}.update_rejected",
-    f"http.{STAT_PREFIX}.rds.{ROUTE_CONFIG}.update_failure",
-)
+_FILES = {
+    "listener_manager.lds": "listeners",
+    "cluster_manager.cds": "clusters",
+    f"http.{STAT_PREFIX}.rds.{ROUTE_CONFIG}": "routes",
+}
+_REJECTIONS = {"update_failure": "could not be read or parsed", "update_rejected": "did not pass its checks"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,14 +73,16 @@ class EnvoyAdmin:
         configs = self._dump("dynamic_active_clusters", "cluster.name")
         return frozenset(str(config["cluster"]["name"]) for config in configs)
 
-    def wait_for_version(self, version: int, timeout_s: float) -> None:
-        """Until it routes by this table. `ConfigRejected` when it refuses what it was given meanwhile."""
-        self._wait(lambda: self.route_version() == version, f"route table {version}", timeout_s)
+    def wait_for_version(self, version: int, timeout_s: float, refused_before: int) -> None:
+        """Until it routes by this table. `ConfigRejected` once it refused more files than `refused_before`
+        (`rejections()` from before they were written)."""
+        self._wait(lambda: self.route_version() == version, f"route table {version}", timeout_s, refused_before)
 
-    def wait_for_clusters(self, names: Collection[str], timeout_s: float) -> None:
-        """Until all these clusters are ready for use."""
+    def wait_for_clusters(self, names: Collection[str], timeout_s: float, refused_before: int) -> None:
+        """Until all these clusters are ready for use; otherwise as `wait_for_version`."""
         wanted = frozenset(names)
-        self._wait(lambda: wanted <= self.clusters(), f"clusters {', '.join(sorted(wanted))}", timeout_s)
+        what = f"clusters {', '.join(sorted(wanted))}"
+        self._wait(lambda: wanted <= self.clusters(), what, timeout_s, refused_before)
 
     def writes_in_flight(self, move: str) -> WritesInFlight:
         """One sample; see `router.drain` for what it proves."""
@@ -109,16 +109,24 @@ class EnvoyAdmin:
 
     def rejections(self) -> int:
         """How many files it refused since it started, for whatever reason."""
-        stats = self._stats(f"^({'|'.join(map(re.escape, _REJECTIONS))})$")
-        return sum(stats.values())
+        return sum(self._refused_files().values())
 
     def config_rejected(self, since: int = 0) -> str | None:
-        """Why it refused the last files, if it refused more than `since`; it goes on with those before."""
-        if self.rejections() <= since:
+        """What it refused, if it refused more than `since` files; it goes on with those before. The whole text of
+        its complaint is only in its log."""
+        refused = self._refused_files()
+        if sum(refused.values()) <= since:
             return None
-        configs = [self._dump(kind, "error_state") for kind in ("dynamic_route_configs", "dynamic_listeners")]
-        texts = [config["error_state"]["details"] for part in configs for config in part if "error_state" in config]
-        return "; ".join(texts) or "a file could not be read or parsed, or failed its checks (see the proxy's log)"
+        return "; ".join(what for what, count in refused.items() if count) + " (its log says where)"
+
+    def _refused_files(self) -> dict[str, int]:
+        kinds = [
+            (f"{prefix}.{counter}", f"the {file} file {reason}")
+            for prefix, file in _FILES.items()
+            for counter, reason in _REJECTIONS.items()
+        ]
+        stats = self._stats(f"^({'|'.join(re.escape(name) for name, _ in kinds)})$")
+        return {what: stats.get(name, 0) for name, what in kinds}
 
     def request_counts(self) -> Mapping[str, ClusterCounts]:
         """Per cluster, by name."""
@@ -126,9 +134,8 @@ class EnvoyAdmin:
         names = sorted({key.split(".")[1] for key in stats})
         return {name: _counts(stats, name) for name in names}
 
-    def _wait(self, holds: Callable[[], bool], what: str, timeout_s: float) -> None:
+    def _wait(self, holds: Callable[[], bool], what: str, timeout_s: float, refused_before: int) -> None:
         deadline = self._clock.monotonic() + timeout_s
-        refused_before = self.rejections()
         while not holds():
             if (reason := self.config_rejected(refused_before)) is not None:
                 raise ConfigRejected(

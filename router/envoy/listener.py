@@ -10,6 +10,9 @@ Json = dict[str, Any]
 
 STREAM_IDLE_TIMEOUT = "300s"
 
+_RUNTIME = {"re2.max_program_size.error_level": 1_000_000, "re2.max_program_size.warn_level": 1_000_000}
+"""Templates and pins are our own expressions, of bounded number; Envoy's default allows but a few segments."""
+
 _HTTP = "type.googleapis.com/envoy.extensions.filters"
 _MANAGER = f"{_HTTP}.network.http_connection_manager.v3.HttpConnectionManager"
 _EARLY = "type.googleapis.com/envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"
@@ -22,6 +25,7 @@ def render_bootstrap(options: ProxyOptions, files: ProxyFiles) -> Json:
     return {
         "node": {"id": options.node_id, "cluster": "strangler"},
         "admin": {"address": _address(options.admin)},
+        "layered_runtime": {"layers": [{"name": "strangler", "static_layer": _RUNTIME}]},
         "dynamic_resources": {
             "lds_config": _watched(str(files.listeners), str(files.listeners.parent)),
             "cds_config": _watched(str(files.clusters), str(files.clusters.parent)),

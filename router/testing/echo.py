@@ -41,7 +41,11 @@ class Echo:
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
         if scope["method"] not in ("GET", "HEAD"):
             self._writes.append(dict(headers).get("x-request-id", ""))
-        query = {name: int(values[0]) for name, values in parse_qs(scope["query_string"].decode()).items()}
+        query = {
+            name: int(values[0])
+            for name, values in parse_qs(scope["query_string"].decode()).items()
+            if name in ("delay_ms", "chunks", "gap_ms")
+        }
         await asyncio.sleep(query.get("delay_ms", 0) / 1000)
         if chunks := query.get("chunks"):
             await self._stream(send, chunks, query.get("gap_ms", 0) / 1000)

@@ -35,6 +35,9 @@ class TrafficRig:
     legacy: Backend
     service: Backend
     gate: Backend
+    admin: EnvoyAdmin
+    gate_client: GateClient
+    traffic: Traffic
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
@@ -43,19 +46,8 @@ class TrafficRig:
         return f"http://{self.settings.proxy.listen}"
 
     @property
-    def admin(self) -> EnvoyAdmin:
-        return EnvoyAdmin(self.settings.admin_url)
-
-    @property
     def gate_file(self) -> GateFile:
         return GateFile(self.settings.gate_path)
-
-    @property
-    def gate_client(self) -> GateClient:
-        return GateClient(self.gate.url)
-
-    def traffic(self) -> Traffic:
-        return Traffic(self.settings)
 
     def table(self, *moves: MoveRoutes, version: int = 1) -> RouteTable:
         """A table with this rig's backends. The inspection plane is played by the service's backend."""
@@ -71,8 +63,9 @@ class TrafficRig:
 
     def apply(self, table: RouteTable) -> None:
         """Publish a table past the table file, and wait until the proxy routes by it."""
+        refused_before = self.admin.rejections()
         publish(table, self.settings.envoy_folder, self.settings.proxy)
-        self.admin.wait_for_version(table.version, START_TIMEOUT_S)
+        self.admin.wait_for_version(table.version, START_TIMEOUT_S, refused_before)
 
     def start(self, name: str) -> None:
         """Start `legacy`, `service`, `gate` or `envoy` and wait until it answers."""
@@ -88,8 +81,8 @@ class TrafficRig:
             "gate": f"{self.gate.url}/status",
             "envoy": f"{self.settings.admin_url}/ready",
         }
-        log = (self.folder / f"{name}.log").open("ab")
-        self.processes[name] = subprocess.Popen(commands[name], stdout=log, stderr=log)
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(commands[name], stdout=log, stderr=log)
         self._wait_until_up(name, probes[name])
 
     def kill(self, name: str) -> None:
@@ -128,15 +121,20 @@ def running_rig() -> Iterator[TrafficRig]:
         legacy=Backend(name="legacy", url=f"http://{legacy}"),
         service=Backend(name="catalog", url=f"http://{service}"),
         gate=Backend(name="gate", url=f"http://{gate}"),
+        admin=EnvoyAdmin(settings.admin_url),
+        gate_client=GateClient(settings.gate_url),
+        traffic=Traffic(settings),
     )
     try:
-        rig.traffic().prepare(rig.table(version=0))
+        rig.traffic.prepare(rig.table(version=0))
         for name in ("legacy", "service", "gate", "envoy"):
             rig.start(name)
         yield rig
     finally:
         for name in list(rig.processes):
             rig.kill(name)
+        for each in (rig.admin, rig.gate_client, rig.traffic):
+            each.close()
         shutil.rmtree(folder, ignore_errors=True)
 
 
