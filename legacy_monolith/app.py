@@ -9,6 +9,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import IntegerConverter, Map
 
+from legacy_monolith import accounting, customers, office, orders, reports, reviews, sessions, shipping, stock
 from legacy_monolith.answers import answer
 from legacy_monolith.bodies import MAX_INT8
 from legacy_monolith.catalog import categories, prices, products
@@ -21,6 +22,15 @@ _AREAS = (
     products.area,
     prices.area,
     categories.area,
+    sessions.area,
+    customers.area,
+    orders.area,
+    shipping.area,
+    stock.area,
+    reviews.area,
+    accounting.area,
+    reports.area,
+    office.area,
 )
 _HTTP_CODES = {400: "invalid", 404: "not_found", 405: "method_not_allowed", 413: "invalid", 415: "invalid"}
 

@@ -22,6 +22,7 @@ from legacy_monolith.traffic.profiles import ProfileName, arrivals, think_time_s
 from legacy_monolith.traffic.settling import Settlement, outcome_of
 
 _TIMEOUT_S = 30.0
+_STOP_CHECK_S = 0.05
 _ERROR_CHARACTERS = 300
 
 
@@ -72,6 +73,7 @@ class _Run:
         self._in_flight: set[asyncio.Task[None]] = set()
         self._seq = 0
         self._started = 0.0
+        self._fault: BaseException | None = None
         self._market: Market
         self._crowd: Crowd
         self._settlement: Settlement
@@ -101,6 +103,8 @@ class _Run:
                 await asyncio.wait(self._in_flight)
         finally:
             flusher.cancel()
+        if self._fault is not None:
+            raise self._fault
         summary = self._tally.summary(self._now())
         self._ledger.append({"type": "stop", "t": time.time(), **summary})
         return summary
@@ -140,16 +144,15 @@ class _Run:
 
     async def _stopped_before(self, scheduled: float) -> bool:
         """Wait for the scheduled moment; true when the run is stopped instead."""
-        delay = scheduled - self._now()
-        if delay > 0:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), delay)
+        while not self._stop.is_set() and (delay := scheduled - self._now()) > 0:
+            await asyncio.sleep(min(delay, _STOP_CHECK_S))
         return self._stop.is_set()
 
     def _landed(self, task: asyncio.Task[None]) -> None:
         self._in_flight.discard(task)
         self._slots.release()
-        if not task.cancelled() and task.exception() is not None:
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            self._fault = fault
             self._stop.set()
 
     async def _send(self, kind: Literal["read", "write"], scheduled: float) -> None:
