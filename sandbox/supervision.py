@@ -6,7 +6,6 @@ lifeline that makes `kill -9` of the owner as clean as `close`.
 
 import contextlib
 import os
-import signal
 import sys
 import threading
 import time
@@ -14,12 +13,13 @@ import xmlrpc.client
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
+from signal import Signals
 from types import TracebackType
 from typing import Self
 
 import psutil
 
-from sandbox.errors import ProgramFailed, SupervisorGone, UnknownProgram
+from sandbox.errors import ProgramFailed, SupervisorGone, UnfitProgram, UnknownProgram
 from sandbox.leftovers import (
     LIFELINE_MODULE,
     end_all,
@@ -47,9 +47,11 @@ __all__ = ["APP_PRIORITY", "DATABASE_PRIORITY", "PROXY_PRIORITY", "Probe", "Prog
 _POLL_S = 0.05
 _DEFAULT_TIMEOUT_S = 60.0
 _LIFELINE = "lifeline"
+_RESERVED = frozenset({_LIFELINE, "supervisord"})
 _KILL_S = 10.0
 _GRACE_S = 5.0
 _TAIL_BYTES = 64 * 1024
+_LINES_OF_A_FAILURE = 80
 
 
 class Stack:
@@ -118,6 +120,8 @@ class Stack:
 
     def add(self, spec: ProgramSpec) -> None:
         """Load a program, now or at run time; it does not start yet. The same name again replaces it (and stops it)."""
+        if spec.name in _RESERVED:
+            raise UnfitProgram(thing=f"program {spec.name!r}", reason="the stack uses this name", mend="choose another")
         with self._lock:
             is_known = spec.name in self._specs
             if is_known:
@@ -136,7 +140,7 @@ class Stack:
     def start(self, name: str, ready: Probe | None = None, timeout_s: float = _DEFAULT_TIMEOUT_S) -> None:
         """Start it, wait until it is ready. Dead or not ready in time: it is stopped and `ProgramFailed` says why."""
         self.launch(name)
-        self.wait_ready(name, ready, timeout_s)
+        self._wait_ready(name, ready, timeout_s, may_be_down=False)
 
     def launch(self, name: str) -> None:
         """Start it without waiting; a program that runs already is left alone."""
@@ -145,19 +149,11 @@ class Stack:
             self._supervisor.call("startProcess", name, False)
 
     def wait_ready(self, name: str, ready: Probe | None = None, timeout_s: float = _DEFAULT_TIMEOUT_S) -> None:
-        """Wait for the probe (the program's own if none is given; none at all: until it has stayed up one second)."""
-        probe = ready or self._spec(name).ready or (lambda: self._supervisor.state(name).state == "RUNNING")
-        deadline = time.monotonic() + timeout_s
-        first_pid = self._supervisor.state(name).pid
-        while True:
-            is_ready, state = probe(), self._supervisor.state(name)
-            if state.has_died or state.state == "STOPPED" or (first_pid and state.pid != first_pid):
-                raise self._failed(name, f"died before it was ready ({state.reason})")
-            if is_ready:
-                return
-            if time.monotonic() > deadline:
-                raise self._failed(name, f"was not ready within {timeout_s:g} s")
-            time.sleep(_POLL_S)
+        """Wait for the probe (the program's own if none is given; none at all: until it has stayed up one second).
+
+        A program with `autorestart` that is down now, say after `kill`, is first waited for to come back.
+        """
+        self._wait_ready(name, ready, timeout_s, may_be_down=self._spec(name).autorestart)
 
     def stop(self, name: str) -> None:
         """Stop it and wait; `SIGKILL` after its `stop_seconds`. One that is down is left alone."""
@@ -170,7 +166,7 @@ class Stack:
         self.stop(name)
         self.start(name, ready, timeout_s)
 
-    def kill(self, name: str, signal_name: str = "KILL") -> None:
+    def kill(self, name: str, signal: str = "KILL") -> None:
         """Signal the program's whole process group, as a chaos test or a crash does; no-op while it is down.
 
         After KILL it returns when the process and all its descendants are gone, the supervisor has noticed, and
@@ -180,9 +176,10 @@ class Stack:
         if pid is None:
             return
         family = _family(pid)
+        number = Signals[f"SIG{signal.removeprefix('SIG')}"]
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(pid, signal.Signals[f"SIG{signal_name.removeprefix('SIG')}"])
-        if signal_name.removeprefix("SIG") == "KILL":
+            os.killpg(pid, number)
+        if number == Signals.SIGKILL:
             deadline = time.monotonic() + _KILL_S
             while self._state(name).pid == pid or not wait_until_gone(family, _POLL_S):
                 if time.monotonic() > deadline:
@@ -208,6 +205,22 @@ class Stack:
             log.seek(max(0, log.seek(0, os.SEEK_END) - _TAIL_BYTES))
             return redact("\n".join(log.read().decode(errors="replace").splitlines()[-lines:]))
         return ""
+
+    def _wait_ready(self, name: str, ready: Probe | None, timeout_s: float, *, may_be_down: bool) -> None:
+        probe = ready or self._spec(name).ready or (lambda: self._supervisor.state(name).state == "RUNNING")
+        deadline = time.monotonic() + timeout_s
+        pid = 0
+        while True:
+            is_ready, state = probe(), self._supervisor.state(name)
+            pid = pid or state.pid
+            is_awaited = may_be_down and pid == 0 and state.state in {"EXITED", "BACKOFF"}
+            if not is_awaited and not (state.is_running and state.pid == pid):
+                raise self._failed(name, f"died before it was ready ({state.reason})")
+            if is_ready and not is_awaited:
+                return
+            if time.monotonic() > deadline:
+                raise self._failed(name, f"was not ready within {timeout_s:g} s")
+            time.sleep(_POLL_S)
 
     @property
     def _supervisor(self) -> Supervisord:
@@ -266,7 +279,7 @@ class Stack:
         self.stop(name)
         return ProgramFailed(
             thing=f"program {name!r}",
-            reason=f"{reason}; the end of its log:\n{self.log_tail(name) or '(empty)'}",
+            reason=f"{reason}; the end of its log:\n{self.log_tail(name, _LINES_OF_A_FAILURE) or '(empty)'}",
             mend="mend what its log names and start it again",
         )
 

@@ -1,5 +1,3 @@
-import time
-
 import httpx
 import pytest
 
@@ -100,8 +98,5 @@ def test_a_worker_comes_back_when_it_is_killed(stack, code):
     stack.start("worker", ready=is_working)
     first = stack.pid("worker")
     stack.kill("worker")
-    for _ in range(600):
-        if stack.pid("worker") not in (None, first):
-            break
-        time.sleep(0.05)
+    stack.wait_ready("worker", ready=is_working)
     assert stack.pid("worker") not in (None, first)

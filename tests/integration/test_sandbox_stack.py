@@ -6,7 +6,7 @@ import time
 import psutil
 import pytest
 
-from sandbox.errors import ProgramFailed, SupervisorGone, UnknownProgram
+from sandbox.errors import ProgramFailed, SupervisorGone, UnfitProgram, UnknownProgram
 from sandbox.leftovers import PID_NAME, is_alive
 from sandbox.supervision import APP_PRIORITY, DATABASE_PRIORITY, PROXY_PRIORITY, ProgramSpec, Stack
 
@@ -95,9 +95,18 @@ def test_killed_it_stays_down_and_can_be_started_again(stack):
 
 def test_killed_it_comes_back_when_told_to(stack):
     stack.run(sleeper("worker", autorestart=True))
-    first = stack.pid("worker")
-    stack.kill("worker")
-    eventually(lambda: stack.pid("worker") not in (None, first))
+    for _kill in range(2):
+        first = stack.pid("worker")
+        stack.kill("worker")
+        stack.wait_ready("worker")
+        assert stack.pid("worker") not in (None, first)
+
+
+def test_waiting_for_one_that_will_not_come_back_fails(stack):
+    stack.run(sleeper("gone"))
+    stack.kill("gone")
+    with pytest.raises(ProgramFailed, match="died"):
+        stack.wait_ready("gone")
 
 
 def test_other_signals_reach_it(stack):
@@ -117,6 +126,12 @@ def test_environment_and_folder_arrive(stack):
     value = 'a ;b #c \'d\' "e" %f %(here)s {"g": 1} ü'
     stack.run(sleeper("told", script='echo "$VALUE"; pwd; exec sleep 1000', env={"VALUE": value}, cwd=stack.folder))
     eventually(lambda: stack.log_tail("told") == f"{value}\n{stack.folder}")
+
+
+def test_the_names_of_the_stack_itself_are_taken(stack):
+    for name in ("lifeline", "supervisord"):
+        with pytest.raises(UnfitProgram):
+            stack.add(sleeper(name))
 
 
 def test_an_unknown_name_is_refused(stack):
