@@ -140,6 +140,10 @@ class OwnershipLedger:
                         sql.SQL("DROP TRIGGER IF EXISTS {} ON {}").format(sql.Identifier(name), _identifier(table))
                     )
             connection.execute("DELETE FROM strangler.ownership WHERE move = %s", (self._move,))
+            if connection.execute("SELECT FROM strangler.ownership LIMIT 1").fetchone() is None:
+                connection.execute("DROP TABLE strangler.ownership; DROP FUNCTION strangler.refuse_write()")
+                with contextlib.suppress(psycopg.errors.DependentObjectsStillExist), connection.transaction():
+                    connection.execute("DROP SCHEMA strangler")
 
     def read(self) -> Ownership | None:
         """The row, or None before `install`."""

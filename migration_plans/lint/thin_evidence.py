@@ -14,7 +14,7 @@ def _find(plan: Plan) -> Iterable[str]:
 
 RULE = Rule(
     id="thin-evidence",
-    why="with n comparisons and no difference the 95 % upper bound is about 3 / n, so the gate will wait for more anyway",
+    why="with n equal comparisons the 95 % upper bound is about 3 / n, so the gate waits for more anyway",
     instead="raise min_compared to 3 / max_upper_bound",
     find=_find,
 )

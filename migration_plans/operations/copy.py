@@ -3,7 +3,7 @@
 from migration_plans.errors import SidesDiffer
 from migration_plans.gates import stream_gate
 from migration_plans.phases import Phase, PhaseEvent
-from migration_plans.ports import Direction, LagSeen, Proof
+from migration_plans.ports import Direction, LagSeen, Proof, direction_from
 from migration_plans.progress import proof_to_dict
 from migration_plans.run import Run, note
 from strangler.errors import Refused
@@ -57,11 +57,19 @@ def follow(run: Run, direction: Direction) -> None:
     run.wait_until(near, every_s=_POLL_S)
 
 
-def verify(run: Run, direction: Direction) -> Proof:
-    """Compare every row; journal the proof; raise `SidesDiffer` when it is not one."""
-    run.narrator.say(f"verifying every row, {direction}")
-    proof = run.parts.streams.verify(direction)
+def compare(run: Run, direction: Direction | None = None) -> Proof:
+    """Compare every row and journal the proof, whatever it says. Direction: from the owner unless given."""
+    pair = run.parts.ownership()
+    chosen = direction or direction_from(pair.owner if pair is not None else "legacy")
+    run.narrator.say(f"verifying every row, {chosen}")
+    proof = run.parts.streams.verify(chosen)
     note(run, "proof", **proof_to_dict(proof))
+    return proof
+
+
+def verify(run: Run, direction: Direction) -> Proof:
+    """`compare`, and raise `SidesDiffer` when the sides do."""
+    proof = compare(run, direction)
     if not proof.equal:
         raise SidesDiffer(
             thing=f"{run.plan.move} {direction}",

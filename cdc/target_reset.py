@@ -1,0 +1,42 @@
+"""Take back the rows that our own copy brought, so that a new copy can start from an empty target."""
+
+from collections.abc import Sequence
+
+import psycopg
+from psycopg import sql
+
+from cdc.errors import TargetUnfit
+from cdc.events import TableName
+from cdc.sessions import connect, target_error
+
+
+def empty_copied_tables(target_dsn: str, stream: str, tables: Sequence[TableName]) -> bool:
+    """Truncate `tables` if `copy_progress` proves that the stream's copy filled them; False when it proves nothing.
+
+    Raises `TargetUnfit` when a table outside the move references one of them: nothing is changed then.
+    """
+    with connect(target_dsn, f"{stream} reset") as connection:
+        try:
+            with connection.transaction():
+                if not _was_copied(connection, stream):
+                    return False
+                connection.execute("SET LOCAL session_replication_role = replica")
+                names = sql.SQL(", ").join(sql.Identifier(table.schema, table.name) for table in tables)
+                connection.execute(sql.SQL("TRUNCATE {}").format(names))
+                connection.execute("DELETE FROM strangler.copy_progress WHERE stream = %s", (stream,))
+                return True
+        except psycopg.errors.FeatureNotSupported as error:
+            raise TargetUnfit(
+                thing=f"target tables of {stream}",
+                reason=str(error).partition("\n")[0],
+                mend="empty the referencing table, or drop its foreign key, and run the command again",
+            ) from None
+        except psycopg.Error as error:
+            raise target_error(target_dsn, f"target tables of {stream}", error) from error
+
+
+def _was_copied(connection: psycopg.Connection, stream: str) -> bool:
+    if connection.execute("SELECT to_regclass('strangler.copy_progress')").fetchone() == (None,):
+        return False
+    row = connection.execute("SELECT 1 FROM strangler.copy_progress WHERE stream = %s LIMIT 1", (stream,)).fetchone()
+    return row is not None

@@ -1,0 +1,242 @@
+"""`migration_plans.ports.Streams` over `cdc`, for one plan."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from types import TracebackType
+from typing import Self
+
+from cdc import canary, copy_requests, positions
+from cdc.changelog.local import LocalChangeLog
+from cdc.connections import open_database
+from cdc.lag import read_lag
+from cdc.link import Direction, LinkLimits, LinkSpec, stream_name
+from cdc.lsn import Lsn, format_lsn, parse_lsn
+from cdc.mapping.compiled import CompiledMapping, compile_mapping
+from cdc.mapping.model import MoveMapping
+from cdc.provision import deprovision_source, deprovision_target, provision_source, provision_target
+from cdc.schema import reflect
+from cdc.sequences import SequencePair, push_sequences, sequence_pairs
+from cdc.sessions import connect
+from cdc.tables import Schema, schema_hash
+from cdc.target_reset import empty_copied_tables
+from cdc.verify import Verdict, changed_keys, verify_all, verify_keys
+from commands.layout import Layout
+from commands.mapping import move_mapping, table_name
+from commands.preflight import preflight_problems
+from migration_plans.plan import Plan
+from migration_plans.ports import CopySeen, LagSeen, Proof, Side
+from strangler.clock import Clock
+from strangler.settings import Settings
+
+_CANARY_BEFORE_WORKER_S = 30.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ends:
+    """One direction: its databases and its mapping."""
+
+    source_dsn: str
+    target_dsn: str
+    mapping: MoveMapping
+
+
+class MoveStreams:
+    """Both directions of one move. A context manager; connections open when first needed."""
+
+    def __init__(self, settings: Settings, plan: Plan, clock: Clock) -> None:
+        self._settings = settings
+        self._plan = plan
+        self._clock = clock
+        self._dsn: dict[Side, str] = {
+            "legacy": settings.legacy.database,
+            "service": settings.service(plan.service).database,
+        }
+        self._layout = Layout.of(settings)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        pass
+
+    @cached_property
+    def _mapping(self) -> MoveMapping:
+        return move_mapping(self._plan)
+
+    def _ends(self, direction: Direction) -> Ends:
+        if direction == "forward":
+            return Ends(source_dsn=self._dsn["legacy"], target_dsn=self._dsn["service"], mapping=self._mapping)
+        return Ends(source_dsn=self._dsn["service"], target_dsn=self._dsn["legacy"], mapping=self._mapping.inverse())
+
+    def _stream(self, direction: Direction) -> str:
+        return stream_name(self._plan.move, direction)
+
+    def _schemas(self) -> tuple[Schema, Schema]:
+        """(legacy, service), as they are now."""
+        return (
+            reflect(self._dsn["legacy"], self._mapping.source_tables),
+            reflect(self._dsn["service"], self._mapping.target_tables),
+        )
+
+    def links(self) -> tuple[LinkSpec, LinkSpec]:
+        """Forward and reverse, bound to the schemas as they are now."""
+        legacy, service = self._schemas()
+        forward = compile_mapping(self._mapping, legacy, service)
+        reverse = compile_mapping(self._mapping.inverse(), service, legacy)
+        return self._link("forward", forward), self._link("reverse", reverse)
+
+    def _link(self, direction: Direction, mapper: CompiledMapping) -> LinkSpec:
+        ends, limits = self._ends(direction), self._settings.stream
+        return LinkSpec(
+            move=self._plan.move,
+            direction=direction,
+            source_dsn=ends.source_dsn,
+            target_dsn=ends.target_dsn,
+            log_folder=self._layout.change_log(self._plan.move, direction),
+            mapper=mapper,
+            source_keys={table: mapper.source_key(table) for table in mapper.source_tables},
+            limits=LinkLimits(
+                batch_events=limits.batch_events,
+                copy_chunk_rows=limits.copy_chunk_rows,
+                log_retention_bytes=limits.log_retention_bytes,
+            ),
+        )
+
+    def sequence_pairs(self) -> tuple[SequencePair, ...]:
+        legacy, service = self._schemas()
+        return sequence_pairs(self._mapping, legacy, service)
+
+    def preflight(self) -> Sequence[tuple[str, str, str]]:
+        return preflight_problems(self._plan, self._mapping, self._dsn["legacy"], self._dsn["service"])
+
+    def provision(self) -> None:
+        for direction in _DIRECTIONS:
+            ends, stream = self._ends(direction), self._stream(direction)
+            provision_target(ends.target_dsn, stream)
+            position = provision_source(ends.source_dsn, stream, ends.mapping.source_tables)
+            positions.start_ledger(ends.target_dsn, stream, position)
+
+    def deprovision(self, *, empty_target: bool) -> None:
+        if empty_target:
+            empty_copied_tables(self._dsn["service"], self._stream("forward"), self._mapping.target_tables)
+        for direction in _DIRECTIONS:
+            ends, stream = self._ends(direction), self._stream(direction)
+            deprovision_source(ends.source_dsn, stream)
+            deprovision_target(ends.target_dsn, stream)
+
+    def request_copy(self) -> None:
+        copy_requests.request_copy(self._dsn["service"], self._stream("forward"), self._mapping.source_tables)
+
+    def copy_progress(self) -> CopySeen:
+        tables = copy_requests.copy_progress(self._dsn["service"], self._stream("forward"))
+        started = [table.started_at for table in tables if table.started_at is not None]
+        finished = [table.finished_at for table in tables if table.finished_at is not None]
+        seconds = (max(finished) - min(started)).total_seconds() if started and finished else 0.0
+        return CopySeen(
+            rows=sum(table.rows for table in tables),
+            tables_done=len(finished),
+            tables=len(tables),
+            seconds=seconds,
+        )
+
+    def lag(self, direction: Direction) -> LagSeen:
+        ends = self._ends(direction)
+        seen = read_lag(ends.source_dsn, ends.target_dsn, self._stream(direction))
+        return LagSeen(
+            direction=direction,
+            state=seen.state,
+            seconds=seen.seconds,
+            bytes=seen.bytes,
+            events=seen.events,
+            error=f"{seen.error['thing']}: {seen.error['reason']}" if seen.error else None,
+        )
+
+    def position(self, side: Side) -> str:
+        with open_database(self._dsn[side]) as connection:
+            row = connection.execute("SELECT pg_current_wal_insert_lsn()::text AS at").fetchone()
+        assert row is not None
+        return str(row["at"])
+
+    def emit_barrier(self, direction: Direction) -> str:
+        return format_lsn(
+            positions.emit_barrier(self._ends(direction).source_dsn, self._stream(direction), self._plan.move)
+        )
+
+    def wait_applied(self, direction: Direction, position: str, timeout_s: float) -> float:
+        return positions.wait_applied(
+            self._ends(direction).target_dsn, self._stream(direction), parse_lsn(position), timeout_s, self._clock
+        )
+
+    def exercise(self, direction: Direction, timeout_s: float) -> float:
+        ends = self._ends(direction)
+        return canary.exercise(ends.source_dsn, ends.target_dsn, self._stream(direction), timeout_s, clock=self._clock)
+
+    def push_sequences(self, owner: Side) -> None:
+        pairs = self.sequence_pairs()
+        other_side: Side = "service" if owner == "legacy" else "legacy"
+        chosen = pairs if owner == "legacy" else tuple(pair.swapped() for pair in pairs)
+        with (
+            connect(self._dsn[owner], "strangler sequences") as owning,
+            connect(self._dsn[other_side], "strangler sequences") as following,
+        ):
+            push_sequences(owning, following, chosen, self._settings.stream.sequence_headroom)
+
+    def schema_hash(self) -> str:
+        return schema_hash(*self._schemas())
+
+    def verify(self, direction: Direction) -> Proof:
+        ends = self._ends(direction)
+
+        def wait_caught_up() -> None:
+            self.wait_applied(direction, self.emit_barrier(direction), self._plan.cutover.catch_up_timeout_s)
+
+        verdict = verify_all(
+            ends.source_dsn,
+            ends.target_dsn,
+            ends.mapping,
+            move=self._plan.move,
+            direction=direction,
+            wait_caught_up=wait_caught_up,
+            position=lambda: parse_lsn(self.position("legacy" if direction == "forward" else "service")),
+            clock=self._clock,
+        )
+        return self._proof(verdict)
+
+    def verify_changed(self, direction: Direction, since: str) -> Proof:
+        ends = self._ends(direction)
+        log = LocalChangeLog(self._layout.change_log(self._plan.move, direction), read_only=True)
+        try:
+            keys = changed_keys(log.read(Lsn(parse_lsn(since))), ends.mapping)
+        finally:
+            log.close()
+        verdict = verify_keys(
+            ends.source_dsn,
+            ends.target_dsn,
+            ends.mapping,
+            keys,
+            move=self._plan.move,
+            direction=direction,
+            position=parse_lsn(self.position("legacy" if direction == "forward" else "service")),
+            clock=self._clock,
+        )
+        return self._proof(verdict)
+
+    def _proof(self, verdict: Verdict) -> Proof:
+        return Proof(
+            direction=verdict.direction,
+            method=verdict.method,
+            equal=verdict.equal,
+            position=verdict.position,
+            schema_hash=self.schema_hash(),
+            rows=verdict.rows,
+            difference_count=sum(table.difference_count for table in verdict.tables),
+            at=verdict.at,
+            seconds=verdict.seconds,
+            detail=verdict.as_dict(),
+        )
+
+
+_DIRECTIONS: tuple[Direction, Direction] = ("forward", "reverse")
+
+__all__ = ["MoveStreams", "table_name"]

@@ -1,0 +1,80 @@
+"""Samples of what goes on while the story runs: lag of both streams, and who may write where."""
+
+import threading
+import time
+from dataclasses import dataclass, field
+
+import psycopg
+
+from cdc.lag import read_lag
+from cdc.link import Direction, stream_name
+from demo.report import LagSample
+from strangler.errors import StranglerError
+
+_EVERY_S = 0.2
+_OWNER = "SELECT fenced FROM strangler.ownership WHERE move = %s"
+
+
+@dataclass
+class Watch:
+    """A background sampler. `two_owners` counts moments at which both databases accepted application writes."""
+
+    legacy_database: str
+    service_database: str
+    move: str
+    started: float
+    lag: list[LagSample] = field(default_factory=list)
+    events: dict[Direction, int] = field(default_factory=dict)
+    two_owners: int = 0
+    observations: int = 0
+
+    def __post_init__(self) -> None:
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+
+    def __enter__(self) -> "Watch":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        with (
+            psycopg.connect(self.legacy_database, autocommit=True) as legacy,
+            psycopg.connect(self.service_database, autocommit=True) as service,
+        ):
+            while not self._stop.wait(_EVERY_S):
+                self._look_at_owners(legacy, service)
+                self._look_at_streams()
+
+    def _look_at_owners(self, legacy: psycopg.Connection, service: psycopg.Connection) -> None:
+        """Legacy is read before and after the service: only if it was open both times were both open at once."""
+        before, other, after = (self._open(side) for side in (legacy, service, legacy))
+        if before is None or other is None:
+            return
+        self.observations += 1
+        self.two_owners += bool(before and other and after)
+
+    def _open(self, connection: psycopg.Connection) -> bool | None:
+        try:
+            row = connection.execute(_OWNER, (self.move,)).fetchone()
+        except psycopg.errors.UndefinedTable:
+            return None
+        return None if row is None else not row[0]
+
+    def _look_at_streams(self) -> None:
+        ends: dict[Direction, tuple[str, str]] = {
+            "forward": (self.legacy_database, self.service_database),
+            "reverse": (self.service_database, self.legacy_database),
+        }
+        for direction, (source, target) in ends.items():
+            try:
+                seen = read_lag(source, target, stream_name(self.move, direction))
+            except StranglerError:
+                continue
+            if seen.state == "streaming":
+                at = time.monotonic() - self.started
+                self.lag.append(LagSample(at=at, direction=direction, lag_ms=seen.seconds * 1000))
+                self.events[direction] = max(self.events.get(direction, 0), seen.events)
