@@ -198,7 +198,8 @@ def test_when_the_supervisor_is_killed_its_programs_go_too():
 def test_a_killed_lifeline_comes_back(stack):
     def lifelines():
         children = psutil.Process(int((stack.folder / PID_NAME).read_text())).children()
-        return [child.pid for child in children if "sandbox.lifeline" in child.cmdline()]
+        alive = [child for child in children if is_alive(child.pid)]
+        return [child.pid for child in alive if "sandbox.lifeline" in child.cmdline()]
 
     eventually(lifelines)
     (first,) = lifelines()
