@@ -17,6 +17,7 @@ class ChunkHandover:
         self._in_flight = in_flight
         self._changed = threading.Condition()
         self._run = ""
+        self._closed = False
         self._relations: dict[TableName, Relation] = {}
         self._chunks: dict[int, Chunk] = {}
         self._failure: Exception | None = None
@@ -26,6 +27,8 @@ class ChunkHandover:
     def start(self, run: str) -> None:
         """Begin a run; whatever an earlier one left is void."""
         with self._changed:
+            if self._closed:
+                raise CopyInterrupted
             self._run, self._chunks, self._failure = run, {}, None
 
     def announce(self, relation: Relation) -> None:
@@ -45,6 +48,13 @@ class ChunkHandover:
         with self._changed:
             self._changed.wait_for(lambda: self._run != run or not self._chunks)
             self._check(run)
+
+    def end(self, run: str) -> None:
+        """The run is over, whether it got through or not."""
+        with self._changed:
+            if run == self._run:
+                self._run, self._chunks = "", {}
+                self._changed.notify_all()
 
     # The applier's side
 
@@ -70,6 +80,12 @@ class ChunkHandover:
         with self._changed:
             self._run, self._chunks, self._failure = "", {}, failure
             self._changed.notify_all()
+
+    def close(self) -> None:
+        """No run any more: the worker stops."""
+        with self._changed:
+            self._closed = True
+        self.interrupt()
 
     def _check(self, run: str) -> None:
         if self._run != run:

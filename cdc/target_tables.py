@@ -9,8 +9,8 @@ from cdc.events import TableName
 from cdc.sessions import Connection
 
 _CANONICAL_TYPES = frozenset(
-    ["bool", "int2", "int4", "int8", "oid", "uuid", "text", "varchar", "bpchar", "name", "bytea"]
-    + ["date", "timestamp", "timestamptz", "time", "inet", "macaddr"]
+    {"bool", "int2", "int4", "int8", "oid", "uuid", "text", "varchar", "bpchar", "name", "bytea"}
+    | {"date", "timestamp", "timestamptz", "time", "inet", "macaddr"}
 )
 """Equal values have equal text forms."""
 

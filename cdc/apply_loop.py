@@ -1,0 +1,100 @@
+"""Change log → target."""
+
+import threading
+from collections.abc import Iterator
+
+from cdc.applier import Applier
+from cdc.changelog.port import ChangeLog
+from cdc.chunk_handover import ChunkHandover
+from cdc.errors import CopyRefused
+from cdc.events import Transaction
+from cdc.link import LinkSpec
+from cdc.link_signals import LinkSignals
+from strangler.clock import Clock
+
+_WAIT_S = 0.25
+
+
+class ApplyLoop:
+    """One session of apply: from taking the stream to its loss."""
+
+    def __init__(
+        self,
+        link: LinkSpec,
+        log: ChangeLog,
+        *,
+        signals: LinkSignals,
+        handover: ChunkHandover,
+        clock: Clock,
+        stop: threading.Event,
+    ) -> None:
+        self._link, self._log, self._signals, self._handover = link, log, signals, handover
+        self._clock, self._stop = clock, stop
+        self._ready: Applier | None = None
+        self._pending: Iterator[Transaction] = iter(())
+        self._advanced_at_s = clock.monotonic()
+
+    def prepare(self) -> None:
+        """Take the stream now. Raises `StreamBusy` when another worker has it."""
+        self._ready = self._open()
+
+    def session(self) -> None:
+        """Runs until `stop`. Raises what `Applier` and `ChangeLog.read` raise."""
+        applier = self._ready or self._open()
+        self._ready = None
+        try:
+            self._handover.interrupt()
+            self._pending = iter(())
+            self._signals.applied(applier.position)
+            while not self._stop.is_set():
+                self._step(applier)
+        finally:
+            applier.close()
+
+    def close(self) -> None:
+        """Give back a stream that was taken and never run."""
+        if self._ready is not None:
+            self._ready.close()
+
+    def _open(self) -> Applier:
+        return Applier(self._link, clock=self._clock, handover=self._handover)
+
+    def _step(self, applier: Applier) -> None:
+        version, idle_through = self._signals.version, self._signals.idle_through
+        batch = self._batch(applier)
+        if batch:
+            try:
+                applier.apply(batch)
+            except CopyRefused as refusal:
+                # The copy's affair: its marks are void from now on, and the stream goes on without it.
+                self._handover.interrupt(refusal)
+                applier.apply(batch)
+            self._signals.applied(applier.position)
+            self._signals.copying(applier.copying)
+            self._signals.well("apply")
+            return
+        self._signals.well("apply")
+        now_s = self._clock.monotonic()
+        if idle_through > applier.position and now_s - self._advanced_at_s >= self._link.limits.status_s:
+            applier.advance(idle_through)
+            self._advanced_at_s = now_s
+            self._signals.applied(applier.position)
+        self._signals.wait_for_capture(version, _WAIT_S)
+
+    def _batch(self, applier: Applier) -> list[Transaction]:
+        """What is there, up to the limit: a single transaction does not wait for company."""
+        batch = self._take()
+        if not batch:
+            self._pending = self._log.read(applier.position)
+            batch = self._take()
+        return batch
+
+    def _take(self) -> list[Transaction]:
+        batch: list[Transaction] = []
+        events = 0
+        for transaction in self._pending:
+            batch.append(transaction)
+            events += len(transaction.changes)
+            if events >= self._link.limits.batch_events:
+                break
+        return batch

@@ -1,0 +1,65 @@
+"""Source slot → change log, acknowledging what the target has."""
+
+import threading
+
+from cdc.changelog.port import ChangeLog
+from cdc.link import LinkSpec
+from cdc.link_signals import LinkSignals
+from cdc.lsn import Lsn
+from cdc.postgres_source import PostgresSource
+from strangler import failpoints
+from strangler.clock import Clock
+
+_POLL_S = 0.25
+_TRIM_EVERY_BYTES = 16 << 20
+
+
+class CaptureLoop:
+    """One session of capture: from opening the slot to its loss."""
+
+    def __init__(
+        self, link: LinkSpec, log: ChangeLog, *, signals: LinkSignals, clock: Clock, stop: threading.Event
+    ) -> None:
+        self._link, self._log, self._signals, self._clock, self._stop = link, log, signals, clock, stop
+        self._trimmed = 0
+
+    def session(self) -> None:
+        """Runs until `stop`. Raises what `PostgresSource` and `ChangeLog` raise."""
+        applied = self._signals.wait_for_ledger(_POLL_S)
+        if applied is None:
+            return
+        source = PostgresSource(
+            self._link.source_dsn,
+            slot=self._link.stream,
+            publication=self._link.stream,
+            position=applied,
+            resume_from=self._log.last_lsn(),
+            clock=self._clock,
+        )
+        with source:
+            self._signals.well("capture")
+            self._signals.captured(self._log.last_lsn())
+            while not self._stop.is_set():
+                self._step(source)
+
+    def _step(self, source: PostgresSource) -> None:
+        if self._signals.backlog_bytes > self._link.limits.log_backlog_bytes:
+            source.report()
+            self._stop.wait(_POLL_S)
+        else:
+            transactions = source.poll(_POLL_S)
+            if transactions:
+                self._log.append(transactions)
+                failpoints.reach("cdc.capture.after_append")
+                self._signals.captured(transactions[-1].commit_lsn)
+            self._signals.idle(source.delivered_through.lsn)
+        applied = self._signals.applied_through
+        if applied is not None:
+            source.acknowledge(applied)
+            self._trim(applied)
+
+    def _trim(self, applied: Lsn) -> None:
+        through = applied - self._link.limits.log_retention_bytes
+        if through > self._trimmed + _TRIM_EVERY_BYTES:
+            self._log.trim(Lsn(through))
+            self._trimmed = through

@@ -1,0 +1,138 @@
+"""Copies requested tables chunk by chunk while the stream runs (see `cdc.snapshot_window` for how the two meet).
+
+The copier only reads: it marks the source log, reads a chunk, leaves it in the handover. The applier writes it when the
+marks come by, together with the progress, so a copy that is killed goes on from the last chunk that is in the target.
+"""
+
+import threading
+from collections.abc import Callable
+from functools import partial
+
+import psycopg
+
+from cdc.chunk_handover import ChunkHandover, CopyInterrupted
+from cdc.copy_reader import CopyTable, copy_table, parents_first, read_again, read_range, write_mark
+from cdc.copy_tracker import CopyCursor, Watermark, cursor_from_json
+from cdc.errors import SourceUnfit
+from cdc.events import TableName
+from cdc.link import LinkSpec
+from cdc.link_signals import LinkSignals
+from cdc.schema import reflect
+from cdc.sessions import Connection, connect, source_error, target_error
+from cdc.snapshot_window import Chunk
+from strangler import failpoints
+from strangler.errors import StranglerError
+
+_LOOK_S = 0.25
+
+_PENDING = """
+SELECT source_table, last_key FROM strangler.copy_progress WHERE stream = %s AND state IN ('requested', 'copying')
+"""
+
+
+class CopyLoop:
+    """One session of copying: looks for requests and serves them until `stop`."""
+
+    def __init__(
+        self,
+        link: LinkSpec,
+        *,
+        signals: LinkSignals,
+        handover: ChunkHandover,
+        new_run: Callable[[], str],
+        stop: threading.Event,
+    ) -> None:
+        self._link, self._signals, self._handover, self._new_run, self._stop = link, signals, handover, new_run, stop
+
+    def session(self) -> None:
+        """Runs until `stop`. Raises `CopyRefused`, `SourceUnfit` or `DatabaseUnreachable`."""
+        try:
+            with connect(self._link.target_dsn, f"{self._link.stream} copy progress") as target:
+                while not self._stop.is_set():
+                    if self._signals.applied_through is None or not (pending := self._pending(target)):
+                        self._signals.well("copy")
+                        self._stop.wait(_LOOK_S)
+                        continue
+                    self._copy(target, pending)
+        except psycopg.Error as error:
+            raise target_error(self._link.target_dsn, "strangler.copy_progress", error) from error
+
+    def _copy(self, target: Connection, pending: dict[TableName, CopyCursor]) -> None:
+        """One run over everything that is pending; ends early when the applier ends the run."""
+        run = CopierRun(self._link, self._handover, self._new_run())
+        try:
+            with connect(self._link.source_dsn, f"{self._link.stream} copy") as source:
+                try:
+                    run.copy(source, pending, lambda table: self._pending(target).get(table))
+                except psycopg.Error as error:
+                    raise source_error(self._link.source_dsn, f"copy of {self._link.stream}", error) from error
+            self._signals.well("copy")
+        except CopyInterrupted as interrupted:
+            if isinstance(interrupted.__cause__, StranglerError):
+                raise interrupted.__cause__ from None
+        finally:
+            self._handover.end(run.run)
+
+    def _pending(self, target: Connection) -> dict[TableName, CopyCursor]:
+        names = {str(table): table for table in self._link.mapper.source_tables}
+        rows = target.execute(_PENDING, (self._link.stream,)).fetchall()
+        return {
+            names[str(name)]: cursor_from_json(raw if isinstance(raw, dict) else None)
+            for name, raw in rows
+            if str(name) in names
+        }
+
+
+class CopierRun:
+    """Copies tables one after the other over one source session. `run` tells its marks from those of other runs."""
+
+    def __init__(self, link: LinkSpec, handover: ChunkHandover, run: str) -> None:
+        self._link, self._handover, self.run = link, handover, run
+        self._number = 0
+
+    def copy(
+        self,
+        source: Connection,
+        pending: dict[TableName, CopyCursor],
+        cursor_of: Callable[[TableName], CopyCursor | None],
+    ) -> None:
+        """`cursor_of`: a table's durable cursor, None once it is done. Raises `CopyInterrupted`, driver errors."""
+        self._handover.start(self.run)
+        source.execute("SELECT set_config('enable_seqscan', 'off', false)")
+        tables = reflect(source, list(pending)).tables
+        if missing := [str(name) for name in pending if name not in tables]:
+            raise SourceUnfit(
+                thing=f"source table {missing[0]}",
+                reason="does not exist",
+                mend="restore it, or take it out of the plan",
+            )
+        in_plan = [name for name in self._link.mapper.source_tables if name in pending]
+        for name in parents_first([tables[name] for name in in_plan]):
+            table = copy_table(tables[name], tuple(self._link.source_keys.get(name, ())))
+            self._copy_table(source, table, pending[name], cursor_of)
+
+    def _copy_table(
+        self,
+        source: Connection,
+        table: CopyTable,
+        cursor: CopyCursor,
+        cursor_of: Callable[[TableName], CopyCursor | None],
+    ) -> None:
+        name, limit = table.relation.table, self._link.limits.copy_chunk_rows
+        self._handover.announce(table.relation)
+        while not cursor.range_done:
+            chunk = self._between_marks(source, name, partial(read_range, source, table, cursor, limit))
+            cursor = CopyCursor(after=chunk.after, until=chunk.until, range_done=chunk.last)
+        self._handover.wait_settled(self.run)
+        while (left := cursor_of(name)) is not None:
+            self._between_marks(source, name, partial(read_again, source, table, left.again[:limit]))
+            self._handover.wait_settled(self.run)
+
+    def _between_marks(self, source: Connection, table: TableName, read: Callable[[], Chunk]) -> Chunk:
+        self._number += 1
+        write_mark(source, Watermark(run=self.run, number=self._number, mark="low", table=table))
+        chunk = read()
+        failpoints.reach("cdc.copy.chunk_read")
+        self._handover.put(self.run, self._number, chunk)
+        write_mark(source, Watermark(run=self.run, number=self._number, mark="high", table=table))
+        return chunk

@@ -1,0 +1,158 @@
+"""Reads chunks of a source table in key order, each in a snapshot that says what it contains."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from cdc.copy_tracker import WATERMARK_PREFIX, CopyCursor, SourceKey, Watermark
+from cdc.errors import CopyRefused
+from cdc.events import Column, Relation, Row, TableName
+from cdc.sessions import Connection
+from cdc.snapshot_window import Chunk, key_positions, parse_snapshot
+from cdc.tables import Table
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CopyTable:
+    """A source table as the copy reads it. `key`: its key columns in index order."""
+
+    relation: Relation
+    key: tuple[str, ...]
+    partitioned: bool
+
+
+def copy_table(table: Table, key: tuple[str, ...]) -> CopyTable:
+    """Raises `CopyRefused` when rows of the table cannot be told apart."""
+    if not key:
+        raise CopyRefused(
+            thing=f"source table {table.name}",
+            reason="has no primary key, so a copy could neither be resumed nor meet the stream",
+            mend=f"give {table.name} a primary key",
+        )
+    columns = tuple(
+        Column(name=column.name, type_oid=column.type_oid, in_key=column.name in key)
+        for column in table.columns
+        if not column.generated
+    )
+    relation = Relation(oid=0, schema=table.name.schema, name=table.name.name, columns=columns)
+    return CopyTable(relation=relation, key=key, partitioned=table.partitioned)
+
+
+def write_mark(connection: Connection, mark: Watermark) -> None:
+    """Durable in the source log, in commit order, on return."""
+    connection.execute("SELECT pg_logical_emit_message(true, %s, %s::text)", (WATERMARK_PREFIX, mark.content()))
+
+
+def read_range(connection: Connection, table: CopyTable, cursor: CopyCursor, limit: int) -> Chunk:
+    """Up to `limit` rows behind `cursor.after`, not beyond the greatest key of the time when the copy began."""
+    with connection.transaction():
+        snapshot = _begin(connection)
+        until = cursor.until or _greatest_key(connection, table)
+        rows: tuple[Row, ...] = ()
+        if until is not None:
+            rows = _rows(connection, table, _range_condition(table, cursor.after, until), limit)
+    after = _key_of(table, rows[-1]) if rows else cursor.after
+    return Chunk(
+        relation=table.relation,
+        key_columns=table.key,
+        rows=rows,
+        snapshot=parse_snapshot(snapshot),
+        after=after,
+        until=until,
+        last=len(rows) < limit or after == until,
+    )
+
+
+def read_again(connection: Connection, table: CopyTable, keys: Sequence[SourceKey]) -> Chunk:
+    """The rows that have one of these keys now."""
+    with connection.transaction():
+        snapshot = _begin(connection)
+        wanted = sql.SQL(", ").join(_tuple(key) for key in keys)
+        condition = sql.SQL("{} IN ({})").format(_key_tuple(table), wanted)
+        rows = _rows(connection, table, condition, len(keys))
+    return Chunk(
+        relation=table.relation,
+        key_columns=table.key,
+        rows=rows,
+        snapshot=parse_snapshot(snapshot),
+        again=tuple(keys),
+    )
+
+
+def _begin(connection: Connection) -> str:
+    connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+    row = connection.execute("SELECT pg_current_snapshot()::text").fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+def _greatest_key(connection: Connection, table: CopyTable) -> SourceKey | None:
+    order = sql.SQL(", ").join(sql.SQL("{} DESC").format(sql.Identifier(name)) for name in table.key)
+    query = sql.SQL("SELECT {} FROM {} ORDER BY {} LIMIT 1").format(_names(table.key), _from(table), order)
+    rows = _copy_out(connection, query)
+    return _texts(rows[0]) if rows else None
+
+
+def _rows(connection: Connection, table: CopyTable, condition: sql.Composed, limit: int) -> tuple[Row, ...]:
+    columns = [column.name for column in table.relation.columns]
+    query = sql.SQL("SELECT {} FROM {} WHERE {} ORDER BY {} LIMIT {}").format(
+        _names(columns), _from(table), condition, _names(table.key), sql.Literal(limit)
+    )
+    return _copy_out(connection, query)
+
+
+def _copy_out(connection: Connection, query: sql.Composed) -> tuple[Row, ...]:
+    """COPY prints values by the types' output functions, as the stream does; a cast to text would not."""
+    with connection.cursor() as cursor, cursor.copy(sql.SQL("COPY ({}) TO STDOUT").format(query)) as copy:
+        return tuple(copy.rows())
+
+
+def _range_condition(table: CopyTable, after: SourceKey | None, until: SourceKey) -> sql.Composed:
+    key = _key_tuple(table)
+    within = sql.SQL("{} <= {}").format(key, _tuple(until))
+    return within if after is None else sql.SQL("{} > {} AND {}").format(key, _tuple(after), within)
+
+
+def _key_tuple(table: CopyTable) -> sql.Composed:
+    return sql.SQL("({})").format(_names(table.key))
+
+
+def _tuple(values: SourceKey) -> sql.Composed:
+    return sql.SQL("({})").format(sql.SQL(", ").join(map(sql.Literal, values)))
+
+
+def _names(names: Sequence[str]) -> sql.Composed:
+    return sql.SQL(", ").join(map(sql.Identifier, names))
+
+
+def _from(table: CopyTable) -> sql.Composed:
+    """Children that inherit from a plain table are tables of their own (H14); partitions are not."""
+    only = "" if table.partitioned else "ONLY "
+    return sql.SQL(only) + sql.Identifier(table.relation.schema, table.relation.name)
+
+
+def _key_of(table: CopyTable, row: Row) -> SourceKey:
+    return _texts([row[position] for position in key_positions(table.relation, table.key)])
+
+
+def _texts(values: Sequence[object]) -> SourceKey:
+    return tuple(str(value) for value in values)
+
+
+def parents_first(tables: Sequence[Table]) -> list[TableName]:
+    """Foreign-key order, otherwise as given; tables in a ring of references come in the given order."""
+    names = {table.name: table for table in tables}
+    ordered: dict[TableName, None] = {}
+
+    def visit(name: TableName, path: frozenset[TableName]) -> None:
+        if name in ordered or name in path:
+            return
+        for key in names[name].foreign_keys_out:
+            if key.ref_table in names:
+                visit(key.ref_table, path | {name})
+        ordered[name] = None
+
+    for table in tables:
+        visit(table.name, frozenset())
+    return list(ordered)
