@@ -20,6 +20,7 @@ from legacy_monolith.traffic.ledger import FLUSH_INTERVAL_S, FinishedRequest, Le
 from legacy_monolith.traffic.market import Market
 from legacy_monolith.traffic.profiles import ProfileName, arrivals, think_time_s, users_needed
 from legacy_monolith.traffic.settling import Settlement, outcome_of
+from legacy_monolith.traffic.wire import WireTransport
 
 _TIMEOUT_S = 30.0
 _STOP_CHECK_S = 0.05
@@ -46,12 +47,11 @@ async def run_traffic(
     settings: TrafficSettings, stop: asyncio.Event, transport: httpx.AsyncBaseTransport | None = None
 ) -> dict[str, Any]:
     """Drive the store until the duration is over or `stop` is set, wait for what is in flight; returns the summary."""
-    limits = httpx.Limits(
-        max_connections=settings.max_in_flight, max_keepalive_connections=settings.max_in_flight, keepalive_expiry=20
-    )
-    timeout = httpx.Timeout(_TIMEOUT_S)
     async with httpx.AsyncClient(
-        base_url=settings.base_url, limits=limits, timeout=timeout, transport=transport, trust_env=False
+        base_url=settings.base_url,
+        timeout=httpx.Timeout(_TIMEOUT_S),
+        transport=transport or WireTransport(),
+        trust_env=False,
     ) as client:
         with contextlib.closing(Ledger(settings.ledger)) as ledger:
             return await _Run(settings, stop, client, ledger).drive()
