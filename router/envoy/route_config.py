@@ -47,6 +47,9 @@ CHECK_RETRY_POLICY: Json = {
 }
 """A question to the gate may be asked again: a gate that restarts costs time, no request."""
 
+PROXY_HEADERS = ("x-envoy-internal", "x-envoy-external-address", "te")
+"""What Envoy would add to a request, or let through although it is between two hops."""
+
 SIDES: tuple[Side, ...] = ("legacy", "service")
 
 _PER_ROUTE = "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute"
@@ -66,7 +69,7 @@ def render_routes(table: RouteTable) -> Json:
                 "routes": [*routes, {"name": "unmatched", "match": {"prefix": "/"}, **unmatched}],
             }
         ],
-        "request_headers_to_remove": [FORCE_HEADER, OWNER_HEADER, "x-envoy-internal"],
+        "request_headers_to_remove": [FORCE_HEADER, OWNER_HEADER, *PROXY_HEADERS],
         "response_headers_to_add": [_set_header(VERSION_HEADER, str(table.version))],
     }
 
