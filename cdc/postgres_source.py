@@ -60,7 +60,14 @@ class WalStream:
     `acknowledge` may be called from any."""
 
     def __init__(
-        self, dsn: str, connection: ReplicationConnection, *, acknowledged: Lsn, clock: Clock, limits: StreamLimits
+        self,
+        dsn: str,
+        connection: ReplicationConnection,
+        *,
+        after: Lsn,
+        acknowledged: Lsn,
+        clock: Clock,
+        limits: StreamLimits,
     ) -> None:
         self._dsn = dsn
         self._connection = connection
@@ -71,7 +78,7 @@ class WalStream:
         self._silence_limit_s = limits.silence_limit_s
         self._assembler = Assembler(transaction_bytes=limits.transaction_bytes)
         self._acknowledged = acknowledged
-        self._last_delivered = ZERO
+        self._last_delivered = after
         self._delivered_through = Delivered(ZERO, POSTGRES_EPOCH_US)
         self._server_lsn = ZERO
         self._server_time_us = POSTGRES_EPOCH_US
@@ -322,4 +329,4 @@ def start_stream(
     except BaseException:
         connection.close()
         raise
-    return WalStream(dsn, connection, acknowledged=acknowledged, clock=clock, limits=limits)
+    return WalStream(dsn, connection, after=after, acknowledged=acknowledged, clock=clock, limits=limits)

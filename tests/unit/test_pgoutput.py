@@ -1,0 +1,151 @@
+"""Bytes → messages. The encoder here is written from the protocol's documentation, independently of the decoder."""
+
+import contextlib
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cdc import pgoutput
+from cdc.errors import DecodeError
+from cdc.events import UNCHANGED, Column, Relation
+from cdc.pgoutput import POSTGRES_EPOCH_US, decode
+
+RELATION = Relation(
+    oid=16385,
+    schema="public",
+    name='odd "Name".with dot',
+    columns=(Column(name="id", type_oid=20, in_key=True), Column(name="v", type_oid=1043, type_modifier=204)),
+    replica_identity="f",
+)
+
+
+def text(value):
+    return value.encode() + b"\0"
+
+
+def row(*values):
+    parts = [struct.pack(">H", len(values))]
+    for value in values:
+        if value is None:
+            parts.append(b"n")
+        elif value is UNCHANGED:
+            parts.append(b"u")
+        else:
+            data = value.encode()
+            parts.append(b"t" + struct.pack(">I", len(data)) + data)
+    return b"".join(parts)
+
+
+def begin(lsn, xid=7, time_us=POSTGRES_EPOCH_US):
+    return b"B" + struct.pack(">QqI", lsn, time_us - POSTGRES_EPOCH_US, xid)
+
+
+def commit(lsn, end, time_us=POSTGRES_EPOCH_US):
+    return b"C" + struct.pack(">BQQq", 0, lsn, end, time_us - POSTGRES_EPOCH_US)
+
+
+def relation(value):
+    columns = b"".join(
+        bytes([column.in_key]) + text(column.name) + struct.pack(">Ii", column.type_oid, column.type_modifier)
+        for column in value.columns
+    )
+    head = struct.pack(">I", value.oid) + text(value.schema) + text(value.name)
+    return b"R" + head + value.replica_identity.encode() + struct.pack(">H", len(value.columns)) + columns
+
+
+def insert(oid, *values):
+    return b"I" + struct.pack(">I", oid) + b"N" + row(*values)
+
+
+def update(oid, new, old=None, kind=b"K"):
+    return b"U" + struct.pack(">I", oid) + (b"" if old is None else kind + row(*old)) + b"N" + row(*new)
+
+
+def delete(oid, old, kind=b"K"):
+    return b"D" + struct.pack(">I", oid) + kind + row(*old)
+
+
+def message(lsn, prefix, content, transactional):
+    return b"M" + struct.pack(">BQ", transactional, lsn) + text(prefix) + struct.pack(">I", len(content)) + content
+
+
+CASES = [
+    (begin(2**63 + 5, 9, POSTGRES_EPOCH_US + 11), pgoutput.Begin(2**63 + 5, POSTGRES_EPOCH_US + 11, 9)),
+    (commit(10, 20, POSTGRES_EPOCH_US - 3), pgoutput.Commit(10, 20, POSTGRES_EPOCH_US - 3)),
+    (b"O" + struct.pack(">Q", 4) + text("strangler_x"), pgoutput.Origin(4, "strangler_x")),
+    (relation(RELATION), pgoutput.RelationMessage(RELATION)),
+    (b"Y" + struct.pack(">I", 99) + text("public") + text("mood"), pgoutput.TypeMessage(99, "public", "mood")),
+    (insert(5, "1", None, "", UNCHANGED), pgoutput.Insert(5, ("1", None, "", UNCHANGED))),
+    (update(5, ("1", "é😀")), pgoutput.Update(5, ("1", "é😀"), None, False)),
+    (update(5, ("2",), ("1",)), pgoutput.Update(5, ("2",), ("1",), True)),
+    (update(5, ("2",), ("1",), b"O"), pgoutput.Update(5, ("2",), ("1",), False)),
+    (delete(5, ("1", None)), pgoutput.Delete(5, ("1", None), True)),
+    (delete(5, ("1", "x"), b"O"), pgoutput.Delete(5, ("1", "x"), False)),
+    (b"T" + struct.pack(">IBII", 2, 3, 5, 6), pgoutput.TruncateMessage((5, 6), True, True)),
+    (message(8, "p", b"\0\xff", True), pgoutput.LogicalMessage(True, 8, "p", b"\0\xff")),
+]
+
+
+@pytest.mark.parametrize(("payload", "expected"), CASES, ids=[type(expected).__name__ for _, expected in CASES])
+def test_decodes(payload, expected):
+    assert decode(payload) == expected
+
+
+@pytest.mark.parametrize("payload", [payload for payload, _ in CASES])
+def test_a_cut_or_longer_message_is_refused(payload):
+    for end in range(len(payload)):
+        with pytest.raises(DecodeError):
+            decode(payload[:end])
+    with pytest.raises(DecodeError):
+        decode(payload + b"\0")
+
+
+def test_binary_values_are_refused():
+    with pytest.raises(DecodeError, match="'b'"):
+        decode(b"I" + struct.pack(">I", 1) + b"N" + struct.pack(">H", 1) + b"b" + struct.pack(">I", 1) + b"x")
+
+
+def test_text_that_is_no_utf8_is_refused():
+    with pytest.raises(DecodeError):
+        decode(b"I" + struct.pack(">I", 1) + b"N" + struct.pack(">H", 1) + b"t" + struct.pack(">I", 1) + b"\xff")
+
+
+def only_decode_error(payload):
+    with contextlib.suppress(DecodeError):
+        decode(payload)
+
+
+@given(st.binary())
+def test_any_bytes_give_a_message_or_a_decode_error(payload):
+    only_decode_error(payload)
+
+
+@given(st.sampled_from([payload for payload, _ in CASES]), st.data())
+def test_any_change_of_a_message_gives_a_message_or_a_decode_error(payload, data):
+    changed = bytearray(payload)
+    for _ in range(data.draw(st.integers(1, 4))):
+        changed[data.draw(st.integers(0, len(changed) - 1))] = data.draw(st.integers(0, 255))
+    only_decode_error(bytes(changed[: data.draw(st.integers(0, len(changed)))]))
+
+
+VALUES = st.one_of(st.none(), st.just(UNCHANGED), st.text(st.characters(exclude_categories=["Cs"])))
+
+
+@given(st.lists(VALUES, max_size=8), st.lists(VALUES, max_size=8))
+def test_any_rows_come_back(new, old):
+    assert decode(insert(1, *new)).new == tuple(new)
+    decoded = decode(update(1, new, old))
+    assert (decoded.new, decoded.old) == (tuple(new), tuple(old))
+
+
+def test_D24_null_empty_and_the_word_null_are_distinct():
+    assert decode(insert(1, None, "", "null", "NULL")).new == (None, "", "null", "NULL")
+
+
+def test_D10_the_sentinel_text_is_a_text():
+    assert decode(insert(1, "__debezium_unavailable_value", UNCHANGED)).new == (
+        "__debezium_unavailable_value",
+        UNCHANGED,
+    )
