@@ -11,9 +11,9 @@ from typing import Any
 
 import click
 import psycopg
-from demo.audit import AuditResult, audit
 
 from commands.output import print_rows, stderr, stdout
+from demo.audit import AuditResult, audit
 from demo.measure import ClientView, client_view, percentile
 from demo.report import (
     Copied,
@@ -199,8 +199,8 @@ def _differences(runs: list[dict[str, Any]]) -> Iterator[Difference]:
         yield Difference(
             endpoint=row["endpoint"],
             path=row["path"],
-            difference=row["class"],
-            verdict=row["verdict"],
+            difference=row["kind"],
+            verdict=row["classification"],
             count=row["count"],
             control=str(row.get("control", ""))[:2000],
             candidate=str(row.get("candidate", ""))[:2000],

@@ -1,17 +1,20 @@
 """`migration_plans.ports.Streams` over `cdc`, for one plan."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from cdc import canary, copy_requests, positions
 from cdc.changelog.local import LocalChangeLog
 from cdc.connections import open_database
-from cdc.lag import read_lag
+from cdc.errors import DatabaseUnreachable, NotProvisioned, SlotInUse
+from cdc.lag import StreamLag, read_lag
 from cdc.link import Direction, LinkLimits, LinkSpec, stream_name
-from cdc.lsn import Lsn, format_lsn, parse_lsn
+from cdc.lsn import format_lsn, parse_lsn
 from cdc.mapping.compiled import CompiledMapping, compile_mapping
 from cdc.mapping.model import MoveMapping
 from cdc.provision import deprovision_source, deprovision_target, provision_source, provision_target
@@ -22,14 +25,14 @@ from cdc.tables import Schema, schema_hash
 from cdc.target_reset import empty_copied_tables
 from cdc.verify import Verdict, changed_keys, verify_all, verify_keys
 from commands.layout import Layout
-from commands.mapping import move_mapping, table_name
+from commands.mapping import move_mapping
 from commands.preflight import preflight_problems
 from migration_plans.plan import Plan
 from migration_plans.ports import CopySeen, LagSeen, Proof, Side
 from strangler.clock import Clock
 from strangler.settings import Settings
 
-_CANARY_BEFORE_WORKER_S = 30.0
+_LET_GO_S = 20.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,10 +84,13 @@ class MoveStreams:
 
     def links(self) -> tuple[LinkSpec, LinkSpec]:
         """Forward and reverse, bound to the schemas as they are now."""
+        return self._link("forward", self._compiled("forward")), self._link("reverse", self._compiled("reverse"))
+
+    def _compiled(self, direction: Direction) -> CompiledMapping:
         legacy, service = self._schemas()
-        forward = compile_mapping(self._mapping, legacy, service)
-        reverse = compile_mapping(self._mapping.inverse(), service, legacy)
-        return self._link("forward", forward), self._link("reverse", reverse)
+        if direction == "forward":
+            return compile_mapping(self._mapping, legacy, service)
+        return compile_mapping(self._mapping.inverse(), service, legacy)
 
     def _link(self, direction: Direction, mapper: CompiledMapping) -> LinkSpec:
         ends, limits = self._ends(direction), self._settings.stream
@@ -103,6 +109,37 @@ class MoveStreams:
             ),
         )
 
+    @property
+    def move(self) -> str:
+        return self._plan.move
+
+    @property
+    def sequence_headroom(self) -> int:
+        return self._settings.stream.sequence_headroom
+
+    def dsn(self, side: Side) -> str:
+        return self._dsn[side]
+
+    def wanted(self) -> bool:
+        """Whether a worker has something to run: provisioned, and not about to be deprovisioned."""
+        if self._off.exists():
+            return False
+        try:
+            for direction in _DIRECTIONS:
+                positions.applied_position(self._ends(direction).target_dsn, self._stream(direction))
+        except (NotProvisioned, DatabaseUnreachable):
+            return False
+        return True
+
+    @property
+    def _off(self) -> Path:
+        """Tells the worker to let go of its slots."""
+        return self._layout.move(self._plan.move) / "streams-off"
+
+    def stream_lag(self, direction: Direction) -> StreamLag:
+        ends = self._ends(direction)
+        return read_lag(ends.source_dsn, ends.target_dsn, self._stream(direction))
+
     def sequence_pairs(self) -> tuple[SequencePair, ...]:
         legacy, service = self._schemas()
         return sequence_pairs(self._mapping, legacy, service)
@@ -116,14 +153,30 @@ class MoveStreams:
             provision_target(ends.target_dsn, stream)
             position = provision_source(ends.source_dsn, stream, ends.mapping.source_tables)
             positions.start_ledger(ends.target_dsn, stream, position)
+        self._off.unlink(missing_ok=True)
 
     def deprovision(self, *, empty_target: bool) -> None:
+        self._off.parent.mkdir(parents=True, exist_ok=True)
+        self._off.touch()
+        for direction in _DIRECTIONS:
+            self._drop_source(direction)
         if empty_target:
             empty_copied_tables(self._dsn["service"], self._stream("forward"), self._mapping.target_tables)
         for direction in _DIRECTIONS:
-            ends, stream = self._ends(direction), self._stream(direction)
-            deprovision_source(ends.source_dsn, stream)
-            deprovision_target(ends.target_dsn, stream)
+            deprovision_target(self._ends(direction).target_dsn, self._stream(direction))
+            shutil.rmtree(self._layout.change_log(self._plan.move, direction), ignore_errors=True)
+
+    def _drop_source(self, direction: Direction) -> None:
+        """The worker lets go within a moment; one that does not is somebody else's, and the error names it."""
+        deadline = self._clock.monotonic() + _LET_GO_S
+        while True:
+            try:
+                deprovision_source(self._ends(direction).source_dsn, self._stream(direction))
+                return
+            except SlotInUse:
+                if self._clock.monotonic() > deadline:
+                    raise
+                self._clock.sleep(0.1)
 
     def request_copy(self) -> None:
         copy_requests.request_copy(self._dsn["service"], self._stream("forward"), self._mapping.source_tables)
@@ -141,8 +194,7 @@ class MoveStreams:
         )
 
     def lag(self, direction: Direction) -> LagSeen:
-        ends = self._ends(direction)
-        seen = read_lag(ends.source_dsn, ends.target_dsn, self._stream(direction))
+        seen = self.stream_lag(direction)
         return LagSeen(
             direction=direction,
             state=seen.state,
@@ -207,7 +259,7 @@ class MoveStreams:
         ends = self._ends(direction)
         log = LocalChangeLog(self._layout.change_log(self._plan.move, direction), read_only=True)
         try:
-            keys = changed_keys(log.read(Lsn(parse_lsn(since))), ends.mapping)
+            keys = changed_keys(log.read(parse_lsn(since)), self._compiled(direction))
         finally:
             log.close()
         verdict = verify_keys(
@@ -217,7 +269,7 @@ class MoveStreams:
             keys,
             move=self._plan.move,
             direction=direction,
-            position=parse_lsn(self.position("legacy" if direction == "forward" else "service")),
+            position=lambda: parse_lsn(self.position("legacy" if direction == "forward" else "service")),
             clock=self._clock,
         )
         return self._proof(verdict)
@@ -228,15 +280,13 @@ class MoveStreams:
             method=verdict.method,
             equal=verdict.equal,
             position=verdict.position,
-            schema_hash=self.schema_hash(),
+            schema_hash=verdict.schema_hash,
             rows=verdict.rows,
-            difference_count=sum(table.difference_count for table in verdict.tables),
+            difference_count=verdict.difference_count,
             at=verdict.at,
             seconds=verdict.seconds,
-            detail=verdict.as_dict(),
+            detail=verdict.model_dump(mode="json"),
         )
 
 
 _DIRECTIONS: tuple[Direction, Direction] = ("forward", "reverse")
-
-__all__ = ["MoveStreams", "table_name"]

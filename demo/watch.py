@@ -74,7 +74,7 @@ class Watch:
                 seen = read_lag(source, target, stream_name(self.move, direction))
             except StranglerError:
                 continue
-            if seen.state == "streaming":
+            if seen.state == "streaming" and seen.seconds is not None:
                 at = time.monotonic() - self.started
                 self.lag.append(LagSample(at=at, direction=direction, lag_ms=seen.seconds * 1000))
                 self.events[direction] = max(self.events.get(direction, 0), seen.events)

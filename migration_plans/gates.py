@@ -67,6 +67,8 @@ def stream_gate(seen: LagSeen, plan: CutoverPlan) -> GateDecision:
         return decide(Verdict.FAIL, seen.error, "mend its cause; the stream retries by itself")
     if seen.state != "streaming":
         return decide(Verdict.NO_DATA, f"the stream is {seen.state}", "start `strangler cdc stream`")
+    if seen.seconds is None:
+        return decide(Verdict.NO_DATA, "nothing was applied yet", "wait for the first event, or its heartbeat")
     if seen.seconds > plan.max_lag_s:
         return decide(
             Verdict.INSUFFICIENT, f"lag {seen.seconds:.1f} s is above {plan.max_lag_s} s", "wait, or lower the load"

@@ -39,11 +39,14 @@ class CopySeen:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LagSeen:
-    """How far a stream is behind. `state` is the worker's own word; `error` names what stopped it."""
+    """How far a stream is behind. `state` is the worker's own word; `error` names what stopped it.
+
+    `seconds` is None while nothing was ever applied.
+    """
 
     direction: Direction
     state: str
-    seconds: float
+    seconds: float | None
     bytes: int
     events: int
     error: str | None = None
