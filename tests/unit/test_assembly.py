@@ -1,21 +1,14 @@
-"""Messages → transactions, with the messages of tests/unit/test_pgoutput.py."""
-
-import importlib.util
-from pathlib import Path
+"""Messages → transactions."""
 
 import pytest
 
 from cdc.assembly import Assembler
 from cdc.errors import DecodeError, TransactionTooLarge
 from cdc.events import Column, Message, Relation, RowChange, Truncate
-
-_spec = importlib.util.spec_from_file_location("pgoutput_messages", Path(__file__).with_name("test_pgoutput.py"))
-wire = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(wire)
+from tests import pgoutput_wire as wire
 
 TABLE = Relation(oid=1, schema="public", name="t", columns=(Column(name="id", type_oid=20, in_key=True),))
 WIDER = Relation(oid=1, schema="public", name="t", columns=(*TABLE.columns, Column(name="v", type_oid=25)))
-ORIGIN = b"O" + bytes(8)
 
 
 def feed(assembler, *payloads):
@@ -31,7 +24,7 @@ def test_a_transaction_is_its_changes_in_order():
         wire.insert(1, "1"),
         wire.update(1, ("2",), ("1",)),
         wire.delete(1, ("2",)),
-        b"T" + wire.struct.pack(">IBI", 1, 0, 1),
+        wire.truncate(1),
         wire.message(90, "p", b"c", True),
         wire.commit(100, 108, 5_000),
     )
@@ -96,7 +89,7 @@ def test_empty_transactions_are_counted_and_left_out():
 
 def test_R2_our_own_transactions_do_not_come_back():
     assembler = Assembler()
-    own, other = ORIGIN + b"strangler_m_reverse\0", ORIGIN + b"warehouse\0"
+    own, other = wire.origin("strangler_m_reverse"), wire.origin("warehouse")
     found = feed(
         assembler,
         *(wire.begin(100), own, wire.relation(TABLE), wire.insert(1, "1"), wire.commit(100, 108)),

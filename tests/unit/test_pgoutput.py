@@ -1,4 +1,4 @@
-"""Bytes → messages. The encoder here is written from the protocol's documentation, independently of the decoder."""
+"""Bytes → messages."""
 
 import contextlib
 import struct
@@ -11,6 +11,7 @@ from cdc import pgoutput
 from cdc.errors import DecodeError
 from cdc.events import UNCHANGED, Column, Relation
 from cdc.pgoutput import POSTGRES_EPOCH_US, decode
+from tests.pgoutput_wire import begin, commit, delete, insert, message, relation, text, truncate, update
 
 RELATION = Relation(
     oid=16385,
@@ -19,57 +20,6 @@ RELATION = Relation(
     columns=(Column(name="id", type_oid=20, in_key=True), Column(name="v", type_oid=1043, type_modifier=204)),
     replica_identity="f",
 )
-
-
-def text(value):
-    return value.encode() + b"\0"
-
-
-def row(*values):
-    parts = [struct.pack(">H", len(values))]
-    for value in values:
-        if value is None:
-            parts.append(b"n")
-        elif value is UNCHANGED:
-            parts.append(b"u")
-        else:
-            data = value.encode()
-            parts.append(b"t" + struct.pack(">I", len(data)) + data)
-    return b"".join(parts)
-
-
-def begin(lsn, xid=7, time_us=POSTGRES_EPOCH_US):
-    return b"B" + struct.pack(">QqI", lsn, time_us - POSTGRES_EPOCH_US, xid)
-
-
-def commit(lsn, end, time_us=POSTGRES_EPOCH_US):
-    return b"C" + struct.pack(">BQQq", 0, lsn, end, time_us - POSTGRES_EPOCH_US)
-
-
-def relation(value):
-    columns = b"".join(
-        bytes([column.in_key]) + text(column.name) + struct.pack(">Ii", column.type_oid, column.type_modifier)
-        for column in value.columns
-    )
-    head = struct.pack(">I", value.oid) + text(value.schema) + text(value.name)
-    return b"R" + head + value.replica_identity.encode() + struct.pack(">H", len(value.columns)) + columns
-
-
-def insert(oid, *values):
-    return b"I" + struct.pack(">I", oid) + b"N" + row(*values)
-
-
-def update(oid, new, old=None, kind=b"K"):
-    return b"U" + struct.pack(">I", oid) + (b"" if old is None else kind + row(*old)) + b"N" + row(*new)
-
-
-def delete(oid, old, kind=b"K"):
-    return b"D" + struct.pack(">I", oid) + kind + row(*old)
-
-
-def message(lsn, prefix, content, transactional):
-    return b"M" + struct.pack(">BQ", transactional, lsn) + text(prefix) + struct.pack(">I", len(content)) + content
-
 
 CASES = [
     (begin(2**63 + 5, 9, POSTGRES_EPOCH_US + 11), pgoutput.Begin(2**63 + 5, POSTGRES_EPOCH_US + 11, 9)),
@@ -83,7 +33,7 @@ CASES = [
     (update(5, ("2",), ("1",), b"O"), pgoutput.Update(5, ("2",), ("1",), False)),
     (delete(5, ("1", None)), pgoutput.Delete(5, ("1", None), True)),
     (delete(5, ("1", "x"), b"O"), pgoutput.Delete(5, ("1", "x"), False)),
-    (b"T" + struct.pack(">IBII", 2, 3, 5, 6), pgoutput.TruncateMessage((5, 6), True, True)),
+    (truncate(5, 6, options=3), pgoutput.TruncateMessage((5, 6), True, True)),
     (message(8, "p", b"\0\xff", True), pgoutput.LogicalMessage(True, 8, "p", b"\0\xff")),
 ]
 
