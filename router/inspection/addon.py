@@ -7,11 +7,10 @@ from mitmproxy import http
 
 from router.compare import Answer
 from router.inspection.endpoints import endpoint_name
-from router.inspection.policy import InspectionPolicy, PolicyFile
+from router.inspection.exchange import Call, Exchange, ShadowPort, Side
+from router.inspection.policy import PolicyFile
 from router.inspection.refusals import request_refusal, response_refusal
 from router.inspection.settings import InspectionSettings
-from router.inspection.shadower import Exchange, Shadower, Side
-from router.inspection.side_client import Call
 from router.inspection.tee import BodyTee
 from router.wire import CONTROL_HEADER
 from strangler.clock import Clock
@@ -32,7 +31,6 @@ class _Pending:
     move: str
     call: Call
     answered_by: Side
-    policy: InspectionPolicy
     started_s: float
     tee: BodyTee | None
 
@@ -40,9 +38,9 @@ class _Pending:
 class InspectionAddon:
     """The client always gets the control's answer, byte for byte; bodies are streamed in both directions."""
 
-    def __init__(self, *, settings: InspectionSettings, shadower: Shadower, policies: PolicyFile, clock: Clock) -> None:
+    def __init__(self, *, settings: InspectionSettings, shadow: ShadowPort, policies: PolicyFile, clock: Clock) -> None:
         self._settings = settings
-        self._shadower = shadower
+        self._shadow = shadow
         self._policies = policies
         self._clock = clock
         self._service = urlsplit(settings.candidate)
@@ -64,13 +62,12 @@ class InspectionAddon:
             None if policy.is_enabled else "switched-off"
         )
         if refusal is not None:
-            self._shadower.not_compared("refused", refusal, endpoint, move)
+            self._shadow.not_compared("refused", refusal, endpoint, move)
         flow.metadata[_STATE] = _Pending(
             endpoint=endpoint,
             move=move,
             call=Call(method=flow.request.method, target=flow.request.path, headers=headers.fields),
             answered_by=answered_by,
-            policy=policy,
             started_s=self._clock.monotonic(),
             tee=BodyTee(self._settings.body_limit) if refusal is None else None,
         )
@@ -90,7 +87,7 @@ class InspectionAddon:
             return
         refusal = response_refusal(flow.response.headers.get("content-type", ""))
         if refusal is not None:
-            self._shadower.not_compared("refused", refusal, pending.endpoint, pending.move)
+            self._shadow.not_compared("refused", refusal, pending.endpoint, pending.move)
             pending.tee = None
         flow.response.stream = pending.tee or True
 
@@ -105,7 +102,7 @@ class InspectionAddon:
             return
         message = flow.error.msg if flow.error else ""
         if "Client disconnected" in message or "killed" in message:
-            self._shadower.not_compared("dropped", "client-disconnected", pending.endpoint, pending.move)
+            self._shadow.not_compared("dropped", "client-disconnected", pending.endpoint, pending.move)
             return
         failure = "truncated" if flow.response is not None else "unreachable"
         self._submit(pending, flow.response, failure)
@@ -134,7 +131,7 @@ class InspectionAddon:
             method=pending.call.method,
             origins=(base, f"http://{named.get(b'host', b'').decode('latin-1')}"),
         )
-        self._shadower.submit(
+        self._shadow.submit(
             Exchange(
                 call=pending.call,
                 endpoint=pending.endpoint,
@@ -143,6 +140,5 @@ class InspectionAddon:
                 answered_by=pending.answered_by,
                 answer=answer,
                 elapsed_ms=(self._clock.monotonic() - pending.started_s) * 1000,
-                policy=pending.policy,
             )
         )

@@ -6,7 +6,7 @@ redact:  [field names, besides the built-in ones]
 """
 
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,6 +34,10 @@ class InspectionPolicy:
     rules: CompareRules = DEFAULT_RULES
     sensitive: Collection[str] = SENSITIVE_WORDS
     _by_endpoint: dict[str, CompareRules] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def mask_ids(self) -> tuple[str, ...]:
+        return tuple(mask.id for mask in self.rules.masks)
 
     def rules_for(self, endpoint: str) -> CompareRules:
         """The rules at one endpoint; made once each."""
@@ -86,14 +90,18 @@ def read_policy(path: Path, clock: Clock) -> InspectionPolicy:
 
 
 class PolicyFile:
-    """The policy in force. A replaced file holds from the next request on; a bad one changes nothing and is reported."""
+    """The policy in force. A replaced file holds from the next request on; a bad one is reported, no more."""
 
-    def __init__(self, path: Path | None, clock: Clock) -> None:
+    def __init__(
+        self, path: Path | None, clock: Clock, on_change: Callable[[InspectionPolicy], None] = lambda _policy: None
+    ) -> None:
         self._path = path
         self._clock = clock
+        self._on_change = on_change
         self._stamp = self._seen()
         self._policy = read_policy(path, clock) if path is not None else InspectionPolicy()
         self.problem: StranglerError | None = None
+        on_change(self._policy)
 
     def current(self) -> InspectionPolicy:
         stamp = self._seen()
@@ -102,6 +110,7 @@ class PolicyFile:
             try:
                 self._policy = read_policy(self._path, self._clock)
                 self.problem = None
+                self._on_change(self._policy)
             except StranglerError as error:
                 self.problem = error
                 _log.error("%s; the rules before it stay in force", error)

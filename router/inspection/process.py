@@ -3,7 +3,7 @@
 import asyncio
 import json
 import signal
-from random import Random
+from pathlib import Path
 
 from mitmproxy.options import Options
 from mitmproxy.tools.dump import DumpMaster
@@ -11,15 +11,13 @@ from mitmproxy.tools.dump import DumpMaster
 from router.inspection.addon import InspectionAddon
 from router.inspection.errors import ListenerNotOpened
 from router.inspection.policy import PolicyFile
-from router.inspection.recorder import Recorder
 from router.inspection.settings import InspectionSettings
-from router.inspection.shadower import Shadower
-from router.inspection.side_client import SideClient
+from router.inspection.shadow_line import ShadowLine
 from router.parallel_log import ParallelRunLog
 from strangler.clock import SystemClock
 
 DRAIN_S = 5.0
-"""How long requests and comparisons under way may take once the process is told to stop."""
+"""How long requests under way may take once the process is told to stop."""
 _POLL_S = 0.02
 
 
@@ -30,10 +28,9 @@ async def serve(settings: InspectionSettings) -> None:
     """
     clock = SystemClock()
     policies = PolicyFile(settings.rules, clock)
-    ParallelRunLog(settings.record).declare_masks([mask.id for mask in policies.current().rules.masks])
-    recorder = Recorder(lambda: ParallelRunLog(settings.record), clock.now)
-    shadower = _shadower(settings, recorder, clock)
-    addon = InspectionAddon(settings=settings, shadower=shadower, policies=policies, clock=clock)
+    _check_record(settings.record)
+    line = ShadowLine(settings, clock)
+    addon = InspectionAddon(settings=settings, shadow=line, policies=policies, clock=clock)
     master = DumpMaster(_options(settings), with_termlog=False, with_dumper=False)
     master.addons.remove(master.addons.get("errorcheck"))  # it would end the process without saying why
     master.addons.add(addon)
@@ -43,35 +40,22 @@ async def serve(settings: InspectionSettings) -> None:
         loop.add_signal_handler(number, stop.set)
     running = loop.create_task(master.run())
     try:
+        await line.start()
         await _announce(master, running, settings)
         await asyncio.wait([running, loop.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
         await _drain(master, addon)
-        await shadower.close(DRAIN_S)
     finally:
-        recorder.close()
+        await line.close()
         master.shutdown()
         await asyncio.wait([running])
     running.result()
 
 
-def _shadower(settings: InspectionSettings, recorder: Recorder, clock: SystemClock) -> Shadower:
-    def client(url: str) -> SideClient:
-        return SideClient(
-            url,
-            timeout_s=settings.timeout_s,
-            body_limit=settings.body_limit,
-            max_connections=settings.max_inflight,
-            clock=clock,
-        )
-
-    return Shadower(
-        settings=settings,
-        legacy=client(settings.control),
-        service=client(settings.candidate),
-        record=recorder.add,
-        clock=clock,
-        random=Random(settings.seed),
-    )
+def _check_record(path: Path) -> None:
+    """Open the record once, so that a bad one is refused before anything is served."""
+    log = ParallelRunLog(path)
+    log.declare_masks(())
+    log.close()
 
 
 def _options(settings: InspectionSettings) -> Options:

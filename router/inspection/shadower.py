@@ -7,18 +7,18 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from random import Random
-from typing import Literal
 
 from router.compare import Answer, CompareRules, Comparison, Outcome, OutcomeClass, Verdict, compare
 from router.compare.decoding import decoded_body
 from router.compare.errors import OversizedBody, UnreadableBody
 from router.compare.tree import parse
 from router.compare.walk import reached
-from router.inspection.policy import InspectionPolicy
+from router.inspection.exchange import Exchange
+from router.inspection.policy import InspectionPolicy, PolicyFile
 from router.inspection.settings import InspectionSettings
-from router.inspection.side_client import Call, SideClient
+from router.inspection.side_client import SideClient
 from router.noise import Classification, ClassifiedOutcome, NoiseDecision, Round, classify
 from router.parallel_values import ExchangeSample, NotCompared, Observation, PairedSample, Record
 from router.sample_redaction import redacted_answer, redacted_outcome, redacted_target
@@ -31,22 +31,6 @@ _UNSEEN = Outcome(path="$", kind=OutcomeClass.SHAPE, at="$")
 REACHED_EVERY = 10
 """One in so many equal pairs is walked to see which masks still have a place."""
 
-Side = Literal["legacy", "service"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Exchange:
-    """One request that the client has been answered, by the side `answered_by`."""
-
-    call: Call
-    endpoint: str
-    move: str
-    request_id: str
-    answered_by: Side
-    answer: Answer
-    elapsed_ms: float
-    policy: InspectionPolicy
-
 
 class Shadower:
     """Owns the tasks, the two pools and the comparing thread. All methods belong to one event loop."""
@@ -55,6 +39,7 @@ class Shadower:
         self,
         *,
         settings: InspectionSettings,
+        policies: PolicyFile,
         legacy: SideClient,
         service: SideClient,
         record: Callable[[Record], None],
@@ -62,6 +47,7 @@ class Shadower:
         random: Random,
     ) -> None:
         self._settings = settings
+        self._policies = policies
         self._legacy = legacy
         self._service = service
         self._record = record
@@ -75,14 +61,18 @@ class Shadower:
     def submit(self, exchange: Exchange) -> None:
         """Shadow this exchange unless there is no room; returns at once."""
         if len(self._tasks) >= self._settings.max_inflight:
-            self.not_compared("dropped", "too-many-in-flight", exchange.endpoint, exchange.move)
+            self._dropped("too-many-in-flight", exchange)
             return
         task = asyncio.get_running_loop().create_task(self._guarded(exchange))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def not_compared(self, kind: str, reason: str, endpoint: str, move: str) -> None:
-        self._record(NotCompared(at=self._clock.now(), endpoint=endpoint, kind=kind, reason=reason, move=move))
+    def _dropped(self, reason: str, exchange: Exchange) -> None:
+        self._record(
+            NotCompared(
+                at=self._clock.now(), endpoint=exchange.endpoint, kind="dropped", reason=reason, move=exchange.move
+            )
+        )
 
     async def close(self, patience_s: float) -> None:
         """Let what is under way end; what does not is cut off and counted."""
@@ -99,7 +89,7 @@ class Shadower:
         try:
             await self._shadow(exchange)
         except asyncio.CancelledError:
-            self.not_compared("dropped", "shutdown", exchange.endpoint, exchange.move)
+            self._dropped("shutdown", exchange)
             raise
         except Exception as error:  # noqa: BLE001 - a broken comparer or normaliser must not touch traffic
             _log.warning("comparing %s: %s: %s", exchange.endpoint, type(error).__name__, error)
@@ -124,7 +114,8 @@ class Shadower:
         control_ms, candidate_ms = exchange.elapsed_ms, other.elapsed_ms
         if exchange.answered_by == "service":
             control, candidate, control_ms, candidate_ms = candidate, control, candidate_ms, control_ms
-        rules = exchange.policy.rules_for(exchange.endpoint)
+        policy = self._policies.current()
+        rules = policy.rules_for(exchange.endpoint)
         comparison = await self._compare(control, candidate, rules)
         if second is not None:
             await self._pair(exchange, comparison, control, second.answer, rules)
@@ -138,7 +129,7 @@ class Shadower:
                 verdict=comparison.verdict,
                 classification=decision.classification if comparison.verdict is Verdict.MISMATCH else None,
                 differences=tuple(
-                    replace(item, outcome=redacted_outcome(item.outcome, exchange.policy.sensitive))
+                    replace(item, outcome=redacted_outcome(item.outcome, policy.sensitive))
                     for item in decision.outcomes
                 ),
                 truncated=comparison.truncated,
@@ -146,7 +137,7 @@ class Shadower:
                 reached=await self._masks_reached(control, comparison, rules),
                 control_ms=control_ms if has_both else None,
                 candidate_ms=candidate_ms if has_both else None,
-                sample=_sample(exchange, control, candidate) if comparison.outcomes else None,
+                sample=_sample(exchange, control, candidate, policy) if comparison.outcomes else None,
                 reason=comparison.reason,
             )
         )
@@ -250,8 +241,8 @@ def _keys(comparison: Comparison) -> frozenset[tuple[str, str]]:
     return frozenset((outcome.path, outcome.kind.value) for outcome in comparison.outcomes)
 
 
-def _sample(exchange: Exchange, control: Answer, candidate: Answer) -> ExchangeSample:
-    words = exchange.policy.sensitive
+def _sample(exchange: Exchange, control: Answer, candidate: Answer, policy: InspectionPolicy) -> ExchangeSample:
+    words = policy.sensitive
     return ExchangeSample(
         method=exchange.call.method,
         target=redacted_target(exchange.call.target, words),

@@ -12,28 +12,20 @@ import httpx
 
 from router.compare import Answer
 from router.compare.values import Headers
+from router.inspection.exchange import Call, RawHeaders
 from router.inspection.refusals import SHADOW_HEADER
 from router.inspection.tee import BodyTee
 from strangler.clock import Clock
-
-RawHeaders = tuple[tuple[bytes, bytes], ...]
 
 _HOP_BY_HOP = {
     b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te",
     b"trailer", b"transfer-encoding", b"upgrade", b"content-length",
 }  # fmt: skip
 _TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}\Z")
+MAX_CONNECTIONS = 8
+"""Calls to one side at once; the pool's own cost grows with the number that wait in it."""
 KEEPALIVE_S = 2.0
 """Shorter than the idle limit of usual servers (5 s), so that a closed connection is not mistaken for a failure."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Call:
-    """A safe request, as the client sent it: header bytes untouched. `target` is path and query."""
-
-    method: str
-    target: str
-    headers: RawHeaders
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,16 +39,17 @@ class Reply:
 class SideClient:
     """Own connection pool to one side."""
 
-    def __init__(self, base_url: str, *, timeout_s: float, body_limit: int, max_connections: int, clock: Clock) -> None:
+    def __init__(self, base_url: str, *, timeout_s: float, body_limit: int, clock: Clock) -> None:
         self._base = base_url.rstrip("/")
         self._timeout_s = timeout_s
         self._body_limit = body_limit
         self._clock = clock
+        self._turn = asyncio.Semaphore(MAX_CONNECTIONS)
         self._client = httpx.AsyncClient(
             timeout=httpx.Timeout(timeout_s),
             limits=httpx.Limits(
-                max_connections=max_connections,
-                max_keepalive_connections=max_connections,
+                max_connections=MAX_CONNECTIONS,
+                max_keepalive_connections=MAX_CONNECTIONS,
                 keepalive_expiry=KEEPALIVE_S,
             ),
             follow_redirects=False,
@@ -68,10 +61,12 @@ class SideClient:
 
     async def ask(self, call: Call, *, is_shadow: bool) -> Reply:
         """Send the call once. A failure is an answer with `failure` set; nothing is sent again."""
-        started = self._clock.monotonic()
         tee = BodyTee(self._body_limit)
-        answer = await self._ask(call, forwarded_headers(call.headers, is_shadow=is_shadow), tee)
-        return Reply(answer=answer, elapsed_ms=(self._clock.monotonic() - started) * 1000)
+        headers = forwarded_headers(call.headers, is_shadow=is_shadow)
+        async with self._turn:
+            started = self._clock.monotonic()
+            answer = await self._ask(call, headers, tee)
+            return Reply(answer=answer, elapsed_ms=(self._clock.monotonic() - started) * 1000)
 
     async def _ask(self, call: Call, headers: list[tuple[bytes, bytes]], tee: BodyTee) -> Answer:
         status, failure = 0, None
