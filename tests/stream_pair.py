@@ -35,27 +35,9 @@ class StreamPair:
         self.applier = None
 
     def make_link(self, direction):
-        ends = [self.source_dsn, self.target_dsn]
-        mapping = self.mapping
-        if direction == "reverse":
-            ends.reverse()
-            mapping = mapping.inverse()
-        source, target = reflect(ends[0], mapping.source_tables), reflect(ends[1], mapping.target_tables)
-        return LinkSpec(
-            move=self.move,
-            direction=direction,
-            source_dsn=ends[0],
-            target_dsn=ends[1],
-            log_folder=self.folder / stream_name(self.move, direction),
-            mapper=compile_mapping(mapping, source, target),
-            source_keys={name: table.primary_key for name, table in source.tables.items()},
-            limits=LinkLimits(**{"takeover_s": 5.0, "retry_min_s": 0.05, "retry_max_s": 0.2, **self.limits}),
-            **{key: value for key, value in self.options.items() if key != "limits"},
+        return make_link(
+            self.move, direction, self.mapping, self.source_dsn, self.target_dsn, self.folder, **self.options
         )
-
-    @property
-    def limits(self):
-        return self.options.get("limits", {})
 
     def provision(self, link=None):
         link = link or self.link
@@ -103,6 +85,24 @@ class StreamPair:
             deprovision_source(link.source_dsn, link.stream)
         self.source.close()
         self.target.close()
+
+
+def make_link(move, direction, mapping, source_dsn, target_dsn, folder, *, limits=(), **options):
+    """A link whose mapping is compiled against the databases as they are."""
+    if direction == "reverse":
+        source_dsn, target_dsn, mapping = target_dsn, source_dsn, mapping.inverse()
+    source, target = reflect(source_dsn, mapping.source_tables), reflect(target_dsn, mapping.target_tables)
+    return LinkSpec(
+        move=move,
+        direction=direction,
+        source_dsn=source_dsn,
+        target_dsn=target_dsn,
+        log_folder=folder / stream_name(move, direction),
+        mapper=compile_mapping(mapping, source, target),
+        source_keys={name: table.primary_key for name, table in source.tables.items()},
+        limits=LinkLimits(**{"takeover_s": 5.0, "retry_min_s": 0.05, "retry_max_s": 0.2, **dict(limits)}),
+        **options,
+    )
 
 
 def identical(*tables):
