@@ -13,6 +13,7 @@ which Envoy asks again of the next process.
 import argparse
 import asyncio
 import os
+import resource
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from types import FrameType
@@ -183,6 +184,12 @@ class _CrashOnlyServer(uvicorn.Server):
         os._exit(0)
 
 
+def _allow_many_connections() -> None:
+    """Each held write is a connection: take as many as this user may have."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def main(arguments: list[str] | None = None) -> None:
     """`python -m router.gate`: serve until ended by a signal."""
     parser = argparse.ArgumentParser(prog="python -m router.gate", description="The write gate.")
@@ -192,6 +199,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--hold-seconds", type=float, default=GateLimits().hold_s, help="longest hold of one write")
     options = parser.parse_args(arguments)
     host, _, port = options.listen.rpartition(":")
+    _allow_many_connections()
     limits = GateLimits(max_held=options.max_held, hold_s=options.hold_seconds)
     config = uvicorn.Config(
         Gate(options.state, limits),

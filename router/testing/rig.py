@@ -67,8 +67,8 @@ class TrafficRig:
         publish(table, self.settings.envoy_folder, self.settings.proxy)
         self.admin.wait_for_version(table.version, START_TIMEOUT_S, refused_before)
 
-    def start(self, name: str) -> None:
-        """Start `legacy`, `service`, `gate` or `envoy` and wait until it answers."""
+    def start(self, name: str, *options: str) -> None:
+        """Start `legacy`, `service`, `gate` or `envoy` (with these options more) and wait until it answers."""
         commands = {
             "legacy": _python("router.testing.echo", "--name", "legacy", "--listen", _address(self.legacy)),
             "service": _python("router.testing.echo", "--name", "service", "--listen", _address(self.service)),
@@ -82,7 +82,7 @@ class TrafficRig:
             "envoy": f"{self.settings.admin_url}/ready",
         }
         with (self.folder / f"{name}.log").open("ab") as log:
-            self.processes[name] = subprocess.Popen(commands[name], stdout=log, stderr=log)
+            self.processes[name] = subprocess.Popen([*commands[name], *options], stdout=log, stderr=log)
         self._wait_until_up(name, probes[name])
 
     def kill(self, name: str) -> None:

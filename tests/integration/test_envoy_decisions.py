@@ -192,7 +192,7 @@ def test_headers_that_a_client_may_not_set_have_no_effect(rig, client):
     assert not {name for name, _ in unmatched.json()["headers"] if name.startswith(("x-strangler", "x-envoy"))}
 
 
-def test_a_rejected_file_leaves_the_old_table_and_is_reported(rig, client):
+def test_X71_half_a_file_leaves_the_old_table_and_is_reported(rig, client):
     table = apply(rig, read_share=WHOLE)
     before = rig.admin.rejections()
     routes = rig.settings.envoy_folder / "rds" / "routes.json"

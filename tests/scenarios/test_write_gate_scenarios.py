@@ -207,6 +207,19 @@ def test_every_verb_twice_is_once(traffic):
         traffic.uninstall("catalog")
 
 
+def test_beyond_the_bound_a_client_is_told_to_come_again(rig, traffic, client):
+    traffic.close_gate("catalog")
+    rig.kill("gate")
+    rig.start("gate", "--max-held", "0")
+    try:
+        answer = client.post("/api/products")
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        assert traffic.status("catalog").gate.refused == 1
+    finally:
+        rig.kill("gate")
+        rig.start("gate")
+
+
 def test_with_no_gate_running_closing_touches_nothing(rig, traffic):
     before = rig.gate_file.read()
     rig.kill("gate")
