@@ -16,16 +16,16 @@ def sqlalchemy_url(database_url: str) -> str:
 
 
 class Database:
-    """A pool of connections; thread-safe, one per process."""
+    """Two pools of connections, for single statements and for transactions; thread-safe, one per process.
+
+    They are apart because turning a pooled connection to autocommit and back costs more than the statement.
+    """
 
     def __init__(self, database_url: str, *, pool_size: int = 8) -> None:
-        self.engine = create_engine(
-            sqlalchemy_url(database_url),
-            pool_size=pool_size,
-            max_overflow=pool_size,
-            connect_args={"options": "-c timezone=UTC -c application_name=store"},
-        )
-        self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        url = sqlalchemy_url(database_url)
+        arguments = {"options": "-c timezone=UTC -c application_name=store"}
+        self._transactions = create_engine(url, pool_size=pool_size, connect_args=arguments)
+        self._autocommit = create_engine(url, pool_size=pool_size, connect_args=arguments, isolation_level="AUTOCOMMIT")
 
     @contextmanager
     def statement(self) -> Iterator[Connection]:
@@ -36,14 +36,19 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """Several statements that commit together, or roll back on any exception."""
-        with self.engine.begin() as connection:
+        with self._transactions.begin() as connection:
             yield connection
 
     @contextmanager
     def session(self) -> Iterator[Session]:
         """An ORM session whose work commits at the end, or rolls back on any exception."""
-        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+        with Session(self._transactions, expire_on_commit=False) as session, session.begin():
             yield session
+
+    def close(self) -> None:
+        """Close all pooled connections that are not in use."""
+        self._transactions.dispose()
+        self._autocommit.dispose()
 
     def attach(self, extensions: dict[str, object]) -> None:
         """Make it the database of the app that owns `extensions`."""

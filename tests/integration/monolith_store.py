@@ -38,7 +38,7 @@ def running_store(url: str) -> Iterator[Store]:
     with httpx.Client(transport=httpx.WSGITransport(app=app), base_url="http://store") as client:
         yield Store(url=url, app=app, client=client)
     with app.app_context():
-        database().engine.dispose()
+        database().close()
 
 
 @pytest.fixture(scope="module")
