@@ -57,7 +57,7 @@ _STYLE: dict[str, Any] = {
 def timeline_svg(phases: Sequence[Phase], transfers: Sequence[Transfer], end_s: float) -> str:
     """A bar per phase, over time."""
     with rc_context(_STYLE):
-        figure, axes = _figure(0.6 + 0.3 * len(phases), end_s)
+        figure, axes = _figure(max(1.4, 0.6 + 0.3 * len(phases)), end_s)
         for row, phase in enumerate(phases):
             axes.barh(row, max(phase.seconds, 0.05), left=phase.started_at, height=0.62, color=_SERIES[0])
         for row, phase in enumerate(phases):
