@@ -44,7 +44,7 @@ def doctor(context: Context, service: str | None, as_json: bool) -> None:
     else:
         for each in found:
             mark = "[green]ok  [/]" if each.ok else "[red]unfit[/]"
-            stdout.print(f"{mark} {each.part}: {each.check}" + ("" if each.ok else f" — {each.thing}: {each.reason}"))
+            stdout.print(f"{mark} {each.part}: {each.check}, {each.thing}" + ("" if each.ok else f": {each.reason}"))
             if not each.ok and each.mend:
                 stdout.print(f"      mend: {each.mend}")
     unfit = [each for each in found if not each.ok]

@@ -1,6 +1,7 @@
 """Printing: results to stdout, everything said on the way to stderr."""
 
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -11,8 +12,17 @@ from rich.table import Table
 
 from strangler.errors import StranglerError
 
-stdout = Console(highlight=False)
-stderr = Console(stderr=True, highlight=False)
+_PLAIN_WIDTH = 160
+"""Columns when the output is not a terminal, so that a pipe gets whole lines."""
+
+
+def _console(*, to_stderr: bool = False) -> Console:
+    is_terminal = (sys.stderr if to_stderr else sys.stdout).isatty()
+    return Console(stderr=to_stderr, highlight=False, width=None if is_terminal else _PLAIN_WIDTH)
+
+
+stdout = _console()
+stderr = _console(to_stderr=True)
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 

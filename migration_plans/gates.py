@@ -3,7 +3,7 @@
 Only PASS advances, only FAIL means that the thing measured is wrong; the rest hold.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -57,8 +57,8 @@ def parallel_run_gate(seen: ParallelRunSeen, plan: ShadowPlan) -> GateDecision:
     return decide(Verdict.PASS, f"upper bound {seen.upper_bound:.4f} at 95 % after {seen.compared} requests")
 
 
-def stream_gate(seen: LagSeen, plan: CutoverPlan) -> GateDecision:
-    """Is the stream alive, clean and near?"""
+def stream_alive(seen: LagSeen) -> GateDecision:
+    """Does a worker run it, without an error?"""
 
     def decide(verdict: Verdict, reason: str, mend: str) -> GateDecision:
         return GateDecision(gate=f"stream {seen.direction}", verdict=verdict, reason=reason, mend=mend)
@@ -67,13 +67,29 @@ def stream_gate(seen: LagSeen, plan: CutoverPlan) -> GateDecision:
         return decide(Verdict.FAIL, seen.error, "mend its cause; the stream retries by itself")
     if seen.state != "streaming":
         return decide(Verdict.NO_DATA, f"the stream is {seen.state}", "start `strangler cdc stream`")
+    return decide(Verdict.PASS, "runs", "")
+
+
+def stream_gate(seen: LagSeen, plan: CutoverPlan) -> GateDecision:
+    """Is the stream alive, clean and near?"""
+    alive = stream_alive(seen)
+    if not alive.passes:
+        return alive
     if seen.seconds is None:
-        return decide(Verdict.NO_DATA, "nothing was applied yet", "wait for the first event, or its heartbeat")
-    if seen.seconds > plan.max_lag_s:
-        return decide(
-            Verdict.INSUFFICIENT, f"lag {seen.seconds:.1f} s is above {plan.max_lag_s} s", "wait, or lower the load"
+        return replace(
+            alive,
+            verdict=Verdict.NO_DATA,
+            reason="nothing was applied yet",
+            mend="wait for the first event, or for its heartbeat",
         )
-    return decide(Verdict.PASS, f"lag {seen.seconds:.3f} s", "")
+    if seen.seconds > plan.max_lag_s:
+        return replace(
+            alive,
+            verdict=Verdict.INSUFFICIENT,
+            reason=f"lag {seen.seconds:.1f} s is above {plan.max_lag_s} s",
+            mend="wait, or lower the load",
+        )
+    return replace(alive, reason=f"lag {seen.seconds:.3f} s")
 
 
 def proof_gate(proof: Proof | None, plan: CutoverPlan, *, now: datetime, schema_hash: str) -> GateDecision:

@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from migration_plans.errors import SidesDiffer, TransferAborted
-from migration_plans.gates import GateDecision, hold_gate, proof_gate, stream_gate
+from migration_plans.gates import GateDecision, hold_gate, proof_gate, stream_alive, stream_gate
 from migration_plans.ownership import OwnershipLedger, OwnershipPair
 from migration_plans.plan import Plan
 from migration_plans.ports import Proof, Side, Streams, TrafficPlane, direction_from, other
@@ -189,9 +189,9 @@ class Transfer:
         forth, back = direction_from(self.giver), direction_from(self.taker)
         parts.legacy.connect()
         parts.service.connect()
+        arrival_s = {d: parts.streams.exercise(d, parts.plan.cutover.catch_up_timeout_s) for d in (forth, back)}
         for direction in (forth, back):
             _demand(stream_gate(parts.streams.lag(direction), parts.plan.cutover))
-        arrival_s = {d: parts.streams.exercise(d, parts.plan.cutover.catch_up_timeout_s) for d in (forth, back)}
         parts.streams.push_sequences(self.giver)
         parts.traffic.arm(self.giver)
         return {"canary_s": arrival_s}
@@ -250,8 +250,7 @@ class Transfer:
 
     def _reverse_start(self) -> dict[str, Any]:
         """Where the way back begins: before anybody may write to the taker."""
-        lag = self._parts.streams.lag(direction_from(self.taker))
-        _demand(stream_gate(lag, self._parts.plan.cutover))
+        _demand(stream_alive(self._parts.streams.lag(direction_from(self.taker))))
         return {"flip_position": self._parts.streams.position(self.taker)}
 
     def _give_up(self) -> None:

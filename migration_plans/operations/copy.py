@@ -10,6 +10,7 @@ from strangler.errors import Refused
 
 _POLL_S = 0.2
 _WORKER_START_S = 60.0
+_CANARY_S = 60.0
 
 
 def copy(run: Run) -> None:
@@ -45,9 +46,10 @@ def copy(run: Run) -> None:
 
 
 def follow(run: Run, direction: Direction) -> None:
-    """Wait until the stream has caught up."""
+    """Wait until the stream has caught up. The canary makes an idle stream show where it stands."""
 
     def near() -> bool:
+        run.parts.streams.exercise(direction, _CANARY_S)
         lag = run.parts.streams.lag(direction)
         if lag.error is not None:
             _refuse_stream(lag)
