@@ -85,7 +85,7 @@ def reflect(database: str | psycopg.Connection[Any], tables: Sequence[TableName]
 def rows_from(database: str | psycopg.Connection[Any]) -> Iterator[psycopg.Cursor[_Row]]:
     """A cursor of dictionary rows on a DSN or on an open connection."""
     if not isinstance(database, str):
-        with database.cursor(row_factory=dict_row) as cursor:
+        with psycopg.Cursor(database, row_factory=dict_row) as cursor:
             yield cursor
         return
     with open_database(database) as connection, connection.cursor() as cursor:

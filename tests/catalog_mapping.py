@@ -203,3 +203,35 @@ SERVICE = schema(
         "sort_order integer!=0",
     ),
 )
+
+LEGACY_ROWS = """
+INSERT INTO category SELECT i, NULL, 'c' || i, 'slug' || i, i FROM generate_series(1, 10) i;
+INSERT INTO product SELECT i, 'sku' || i, 'name ' || i, CASE WHEN i % 3 = 0 THEN NULL ELSE repeat('d', i % 7) END,
+    i % 10 + 1, (ARRAY['draft','active','retired'])[i % 3 + 1]::product_status, ARRAY['a,b', 't' || i],
+    jsonb_build_object('i', i, 'n', NULL), NULLIF(i % 5, 0), i, '2026-01-01'::timestamptz + i * interval '1 second',
+    '2026-01-02 03:04:05.678901+00' FROM generate_series(1, ROWS) i;
+INSERT INTO price SELECT i, i, 'EUR', i / 100.0, CASE WHEN i % 2 = 0 THEN 'r' || i END, '2026-01-01+00', NULL
+    FROM generate_series(1, ROWS) i;
+INSERT INTO product_category SELECT i, i % 10 + 1, i FROM generate_series(1, ROWS) i;
+"""
+
+SERVICE_ROWS = """
+INSERT INTO categories SELECT i, NULL, 'c' || i, 'slug' || i, i FROM generate_series(1, 10) i;
+INSERT INTO products SELECT i, 'sku' || i, 'name ' || i,
+    i % 10 + 1, (ARRAY['draft','live','retired'])[i % 3 + 1], ARRAY['a,b', 't' || i],
+    jsonb_build_object('i', i, 'n', NULL), NULLIF(i % 5, 0), i, '2026-01-01'::timestamptz + i * interval '1 second',
+    '2026-01-02 03:04:05.678901+00' FROM generate_series(1, ROWS) i;
+INSERT INTO product_descriptions SELECT i, CASE WHEN i % 3 = 0 THEN NULL ELSE repeat('d', i % 7) END
+    FROM generate_series(1, ROWS) i;
+INSERT INTO prices SELECT i, i, 'EUR', i, CASE WHEN i % 2 = 0 THEN 'r' || i END, '2026-01-01+00', NULL
+    FROM generate_series(1, ROWS) i;
+INSERT INTO product_categories SELECT i, i % 10 + 1, i FROM generate_series(1, ROWS) i;
+"""
+
+
+def fill(legacy, service, rows):
+    """The same catalog on both (psycopg connections): `rows` each of products, prices and product categories."""
+    legacy.execute(LEGACY_DDL)
+    service.execute(SERVICE_DDL)
+    legacy.execute(LEGACY_ROWS.replace("ROWS", str(rows)))
+    service.execute(SERVICE_ROWS.replace("ROWS", str(rows)))

@@ -64,6 +64,12 @@ def is_text(type_name: str) -> bool:
     return _parse(type_name).base in _TEXTS and not _parse(type_name).array
 
 
+def is_number(type_name: str) -> bool:
+    """An exact number: an integer or numeric."""
+    parsed = _parse(type_name)
+    return not parsed.array and (parsed.base in _INTEGERS or parsed.base == "numeric")
+
+
 def longest(type_name: str) -> int | None:
     """Characters a text type holds; None when unlimited."""
     parsed = _parse(type_name)

@@ -8,7 +8,7 @@ from cdc.sequences import SequenceExhausted, SequenceUnfit, push_sequences, sequ
 from sandbox.postgres import create_database
 from tests.catalog_mapping import CATALOG, LEGACY_DDL, SERVICE_DDL, name, same
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.scenario]
 
 ONE = MoveMapping(
     tables=(TableMapping(source=name("a"), targets=(TargetMapping(table=name("b"), columns=same("id")),)),)
