@@ -43,7 +43,7 @@ class RowGroup:
     must_match: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Shape:
     kind: Literal["upsert", "update", "delete", "truncate"]
     key: tuple[str, ...]
@@ -75,9 +75,12 @@ def plan_one_by_one(change: TargetChange) -> list[RowGroup]:
 
 
 class _TableBuffer:
+    """One table's groups so far. This is the stream's hot path: a shape is one object per buffer, compared by `is`."""
+
     def __init__(self, batching: Batching) -> None:
         self._batching = batching
         self._open: list[_Open] = []
+        self._shapes: dict[tuple[object, ...], _Shape] = {}
         self._last_group_of: dict[Key, int] = {}
         self._newest_of_shape: dict[_Shape, int] = {}
 
@@ -94,38 +97,39 @@ class _TableBuffer:
             )
 
     def add(self, change: TargetChange) -> None:
-        key = tuple(change.key.values())
-        if change.kind == "upsert":
-            values = {**change.key, **change.values}
-            self._place(key, "upsert", change, tuple(values), list(values.values()))
-        elif change.kind == "delete":
-            self._place(key, "delete", change, (), list(key))
-        elif change.kind == "truncate":
-            self._seal(_Shape("truncate", (), (), False), {})
-        else:
+        kind = change.kind
+        key = (*change.key.values(),)
+        if kind == "upsert":
+            values = change.values
+            if not change.key.keys() <= values.keys():
+                values = {**change.key, **values}
+            self._place(key, self._shape(change, (*values,)), [*values.values()])
+        elif kind == "update":
             self._add_update(key, change)
+        elif kind == "delete":
+            self._place(key, self._shape(change, ()), [*key])
+        else:
+            self._seal(_Shape("truncate", (), (), False), {})
 
     def _add_update(self, key: Key, change: TargetChange) -> None:
-        if change.old_key is not None and tuple(change.old_key.values()) != key:
-            old = tuple(change.old_key.values())
+        if change.old_key is not None and (old := (*change.old_key.values(),)) != key:
             values = {**change.values, **change.key}
-            shape = _Shape("update", tuple(change.old_key), tuple(values), change.missing == "error")
+            shape = _Shape("update", (*change.old_key,), (*values,), change.missing == "error")
             self._seal(shape, {old: [*old, *values.values()]})
             return
         values = {name: value for name, value in change.values.items() if name not in change.key}
         if values:
-            self._place(key, "update", change, tuple(values), [*key, *values.values()])
+            self._place(key, self._shape(change, (*values,)), [*key, *values.values()])
 
-    def _place(
-        self,
-        key: Key,
-        kind: Literal["upsert", "update", "delete"],
-        change: TargetChange,
-        columns: tuple[str, ...],
-        row: list[str | None],
-    ) -> None:
-        must_match = kind != "upsert" and change.missing == "error"
-        shape = _Shape(kind, tuple(change.key), columns, must_match)
+    def _shape(self, change: TargetChange, columns: tuple[str, ...]) -> _Shape:
+        must_match = change.missing == "error" and change.kind != "upsert"
+        said = (change.kind, must_match, columns)
+        shape = self._shapes.get(said)
+        if shape is None:
+            shape = self._shapes[said] = _Shape(change.kind, (*change.key,), columns, must_match)
+        return shape
+
+    def _place(self, key: Key, shape: _Shape, row: list[str | None]) -> None:
         last, newest = self._last_group_of.get(key, -1), len(self._open) - 1
         may_merge = last >= 0 and (self._batching == "any" or (self._batching == "in_order" and last == newest))
         if may_merge and _merge(self._open[last], shape, key, row):
@@ -138,12 +142,13 @@ class _TableBuffer:
         self._last_group_of[key] = candidate
 
     def _fits(self, group: _Open, shape: _Shape, key: Key) -> bool:
+        rows = group.rows
         return (
-            self._batching != "one"
+            group.shape is shape
+            and self._batching != "one"
             and not group.sealed
-            and group.shape == shape
-            and key not in group.rows
-            and len(group.rows) < MAX_ROWS
+            and key not in rows
+            and len(rows) < MAX_ROWS
         )
 
     def _seal(self, shape: _Shape, rows: Mapping[Key, list[str | None]]) -> None:
@@ -158,7 +163,7 @@ def _merge(group: _Open, shape: _Shape, key: Key, row: list[str | None]) -> bool
     before = group.shape
     if group.sealed or shape.key != before.key:
         return False
-    if shape == before and shape.kind != "delete":
+    if shape is before and shape.kind != "delete":
         group.rows[key] = row
         return True
     if shape.kind != "update" or before.kind not in ("upsert", "update"):

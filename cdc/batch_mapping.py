@@ -59,7 +59,7 @@ class BatchMapper:
 
     def _map(self, changes: Sequence[Change], lenient: bool, work: BatchWork) -> None:
         mapped = self._link.mapper.map_transaction(changes)
-        work.changes += [replace(each, missing="ignore") for each in mapped] if lenient else mapped
+        work.changes += [_lenient(each) for each in mapped] if lenient else mapped
         work.has_data = work.has_data or bool(mapped)
 
     def _known(self, change: RowChange | Truncate) -> RowChange | Truncate | None:
@@ -104,6 +104,10 @@ class BatchMapper:
         if values.get("stream") != self._link.stream:
             return []
         return [TargetChange(kind="upsert", table=CANARY_TABLE, key={"stream": self._link.stream}, values=values)]
+
+
+def _lenient(change: TargetChange) -> TargetChange:
+    return change if change.kind == "upsert" else replace(change, missing="ignore")
 
 
 def _is_canary(change: RowChange | Truncate) -> bool:
