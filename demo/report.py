@@ -136,7 +136,7 @@ class Difference(_Part):
     endpoint: Label
     path: str
     difference: Label
-    verdict: Literal["confirmed", "noise", "raced"]
+    verdict: Literal["confirmed", "unconfirmed", "noise", "raced"]
     count: Count
     control: Annotated[str, Field(max_length=2000)] = ""
     candidate: Annotated[str, Field(max_length=2000)] = ""
