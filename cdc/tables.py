@@ -85,13 +85,13 @@ class Schema:
 def schema_hash(*schemas: Schema) -> str:
     """SHA-256 (64 hex digits) over everything that shapes rows in these tables; object ids and order do not count.
 
-    Pass both sides (source first) to get the value a verdict carries.
+    Pass both sides, in either order, to get the value a verdict carries.
     """
     described = [
-        {str(name): _shape(table) for name, table in sorted(schema.tables.items(), key=lambda item: item[0])}
+        json.dumps({str(name): _shape(table) for name, table in schema.tables.items()}, sort_keys=True)
         for schema in schemas
     ]
-    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256("\n".join(sorted(described)).encode()).hexdigest()
 
 
 def _shape(table: Table) -> dict[str, object]:

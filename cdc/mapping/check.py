@@ -27,7 +27,7 @@ def check_mapping(mapping: MoveMapping, source: Schema, target: Schema) -> list[
     Values that only the target can hold (longer texts, other labels) are no problem of the mapping: see
     `way_back_risks`.
     """
-    problems = list(_check_direction(mapping, source, target))
+    problems = [*_check_owners(mapping), *_check_direction(mapping, source, target)]
     if problems:
         return problems
     try:
@@ -53,6 +53,17 @@ def way_back_risks(mapping: MoveMapping, source: Schema, target: Schema) -> list
         Problem(thing=each.thing, reason=f"on the way back: {each.reason}", mend=each.mend)
         for each in _check_direction(mapping.inverse(), target, source)
     ]
+
+
+def _check_owners(mapping: MoveMapping) -> Iterator[Problem]:
+    """The copy fills a table from one source: columns that another table adds would meet rows not copied yet."""
+    for table, target in mapping.pairs():
+        if target.partial:
+            yield Problem(
+                thing=f"{table.source} → {target.table}",
+                reason="fills columns of rows that another table brings, which a copy cannot do",
+                mend=f"give {table.source} a target table of its own; join them after the move",
+            )
 
 
 def _check_direction(mapping: MoveMapping, source: Schema, target: Schema, capacity: bool = True) -> Iterator[Problem]:

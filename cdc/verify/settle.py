@@ -1,8 +1,9 @@
 """Rows that looked different while the stream ran: late, or really different? (V3, V4)
 
 One round reads the source row, waits until everything committed up to then is applied, reads the target row, and
-reads the source row again. If the source row is still the same *version*, the target row must equal it: what is
-different then is a real difference, and what changed in between is asked again in the next round.
+reads the source row again. If the source row is still the same *version*, the target row should equal it. A
+difference is proven when two rounds in a row see the very same two row versions: whatever either side was about to
+do in the first round, it has had a whole further round to do. What changes in between is asked again.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -14,6 +15,7 @@ from cdc.verify.statements import Comparison
 
 Kind = Literal["missing", "extra", "different"]
 Outcome = Kind | Literal["equal", "moving"]
+_Sighting = tuple[Kind, RowState | None, RowState | None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,10 +29,10 @@ class Settled:
 def settle(
     both: Both, comparison: Comparison, keys: Collection[Key], *, wait_caught_up: Callable[[], None], rounds: int
 ) -> Settled:
-    """Ask at most `rounds` times about those of `keys` (target keys) that are still open."""
+    """Ask at most `rounds` (two or more) times about those of `keys` (target keys) that are still open."""
     different: dict[Key, Kind] = {}
     open_keys = sorted(keys)
-    seen: Mapping[Key, RowState] = {}
+    sightings: dict[Key, _Sighting] = {}
     for _ in range(rounds):
         if not open_keys:
             break
@@ -38,30 +40,26 @@ def settle(
         wait_caught_up()
         target = both.target.states(comparison.target, open_keys)
         after = both.source.states(comparison.source, open_keys)
+        seen_now: dict[Key, _Sighting] = {}
         still_open: list[Key] = []
         for key in open_keys:
-            outcome = judge(before.get(key), target.get(key), after.get(key), seen.get(key))
-            if outcome == "moving":
-                still_open.append(key)
-            elif outcome != "equal":
-                different[key] = outcome
-        open_keys, seen = still_open, target
+            outcome = judge(before.get(key), target.get(key), after.get(key))
+            if outcome == "equal":
+                continue
+            if outcome != "moving":
+                seen_now[key] = (outcome, before.get(key), target.get(key))
+                if seen_now[key] == sightings.get(key):
+                    different[key] = outcome
+                    continue
+            still_open.append(key)
+        open_keys, sightings = still_open, seen_now
     return Settled(different=different, moving=frozenset(open_keys))
 
 
-def judge(
-    before: RowState | None, target: RowState | None, after: RowState | None, target_last_round: RowState | None
-) -> Outcome:
-    """What one round proves about one key. Pure.
-
-    An absent source row has no version, so an insert and delete in between would go unseen; a surplus target row is
-    therefore proven only when it is the very row of the round before, which outlived the wait.
-    """
+def judge(before: RowState | None, target: RowState | None, after: RowState | None) -> Outcome:
+    """What one round shows about one key. Pure. An absent source row has no version: one round proves nothing of it."""
     if (before and before.hash) == (target and target.hash):
         return "equal"
-    if before is None:
-        stayed = target is not None and target_last_round is not None and target.version == target_last_round.version
-        return "extra" if after is None and stayed else "moving"
-    if after is None or after.version != before.version:
+    if (before and before.version) != (after and after.version):
         return "moving"
-    return "different" if target is not None else "missing"
+    return "extra" if before is None else "missing" if target is None else "different"

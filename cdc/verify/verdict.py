@@ -45,7 +45,7 @@ class Verdict(_Value):
     """What a verification found. JSON both ways: `model_dump_json()` and `model_validate_json()`.
 
     `position`: where the source's log was when reading began; whatever is later is not proven. `method`: `full` read
-    every row, `changed` only the keys it was given. `schema_hash`: `cdc.tables.schema_hash(source, target)`.
+    every row, `changed` only the keys it was given. `schema_hash`: `cdc.tables.schema_hash` of both sides.
     """
 
     move: str

@@ -143,6 +143,12 @@ def test_each_problem_is_named(mapping, source, target, expected):
     assert expected in said(check_mapping(mapping, source, target))
 
 
+def test_tables_are_not_merged_on_the_way_out():
+    assert said(check_mapping(CATALOG.inverse(), SERVICE, LEGACY))[0] == (
+        "product_descriptions → product: fills columns of rows that another table brings, which a copy cannot do"
+    )
+
+
 def test_a_declared_loss_is_none():
     mapping = move(*same("id"), dropped={"title": "unused"}, added={"title": "written by the service"})
     assert check_mapping(mapping, A, B) == []
