@@ -28,7 +28,7 @@ ORDER BY product_id LIMIT :limit
 """)
 _ADJUST = text(f"""
 INSERT INTO stock (product_id, on_hand, reorder_level)
-SELECT p.id, :delta, coalesce(CAST(:reorder_level AS int), 0)
+SELECT p.id, greatest(:delta, 0), coalesce(CAST(:reorder_level AS int), 0)
 FROM product p
 WHERE p.id = :product_id AND (:delta >= 0 OR EXISTS (SELECT 1 FROM stock s WHERE s.product_id = p.id))
 ON CONFLICT (product_id) DO UPDATE

@@ -1,6 +1,7 @@
 """The product as the API shows it: the columns to select and their JSON."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import TextClause, text
@@ -23,11 +24,13 @@ LEFT JOIN LATERAL (
 _RETURNED = "id, sku, name, descr, category_id, status, tags, attrs, weight_grams, version, created_at, updated_at"
 
 
+@lru_cache(maxsize=256)
 def select_products(rest: str) -> TextClause:
     """Products `p` with their open price and categories; `rest` is joins, conditions and order."""
     return text(_SHOWN.format(source="product") + rest)
 
 
+@lru_cache(maxsize=256)
 def write_products(statement: str) -> TextClause:
     """An INSERT or UPDATE of product that answers with the products as shown, in the same round trip."""
     return text(f"WITH written AS ({statement} RETURNING {_RETURNED})" + _SHOWN.format(source="written"))
