@@ -1,0 +1,316 @@
+"""Provisioning and its way back, examination, lag and tail against a real server."""
+
+import threading
+import uuid
+
+import psycopg
+import pytest
+from psycopg.types.json import Json
+
+from cdc.changelog.local import LocalChangeLog
+from cdc.doctor import examine_source, examine_target
+from cdc.errors import LogNotFound, SlotInUse, SourceUnfit
+from cdc.events import TableName
+from cdc.lag import read_lag
+from cdc.lsn import format_lsn
+from cdc.postgres_source import PostgresSource
+from cdc.provision import (
+    deprovision_source,
+    deprovision_target,
+    find_leftovers,
+    provision_source,
+    provision_target,
+)
+from cdc.tail import tail_database, tail_log
+from sandbox.postgres import create_database, postgres_server
+from tests.capture import EMPTY, capturing
+
+pytestmark = pytest.mark.integration
+
+T = TableName(name="t")
+DDL = "CREATE TABLE t (id int PRIMARY KEY, v text)"
+
+
+@pytest.fixture(scope="module")
+def url(postgres_url):
+    return create_database(postgres_url, f"provision_{uuid.uuid4().hex[:8]}")
+
+
+@pytest.fixture
+def stream():
+    return f"strangler_p{uuid.uuid4().hex[:8]}_forward"
+
+
+@pytest.fixture
+def database(url, stream):
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(DDL)
+        yield connection
+        deprovision_source(url, stream)
+        deprovision_target(url, stream)
+        connection.execute(EMPTY)
+
+
+def mine(url, stream):
+    return [(leftover.kind, leftover.name) for leftover in find_leftovers(url) if leftover.name == stream]
+
+
+def published(database, stream):
+    rows = database.execute("SELECT schemaname, tablename FROM pg_publication_tables WHERE pubname = %s", [stream])
+    return {f"{schema}.{table}" for schema, table in rows}
+
+
+def bookkeeping(database):
+    rows = database.execute("SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace('strangler') "
+                            "AND relkind = 'r'")  # fmt: skip
+    return {name for (name,) in rows}
+
+
+def test_O5_provisioning_twice_changes_nothing(url, stream, database):
+    start = provision_source(url, stream, [T])
+    assert provision_source(url, stream, [T]) == start
+    assert published(database, stream) == {"public.t", "strangler.canary"}
+    assert mine(url, stream) == [("publication", stream), ("slot", stream)]
+    provision_target(url, stream)
+    provision_target(url, stream)
+    assert ("origin", stream) in mine(url, stream)
+    assert bookkeeping(database) == {"canary", "stream_position", "stream_status", "copy_progress"}
+    assert database.execute("SELECT stream, state FROM strangler.stream_status").fetchall() == [(stream, "idle")]
+
+
+def test_the_publication_follows_the_tables(url, stream, database):
+    database.execute("CREATE TABLE u (id int PRIMARY KEY)")
+    provision_source(url, stream, [T])
+    provision_source(url, stream, [T, TableName(name="u")])
+    assert published(database, stream) == {"public.t", "public.u", "strangler.canary"}
+    provision_source(url, stream, [TableName(name="u")])
+    assert published(database, stream) == {"public.u", "strangler.canary"}
+
+
+def test_O4_what_was_made_is_gone_after_a_cancel_and_the_source_untouched(url, stream, database):
+    provision_source(url, stream, [T])
+    provision_target(url, stream)
+    for _ in range(2):
+        deprovision_source(url, stream)
+        deprovision_target(url, stream)
+        assert mine(url, stream) == []
+    assert database.execute("SELECT to_regnamespace('strangler')").fetchone() == (None,)
+    database.execute("INSERT INTO t VALUES (1)")
+    database.execute("UPDATE t SET id = 2")
+
+
+@pytest.mark.parametrize("missing", ["slot", "publication", "schema"])
+def test_O4_a_half_removed_stream_is_removed(url, stream, database, missing):
+    provision_source(url, stream, [T])
+    if missing == "slot":
+        database.execute("SELECT pg_drop_replication_slot(%s)", [stream])
+    elif missing == "publication":
+        database.execute(f"DROP PUBLICATION {stream}")
+    else:
+        database.execute("DROP SCHEMA strangler CASCADE")
+    deprovision_source(url, stream)
+    assert mine(url, stream) == []
+
+
+def test_one_stream_goes_and_the_other_keeps_its_tables(url, stream, database):
+    other = f"{stream[:-8]}_reverse"
+    provision_source(url, stream, [T])
+    provision_target(url, other)
+    deprovision_source(url, stream)
+    assert "stream_status" in bookkeeping(database)
+    deprovision_target(url, other)
+    assert bookkeeping(database) == set()
+
+
+def test_another_packages_table_in_the_schema_stays(url, stream, database):
+    provision_target(url, stream)
+    database.execute("CREATE TABLE strangler.ownership (move text)")
+    deprovision_target(url, stream)
+    assert bookkeeping(database) == {"ownership"}
+    database.execute("DROP SCHEMA strangler CASCADE")
+
+
+def test_a_slot_that_is_read_is_not_dropped(url, stream, database):
+    start = provision_source(url, stream, [T])
+    with (
+        PostgresSource(url, slot=stream, publication=stream, position=start),
+        pytest.raises(SlotInUse, match="active"),
+    ):
+        deprovision_source(url, stream)
+    while database.execute("SELECT active FROM pg_replication_slots WHERE slot_name = %s", [stream]).fetchone()[0]:
+        pass
+
+
+def test_C1_an_open_write_transaction_does_not_block_for_ever(url, stream, database):
+    with psycopg.connect(url) as writer:
+        writer.execute("INSERT INTO t VALUES (1)")
+        with pytest.raises(SourceUnfit, match=f"server process {writer.info.backend_pid}"):
+            provision_source(url, stream, [T], slot_timeout_s=0.5)
+    assert ("slot", stream) not in mine(url, stream)
+    assert provision_source(url, stream, [T]) > 0
+
+
+def test_the_examination_lists_what_is_right_and_what_is_not(url, stream, database):
+    database.execute("CREATE TABLE keyless (v int)")
+    findings = examine_source(url, [T, TableName(name="keyless"), TableName(name="absent")])
+    bad = [finding for finding in findings if not finding.ok]
+    assert {finding.check for finding in findings} >= {
+        *("connect", "version", "wal_level", "replication_privilege", "free_slots", "free_senders"),
+        *("replication_connection", "table"),
+    }
+    assert [finding.thing for finding in bad] == ["table keyless", "table absent"]
+    assert all(finding.mend for finding in bad)
+    assert [finding.ok for finding in examine_target(url, [T])] == [True] * 8
+    assert [finding.thing for finding in examine_target(url, [TableName(name="absent")]) if not finding.ok] == [
+        "table absent"
+    ]
+    provision_source(url, stream, [T])
+    (slot,) = [finding for finding in examine_source(url, [T], stream=stream) if finding.check == "slot"]
+    assert slot.ok
+
+
+def test_a_role_without_privileges_is_told_each_grant(url, postgres_url, database):
+    role = f"plain_{uuid.uuid4().hex[:8]}"
+    database.execute(f"CREATE ROLE {role} LOGIN")
+    plain = url.replace("postgres@", f"{role}@", 1)
+    bad = {finding.check: finding for finding in examine_source(plain, [T]) if not finding.ok}
+    assert set(bad) == {"create_privilege", "replication_privilege", "replication_connection", "table"}
+    assert f'ALTER ROLE "{role}" WITH REPLICATION' in bad["replication_privilege"].mend
+    assert {finding.check for finding in examine_target(plain) if not finding.ok} == {
+        *("create_privilege", "replica_role", "replication_origin"),
+    }
+    with pytest.raises(SourceUnfit):
+        provision_source(plain, "strangler_plain_forward", [T])
+    database.execute(f"DROP ROLE {role}")
+
+
+def test_an_unreachable_database_is_a_finding():
+    for findings in (examine_source("postgresql://x:pw@127.0.0.1:1/d", []), examine_target("host=127.0.0.1 port=1")):
+        (finding,) = findings
+        assert (finding.check, finding.ok, "pw" in finding.reason) == ("connect", False, False)
+
+
+def test_a_server_without_logical_decoding_or_slots_is_named():
+    with (
+        postgres_server({"wal_level": "replica", "max_replication_slots": "1"}) as server,
+        psycopg.connect(server, autocommit=True) as connection,
+    ):
+        connection.execute(DDL)
+        connection.execute("SELECT pg_create_physical_replication_slot('taken')")
+        with pytest.raises(SourceUnfit, match="wal_level is replica") as caught:
+            provision_source(server, "strangler_m_forward", [T])
+        assert "ALTER SYSTEM SET wal_level = logical" in caught.value.mend
+        bad = {finding.check for finding in examine_source(server, [T]) if not finding.ok}
+        assert bad == {"wal_level", "free_slots"}
+        assert connection.execute("SELECT to_regnamespace('strangler')").fetchone() == (None,)
+
+
+@pytest.fixture
+def source(url, stream):
+    with capturing(url, DDL, "t", stream=stream) as made:
+        yield made
+
+
+def write_position(source, lsn, time):
+    provision_target(source.url, source.stream)
+    source.database.execute(
+        "INSERT INTO strangler.stream_position (stream, commit_lsn, source_commit_time, transactions, events) "
+        "VALUES (%s, %s, %s, 3, 4) ON CONFLICT (stream) DO UPDATE SET commit_lsn = EXCLUDED.commit_lsn",
+        [source.stream, format_lsn(lsn), time],
+    )
+
+
+def test_the_lag_of_no_stream_is_absent(url, stream):
+    lag = read_lag(url, url, stream)
+    assert (lag.state, lag.seconds, lag.wal_status, lag.applied_lsn) == ("absent", None, None, 0)
+
+
+def test_O2_lag_is_counted_on_the_sources_clock(source):
+    hour_ago = source.one("SELECT now() - interval '1 hour'")
+    source.execute("INSERT INTO t VALUES (1)")
+    write_position(source, source.start, hour_ago)
+    behind = read_lag(source.url, source.url, source.stream)
+    assert behind.bytes == behind.source_lsn - source.start > 0
+    assert 3600 <= behind.seconds < 7200
+    assert (behind.transactions, behind.events, behind.wal_status, behind.state) == (3, 4, "reserved", "idle")
+    write_position(source, source.lsn() + 1000, hour_ago)
+    caught_up = read_lag(source.url, source.url, source.stream)
+    assert (caught_up.bytes, caught_up.seconds) == (0, 0)
+    deprovision_target(source.url, source.stream)
+
+
+def test_O2_an_idle_stream_beside_a_busy_neighbour_is_not_behind(source):
+    hour_ago = source.one("SELECT now() - interval '1 hour'")
+    write_position(source, source.start, hour_ago)
+    with source.open() as capture:
+        source.execute("CREATE TABLE neighbour AS SELECT generate_series(1, 1000)")
+        source.drain(capture)
+        capture.report()
+        lag = None
+        while lag is None or lag.seconds > 3000:
+            capture.poll(0.05)
+            lag = read_lag(source.url, source.url, source.stream)
+        assert source.confirmed_now() == source.start
+    deprovision_target(source.url, source.stream)
+
+
+def test_the_error_of_a_stopped_worker_is_shown(source):
+    write_position(source, source.start, None)
+    error = {"thing": "t", "reason": "r", "mend": "m"}
+    source.database.execute("UPDATE strangler.stream_status SET state = 'stopped', error = %s", [Json(error)])
+    lag = read_lag(source.url, source.url, source.stream)
+    assert (lag.state, lag.error) == ("stopped", error)
+    deprovision_target(source.url, source.stream)
+
+
+def test_tail_of_a_change_log(source, tmp_path):
+    source.execute("INSERT INTO t VALUES (1, 'a')", "SELECT pg_logical_emit_message(true, 'p', 'x')", "DELETE FROM t")
+    captured = source.captured()
+    log = LocalChangeLog(tmp_path / "log")
+    log.append(captured)
+    options = {"logical_name": "store", "database": "shop", "until_now": True}
+    everything = list(tail_log(tmp_path / "log", **options))
+    assert [record.value and record.value["op"] for record in everything] == ["c", "m", "d", None]
+    assert [record.key for record in tail_log(tmp_path / "log", tables=[T], **options)] == [{"id": 1}] * 3
+    later = list(tail_log(tmp_path / "log", after=captured[1].commit_lsn, **options))
+    assert [record.value and record.value["op"] for record in later] == ["d", None]
+    following = tail_log(tmp_path / "log", logical_name="store", database="shop", after=captured[-2].commit_lsn)
+    assert next(following).value["op"] == "d"
+    following.close()
+    log.close()
+    with pytest.raises(LogNotFound):
+        next(tail_log(tmp_path / "absent", **options))
+
+
+def test_tail_of_a_database_sees_what_commits_from_now_on(url, database):
+    database.execute("ALTER TABLE t REPLICA IDENTITY FULL")
+    database.execute("INSERT INTO t VALUES (0)")
+    name = f"strangler_tail_{uuid.uuid4().hex[:8]}"
+    stop = threading.Event()
+
+    def write():
+        with psycopg.connect(url, autocommit=True) as writer:
+            number = 1
+            while not stop.wait(0.02):
+                writer.execute("INSERT INTO t VALUES (%s)", [number])
+                number += 1
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    records = tail_database(url, [T], name=name, logical_name="store")
+    found = [next(records) for _ in range(3)]
+    stop.set()
+    writer.join()
+    records.close()
+    numbers = [record.key["id"] for record in found]
+    assert numbers[0] >= 1
+    assert numbers == list(range(numbers[0], numbers[0] + 3))
+    assert mine(url, name) == []
+
+
+def test_tail_of_a_quiet_database_until_now_ends(url, database):
+    name = f"strangler_tail_{uuid.uuid4().hex[:8]}"
+    assert list(tail_database(url, [T], name=name, logical_name="store", until_now=True)) == []
+    with pytest.raises(SourceUnfit):
+        list(tail_database(url, [TableName(name="absent")], name=name, logical_name="store"))
+    assert mine(url, name) == []

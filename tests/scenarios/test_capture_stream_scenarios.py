@@ -1,0 +1,252 @@
+"""T scenarios of capture: order, completeness and the slot's position, whatever happens in between."""
+
+import time
+import uuid
+
+import psycopg
+import pytest
+
+from cdc.errors import DatabaseUnreachable, SlotInUse, SlotMismatch, TransactionTooLarge
+from cdc.postgres_source import PostgresSource, StreamLimits
+from cdc.provision import provision_source
+from sandbox.postgres import create_database, postgres_server
+from tests.capture import capturing
+
+pytestmark = [pytest.mark.integration, pytest.mark.scenario]
+
+
+@pytest.fixture(scope="module")
+def url(postgres_url):
+    return create_database(postgres_url, f"stream_{uuid.uuid4().hex[:8]}")
+
+
+@pytest.fixture
+def source(url):
+    stream = f"strangler_t{uuid.uuid4().hex[:8]}_forward"
+    with capturing(url, "CREATE TABLE t (id int PRIMARY KEY, v text)", "t", stream=stream) as made:
+        yield made
+
+
+def ids(transactions):
+    return [[change.new[0] for change in transaction.changes] for transaction in transactions]
+
+
+def test_T01_a_long_transaction_is_one_and_its_memory_is_bounded(source):
+    source.execute("INSERT INTO t SELECT g, repeat('x', 50) FROM generate_series(1, 20000) g")
+    with source.open() as capture:
+        (found,) = source.drain(capture)
+    assert len(found.changes) == 20000
+    with (
+        source.open(limits=StreamLimits(transaction_bytes=1 << 20)) as capture,
+        pytest.raises(TransactionTooLarge, match="1048576 bytes"),
+    ):
+        source.drain(capture)
+
+
+def test_T01_a_poll_ends_inside_a_long_transaction(source):
+    source.execute("INSERT INTO t SELECT g, repeat('x', 50) FROM generate_series(1, 20000) g")
+    with source.open(limits=StreamLimits(batch_bytes=100_000)) as capture:
+        assert capture.poll(5) == []
+        assert capture.delivered_through.lsn <= source.lsn()
+        assert len(source.drain(capture)[0].changes) == 20000
+
+
+def test_T02_a_batch_is_bounded(source):
+    for number in range(30):
+        source.execute(f"INSERT INTO t VALUES ({number})")
+    with source.open(limits=StreamLimits(batch_transactions=7)) as capture:
+        sizes = []
+        while sum(sizes) < 30:
+            sizes.append(len(capture.poll(1)))
+    assert max(sizes) == 7
+
+
+def test_T03_what_was_rolled_back_is_not_captured(source):
+    source.execute("BEGIN", "INSERT INTO t VALUES (1)", "ROLLBACK")
+    source.execute(
+        "BEGIN",
+        "INSERT INTO t VALUES (2)",
+        *("SAVEPOINT s", "INSERT INTO t VALUES (3)", "ROLLBACK TO s"),
+        *("SAVEPOINT s2", "INSERT INTO t VALUES (4)", "RELEASE s2"),
+        "COMMIT",
+    )
+    assert ids(source.captured()) == [["2", "4"]]
+
+
+def test_T04_interleaved_transactions_come_in_commit_order(source):
+    with psycopg.connect(source.url) as other:
+        source.execute("BEGIN", "INSERT INTO t VALUES (1)")
+        other.execute("INSERT INTO t VALUES (2)")
+        source.execute("INSERT INTO t VALUES (3)")
+        other.commit()
+        source.execute("COMMIT")
+    found = source.captured()
+    assert ids(found) == [["2"], ["1", "3"]]
+    assert found[0].commit_lsn < found[0].end_lsn <= found[1].commit_lsn
+    assert abs(found[0].commit_time_us / 1e6 - time.time()) < 3600
+
+
+def test_T05_T06_nothing_is_skipped_or_lost_around_a_restart(source):
+    source.execute("INSERT INTO t SELECT g FROM generate_series(1, 5) g", "INSERT INTO t VALUES (6)")
+    first = source.captured()
+    assert ids(first) == [["1", "2", "3", "4", "5"], ["6"]]
+    assert source.captured() == first
+    with source.open() as capture:
+        source.drain(capture)
+        capture.acknowledge(first[0].commit_lsn)
+    assert source.confirmed() == first[0].commit_lsn
+    assert [found.commit_lsn for found in source.captured(first[0].commit_lsn)][-1] == first[1].commit_lsn
+    source.execute("INSERT INTO t VALUES (7)")
+    later = source.captured(first[1].commit_lsn)
+    assert ids(found for found in later if found.commit_lsn > first[1].commit_lsn) == [["7"]]
+
+
+def test_T07_a_keepalive_does_not_move_the_slot_past_what_is_not_applied(source):
+    source.execute("INSERT INTO t VALUES (1)")
+    with source.open() as capture:
+        (pending,) = source.drain(capture)
+        source.execute("CREATE TABLE neighbour AS SELECT generate_series(1, 1000)")
+        assert source.drain(capture) == []
+        assert capture.delivered_through.lsn > pending.end_lsn
+        capture.report()
+    assert source.confirmed() == source.start
+    assert source.captured() == [pending]
+
+
+def test_T09_messages_arrive_in_the_order_of_the_log(source):
+    source.execute(
+        "SELECT pg_logical_emit_message(false, 'heartbeat', 'a')",
+        "BEGIN",
+        "INSERT INTO t VALUES (1)",
+        "SELECT pg_logical_emit_message(false, 'early', 'b')",
+        "SELECT pg_logical_emit_message(true, 'strangler.barrier', 'c')",
+        "COMMIT",
+        "SELECT pg_logical_emit_message(false, 'late', 'd')",
+        "INSERT INTO t VALUES (2)",
+    )
+    found = source.captured()
+    assert [one.xid == 0 for one in found] == [True, True, False, True, False]
+    messages = [change for one in found for change in one.changes if hasattr(change, "prefix")]
+    assert [(one.prefix, one.content) for one in messages] == [
+        ("heartbeat", b"a"),
+        ("early", b"b"),
+        ("strangler.barrier", b"c"),
+        ("late", b"d"),
+    ]
+    positions = [one.commit_lsn for one in found]
+    assert positions == sorted(set(positions))
+    last = found[-1]
+    assert [one.commit_lsn for one in source.captured(last.commit_lsn) if one.commit_lsn > last.commit_lsn] == []
+
+
+def test_T11_an_idle_stream_releases_its_neighbours_log(source):
+    with source.open() as capture:
+        source.execute("CREATE TABLE neighbour AS SELECT generate_series(1, 1000)")
+        assert source.drain(capture) == []
+        reached = capture.delivered_through
+        capture.acknowledge(reached.lsn)
+        capture.report()
+        assert abs(reached.source_time_us / 1e6 - time.time()) < 3600
+    assert source.confirmed() == reached.lsn > source.start
+    source.execute("INSERT INTO t VALUES (1)")
+    assert ids(source.captured(reached.lsn)) == [["1"]]
+
+
+def test_T13_a_slot_that_was_recreated_is_refused(source):
+    source.execute("INSERT INTO t VALUES (1)")
+    source.execute(f"SELECT pg_drop_replication_slot('{source.stream}')")
+    source.execute(f"SELECT pg_create_logical_replication_slot('{source.stream}', 'pgoutput')")
+    with pytest.raises(SlotMismatch, match="ahead of the ledger"):
+        source.open().open()
+
+
+def test_T13_a_ledger_from_another_server_is_refused(source):
+    with pytest.raises(SlotMismatch, match="behind the ledger"):
+        source.open(source.lsn() + (1 << 40)).open()
+
+
+def test_T13_a_slot_of_another_plugin_is_refused(source):
+    source.execute(f"SELECT pg_drop_replication_slot('{source.stream}')")
+    with pytest.raises(SlotMismatch, match="does not exist"):
+        source.open().open()
+    source.execute(f"SELECT pg_create_logical_replication_slot('{source.stream}', 'test_decoding')")
+    with pytest.raises(SlotMismatch, match="test_decoding"):
+        source.open().open()
+    with pytest.raises(SlotMismatch, match="test_decoding"):
+        provision_source(source.url, source.stream, source.tables)
+
+
+def test_T14_a_second_consumer_is_refused(source):
+    with source.open(), pytest.raises(SlotInUse, match="server process"):
+        source.open().open()
+
+
+def test_H12_a_missing_publication_is_refused(source):
+    source.execute(f"DROP PUBLICATION {source.stream}")
+    with pytest.raises(SlotMismatch, match="does not exist"):
+        source.open().open()
+    with pytest.raises(SlotMismatch, match="without its publication"):
+        provision_source(source.url, source.stream, source.tables)
+
+
+def test_T16_a_lost_connection_is_named_and_nothing_is_lost(source):
+    source.execute("INSERT INTO t VALUES (1)")
+    with source.open() as capture:
+        assert ids(source.drain(capture)) == [["1"]]
+        source.execute(f"SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots "
+                       f"WHERE slot_name = '{source.stream}'")  # fmt: skip
+        with pytest.raises(DatabaseUnreachable):
+            while True:
+                capture.poll(1)
+    assert ids(source.captured()) == [["1"]]
+
+
+def test_T16_O3_an_unreachable_database_is_named_without_its_password():
+    url = "postgresql://someone:s3cret@127.0.0.1:1/nowhere"
+    with pytest.raises(DatabaseUnreachable) as caught:
+        PostgresSource(url, slot="s", publication="s", position=0).open()
+    assert "127.0.0.1:1/nowhere" in caught.value.thing
+    assert "s3cret" not in str(caught.value)
+
+
+def test_R02_what_our_apply_session_wrote_does_not_come_back(source):
+    origin = f"{source.stream}_other_way"
+    source.execute(
+        f"SELECT pg_replication_origin_create('{origin}')",
+        f"SELECT pg_replication_origin_session_setup('{origin}')",
+        "INSERT INTO t VALUES (1)",
+        "SELECT pg_replication_origin_session_reset()",
+        "INSERT INTO t VALUES (2)",
+    )
+    assert ids(source.captured()) == [["2"]]
+    source.execute(f"SELECT pg_replication_origin_drop('{origin}')")
+
+
+@pytest.fixture(scope="module")
+def own_server():
+    settings = {"max_slot_wal_keep_size": "1MB", "max_prepared_transactions": "5", "max_replication_slots": "2"}
+    with postgres_server(settings) as url:
+        yield url
+
+
+def test_T10_a_prepared_transaction_comes_when_it_commits(own_server):
+    ddl = "CREATE TABLE t (id int PRIMARY KEY)"
+    with capturing(create_database(own_server, "prepared"), ddl, "t") as source:
+        source.execute("BEGIN", "INSERT INTO t VALUES (1)", "PREPARE TRANSACTION 'p1'", "INSERT INTO t VALUES (2)")
+        source.execute("BEGIN", "INSERT INTO t VALUES (3)", "PREPARE TRANSACTION 'p2'")
+        source.execute("COMMIT PREPARED 'p1'", "ROLLBACK PREPARED 'p2'")
+        assert ids(source.captured()) == [["2"], ["1"]]
+
+
+def test_T12_a_lost_slot_is_refused_and_never_made_anew(own_server):
+    ddl = "CREATE TABLE t (id int PRIMARY KEY)"
+    with capturing(create_database(own_server, "lost"), ddl, "t") as source:
+        for _ in range(4):
+            source.execute(
+                "SELECT pg_logical_emit_message(false, 'fill', repeat('x', 1000000))", "SELECT pg_switch_wal()"
+            )
+        source.execute("CHECKPOINT")
+        with pytest.raises(SlotMismatch, match="is lost"):
+            source.open().open()
+        with pytest.raises(SlotMismatch, match="is lost"):
+            provision_source(source.url, source.stream, source.tables)
