@@ -21,10 +21,10 @@ from strangler.errors import StranglerError
 @click.option("--rules", type=click.Path(path_type=Path), help="Rule file (YAML); re-read when it is replaced.")
 @click.option("--move", default="", help="Move to record under, where the request names none.")
 @click.option("--max-inflight", default=64, show_default=True, help="Requests shadowed at once; more are dropped.")
-@click.option("--max-confirming", default=8, show_default=True, help="Mismatches asked again at once.")
+@click.option("--max-confirming", default=32, show_default=True, help="Mismatches asked again at once.")
 @click.option("--timeout", "timeout_s", default=5.0, show_default=True, help="Seconds for a candidate's answer.")
 @click.option("--body-limit", default=1 << 20, show_default=True, help="Bytes of a body that are compared.")
-@click.option("--confirm-delays", default="0.05,0.25,1", show_default=True, help="Seconds before each re-check.")
+@click.option("--confirm-delays", default="0.1,0.5,2", show_default=True, help="Seconds before each re-check.")
 @click.option("--paired-share", default=0.02, show_default=True, help="Share of requests that ask legacy twice.")
 @click.option("--seed", type=int, help="Seed of the random choices, to reproduce a run.")
 def main(listen: str, confirm_delays: str, **options: object) -> None:

@@ -21,6 +21,8 @@ MOVE_HEADER = "x-strangler-move"
 """The move that the request's route belongs to."""
 _OURS = (RULE_HEADER, MOVE_HEADER, CONTROL_HEADER)
 _STATE = "strangler"
+SHORT_BODY_BYTES = 1 << 16
+"""Bodies announced as no longer are passed on in one piece, all others chunk by chunk."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -48,7 +50,7 @@ class InspectionAddon:
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         self.open_requests += 1
-        flow.request.stream = True
+        flow.request.stream = not _is_short(flow.request)
         headers = flow.request.headers
         answered_by: Side = "service" if headers.get(CONTROL_HEADER) == "service" else "legacy"
         endpoint = endpoint_name(flow.request.method, flow.request.path, headers.get(RULE_HEADER, ""))
@@ -82,14 +84,15 @@ class InspectionAddon:
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         pending: _Pending | None = flow.metadata.get(_STATE)
         assert flow.response is not None
+        is_short = _is_short(flow.response)
         if pending is None or pending.tee is None:
-            flow.response.stream = True
+            flow.response.stream = not is_short
             return
         refusal = response_refusal(flow.response.headers.get("content-type", ""))
         if refusal is not None:
             self._shadow.not_compared("refused", refusal, pending.endpoint, pending.move)
             pending.tee = None
-        flow.response.stream = pending.tee or True
+        flow.response.stream = False if is_short else pending.tee or True
 
     def response(self, flow: http.HTTPFlow) -> None:
         pending = self._finished(flow)
@@ -117,6 +120,8 @@ class InspectionAddon:
 
     def _submit(self, pending: _Pending, response: http.Response | None, failure: str | None) -> None:
         assert pending.tee is not None
+        if response is not None and response.raw_content is not None:
+            pending.tee(response.raw_content)
         base = self._settings.control if pending.answered_by == "legacy" else self._settings.candidate
         named = {name.lower(): value for name, value in pending.call.headers}
         answer = Answer(
@@ -142,3 +147,10 @@ class InspectionAddon:
                 elapsed_ms=(self._clock.monotonic() - pending.started_s) * 1000,
             )
         )
+
+
+def _is_short(message: http.Message) -> bool:
+    length = message.headers.get("content-length", "")
+    if length.isdecimal():
+        return int(length) <= SHORT_BODY_BYTES
+    return isinstance(message, http.Request) and "transfer-encoding" not in message.headers

@@ -24,10 +24,10 @@ class InspectionSettings:
     rules: Path | None = None
     move: str = ""
     max_inflight: int = 64
-    max_confirming: int = 8
+    max_confirming: int = 32
     timeout_s: float = 5.0
     body_limit: int = 1 << 20
-    confirm_delays_s: tuple[float, ...] = (0.05, 0.25, 1.0)
+    confirm_delays_s: tuple[float, ...] = (0.1, 0.5, 2.0)
     paired_share: float = 0.02
     seed: int | None = None
 

@@ -75,10 +75,12 @@ class ShadowLine:
                 self.not_compared(kind, reason, endpoint, move)
 
     async def _spawn(self) -> None:
-        self._process = await asyncio.create_subprocess_exec(
+        process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "router.inspection.shadow_process", stdin=asyncio.subprocess.PIPE
         )
-        self._send(self._settings)
+        assert process.stdin is not None
+        process.stdin.write(pack(self._settings))  # always the first frame
+        self._process = process
 
     async def _keep(self) -> None:
         while self._process is not None:
