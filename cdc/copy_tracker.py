@@ -96,7 +96,7 @@ class CopyTracker:
     window: SnapshotWindow | None = None
     moved_since_low: dict[SourceKey, None] = field(default_factory=dict)
     touched: set[TableName] = field(default_factory=set)
-    """Tables whose cursor gained keys since the last `clone`."""
+    """Tables whose copy began or whose cursor gained keys since the last `clone`: to be saved with the rows."""
 
     def clone(self) -> "CopyTracker":
         return CopyTracker(
@@ -138,6 +138,7 @@ class CopyTracker:
     def begin(self, table: TableName) -> None:
         """The first low mark of a table went by: from here on its changes count."""
         self.tables[table] = TableCopying(state="copying", cursor=self._cursor(table))
+        self.touched.add(table)
 
     def low(self, table: TableName) -> None:
         self.window = SnapshotWindow(table, self.recent.all())

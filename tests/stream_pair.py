@@ -33,6 +33,7 @@ class StreamPair:
         self._provisioned = []
         self._source = None
         self.applier = None
+        self.closing = []
 
     def make_link(self, direction):
         return make_link(
@@ -77,6 +78,8 @@ class StreamPair:
         return getattr(self, side).execute(query).fetchall()
 
     def close(self):
+        for session in self.closing:
+            session.close()
         if self.applier:
             self.applier.close()
         if self._source:
