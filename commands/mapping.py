@@ -21,6 +21,7 @@ def move_mapping(plan: Plan) -> MoveMapping:
                     TargetMapping(
                         table=table_name(target),
                         columns=tuple(_rule(column, rule) for column, rule in columns.items()),
+                        added=table.added.get(target, {}),
                     )
                     for target, columns in table.targets.items()
                 ),

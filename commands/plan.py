@@ -3,7 +3,6 @@
 import click
 
 from commands.context import Context
-from commands.mapping import move_mapping
 from commands.output import json_option, print_json, print_rows, service_argument, stdout
 from commands.preflight import preflight_problems
 from strangler.errors import BadInput
@@ -58,10 +57,7 @@ def check(context: Context, service: str | None, as_json: bool) -> None:
     """
     name = context.service(service)
     checked = context.plan(name)
-    settings = context.settings
-    problems = preflight_problems(
-        checked, move_mapping(checked), settings.legacy.database, settings.service(name).database
-    )
+    problems = preflight_problems(context.settings, checked)
     if as_json:
         print_json([{"thing": thing, "reason": reason, "mend": mend} for thing, reason, mend in problems])
     elif problems:

@@ -5,21 +5,28 @@ from collections.abc import Iterator, Sequence
 from cdc.boundary import dependents, foreign_keys_across
 from cdc.doctor import examine_source, examine_target
 from cdc.events import TableName
+from cdc.fitness import Finding
 from cdc.link import Direction, stream_name
 from cdc.mapping.check import check_mapping
 from cdc.mapping.model import MoveMapping
 from cdc.schema import reflect
+from commands.mapping import move_mapping
+from commands.served import unserved_routes
 from migration_plans.lint import lint
 from migration_plans.plan import Plan
+from strangler.settings import Settings
 
 Problem = tuple[str, str, str]
 """(thing, reason, mend)"""
 
 
-def preflight_problems(plan: Plan, mapping: MoveMapping, legacy_dsn: str, service_dsn: str) -> list[Problem]:
-    """Servers, mapping, crossing foreign keys and dependents, lint; in the order in which to mend them."""
-    problems = list(_unfit_servers(plan, mapping, legacy_dsn, service_dsn))
-    if any(reason.startswith("does not answer") or "not reach" in reason for _, reason, _ in problems):
+def preflight_problems(settings: Settings, plan: Plan) -> list[Problem]:
+    """Servers, mapping, crossing foreign keys and dependents, routes, lint; in the order in which to mend them."""
+    mapping = move_mapping(plan)
+    legacy_dsn, service_dsn = settings.legacy.database, settings.service(plan.service).database
+    findings = list(_unfit_servers(plan, mapping, legacy_dsn, service_dsn))
+    problems = [(f.thing, f.reason, f.mend) for f in findings]
+    if any(finding.check == "connect" for finding in findings):
         return problems
     legacy = reflect(legacy_dsn, mapping.source_tables)
     service = reflect(service_dsn, mapping.target_tables)
@@ -27,11 +34,12 @@ def preflight_problems(plan: Plan, mapping: MoveMapping, legacy_dsn: str, servic
     known = {thing for thing, _, _ in mapped}
     problems = [problem for problem in problems if problem[0] not in known] + mapped
     problems += _undecided(plan, mapping, legacy_dsn)
+    problems += unserved_routes(plan, settings)
     problems += [(f.where, f"{f.rule}: {f.why}", f.instead) for f in lint(plan)]
     return problems
 
 
-def _unfit_servers(plan: Plan, mapping: MoveMapping, legacy_dsn: str, service_dsn: str) -> Iterator[Problem]:
+def _unfit_servers(plan: Plan, mapping: MoveMapping, legacy_dsn: str, service_dsn: str) -> Iterator[Finding]:
     sides: tuple[tuple[str, Sequence[TableName], Direction], ...] = (
         (legacy_dsn, mapping.source_tables, "forward"),
         (service_dsn, mapping.target_tables, "reverse"),
@@ -39,7 +47,7 @@ def _unfit_servers(plan: Plan, mapping: MoveMapping, legacy_dsn: str, service_ds
     for dsn, tables, outgoing in sides:
         findings = examine_source(dsn, tables, stream=stream_name(plan.move, outgoing))
         findings += examine_target(dsn, tables)
-        yield from dict.fromkeys((f.thing, f.reason, f.mend) for f in findings if not f.ok)
+        yield from dict.fromkeys(finding for finding in findings if not finding.ok)
 
 
 def _undecided(plan: Plan, mapping: MoveMapping, legacy_dsn: str) -> Iterator[Problem]:

@@ -18,7 +18,7 @@ class SequencePusher:
 
     def __init__(self, streams: MoveStreams) -> None:
         self._streams = streams
-        self._pairs = streams.sequence_pairs()
+        self._pairs = streams.sequence_pairs
         self._connections: dict[Side, Connection] = {}
 
     def __enter__(self) -> Self:

@@ -140,12 +140,14 @@ class MoveStreams:
         ends = self._ends(direction)
         return read_lag(ends.source_dsn, ends.target_dsn, self._stream(direction))
 
+    @cached_property
     def sequence_pairs(self) -> tuple[SequencePair, ...]:
+        """Found once: reflecting both schemas has no place inside the hold of a cutover."""
         legacy, service = self._schemas()
         return sequence_pairs(self._mapping, legacy, service)
 
     def preflight(self) -> Sequence[tuple[str, str, str]]:
-        return preflight_problems(self._plan, self._mapping, self._dsn["legacy"], self._dsn["service"])
+        return preflight_problems(self._settings, self._plan)
 
     def provision(self) -> None:
         for direction in _DIRECTIONS:
@@ -225,7 +227,7 @@ class MoveStreams:
         return canary.exercise(ends.source_dsn, ends.target_dsn, self._stream(direction), timeout_s, clock=self._clock)
 
     def push_sequences(self, owner: Side) -> None:
-        pairs = self.sequence_pairs()
+        pairs = self.sequence_pairs
         other_side: Side = "service" if owner == "legacy" else "legacy"
         chosen = pairs if owner == "legacy" else tuple(pair.swapped() for pair in pairs)
         with (

@@ -44,6 +44,8 @@ class TablePlan(_Part):
     targets: dict[str, Columns] = Field(min_length=1)
     dropped: dict[str, str] = {}
     """Source column → the reason why the service does not need it."""
+    added: dict[str, dict[str, str]] = {}
+    """Target table → its column that has no source → the reason why it may be lost on the way back."""
 
 
 class RoutePlan(_Part):
