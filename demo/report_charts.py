@@ -131,7 +131,7 @@ def _finish(axes: Axes, transfers: Sequence[Transfer]) -> None:
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.grid(axis="y")
     if axes.lines:
-        axes.legend(loc="upper left", bbox_to_anchor=(0, -0.1), ncols=4, fontsize=9, labelcolor=_STAND_INS["ink"])
+        axes.legend(loc="upper left", bbox_to_anchor=(0, -0.1), ncols=3, fontsize=9, labelcolor=_STAND_INS["ink"])
     _mark(axes, transfers, named=True)
 
 
@@ -192,7 +192,7 @@ def _own_ids(text: str, name: str) -> str:
 
 def _label(text: str) -> str:
     words = text.replace("_", " ")
-    return words if len(words) <= 32 else f"{words[:31]}…"
+    return words if len(words) <= 28 else f"{words[:27]}…"
 
 
 def _one_line_tag(text: str) -> str:

@@ -44,10 +44,11 @@ def render_html(report: DemoReport) -> str:
     environment.filters["count"] = lambda number: f"{number:,}"
     environment.filters["ms"] = show_milliseconds
     # Our own drawing, its texts escaped by the drawing library: the only markup that is not escaped here.
+    series, transfers, end_s = report.timeseries, report.cutovers, report.seconds
     charts = {
-        "timeline": Markup(timeline_svg(report.phases, report.cutovers, report.seconds)),
-        "lag": Markup(lag_svg(report.timeseries.lag, report.cutovers, report.seconds)),
-        "latency": Markup(latency_svg(report.timeseries.latency, report.cutovers, report.seconds)),
+        "timeline": Markup(timeline_svg(report.phases, transfers, end_s)),
+        "lag": Markup(lag_svg(series.lag, transfers, end_s) if series.lag else ""),
+        "latency": Markup(latency_svg(series.latency, transfers, end_s) if series.latency else ""),
     }
     return environment.get_template("report_template.html").render(
         report=report,

@@ -1,32 +1,27 @@
-"""The monolith's JSON, in and out. Pure: the only place that knows its names (name, status, version, rank…)."""
+"""The monolith's requests in the catalog's words. Pure: with `compat_answers` the only place that knows its names."""
 
 import json
 import re
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from extracted.catalog.domain import (
     Assignment,
-    Category,
     CategoryChange,
     Lifecycle,
     NewCategory,
     NewPrice,
     NewProduct,
     Page,
-    Price,
-    Product,
     ProductChange,
     ProductFilter,
 )
 from extracted.chassis.errors import Invalid, NotFound
 
 BIGINT_MAX = 2**63 - 1
-_LIFECYCLE_OF = {"draft": Lifecycle.DRAFT, "active": Lifecycle.LIVE, "retired": Lifecycle.RETIRED}
-_STATUS_OF = {lifecycle: status for status, lifecycle in _LIFECYCLE_OF.items()}
+LIFECYCLE_OF = {"draft": Lifecycle.DRAFT, "active": Lifecycle.LIVE, "retired": Lifecycle.RETIRED}
 
 
 def _storable(text: str) -> str:
@@ -125,7 +120,7 @@ def read_new_product(body: bytes) -> NewProduct:
         title=given.name,
         description=given.description,
         category_id=given.category_id,
-        lifecycle=_LIFECYCLE_OF[given.status],
+        lifecycle=LIFECYCLE_OF[given.status],
         tags=tuple(given.tags),
         attributes=given.attributes,
         weight_grams=given.weight_grams,
@@ -138,7 +133,7 @@ def read_product_change(body: bytes) -> ProductChange:
     renamed = {"name": "title", "status": "lifecycle"}
     fields = {renamed.get(name, name): value for name, value in given.items()}
     if "lifecycle" in fields:
-        fields["lifecycle"] = _LIFECYCLE_OF[fields["lifecycle"]]
+        fields["lifecycle"] = LIFECYCLE_OF[fields["lifecycle"]]
     if "tags" in fields:
         fields["tags"] = tuple(fields["tags"])
     return ProductChange(**fields)
@@ -189,14 +184,14 @@ def read_filter(query: Mapping[str, str]) -> ProductFilter:
     """The query of GET /api/products."""
     page = read_page(query)
     status = query.get("status")
-    if status is not None and status not in _LIFECYCLE_OF:
-        raise Invalid(f"status: one of {', '.join(_LIFECYCLE_OF)}")
+    if status is not None and status not in LIFECYCLE_OF:
+        raise Invalid(f"status: one of {', '.join(LIFECYCLE_OF)}")
     text = query.get("q")
     if text and len(text) > 200:
         raise Invalid("q: at most 200 characters")
     return ProductFilter(
         category_id=_query_int(query, "category_id", low=0, high=BIGINT_MAX),
-        lifecycle=None if status is None else _LIFECYCLE_OF[status],
+        lifecycle=None if status is None else LIFECYCLE_OF[status],
         text=_query_text("q", text) if text else None,
         after_id=page.after_id,
         limit=page.limit,
@@ -215,89 +210,6 @@ def read_amount(text: str) -> int:
     """`'12.3'` → 1230. The text has at most two decimals."""
     units, _, decimals = text.partition(".")
     return int(units) * 100 + int(decimals.ljust(2, "0"))
-
-
-def show_amount(minor: int) -> str:
-    """1230 → `'12.30'`."""
-    sign = "-" if minor < 0 else ""
-    units, rest = divmod(abs(minor), 100)
-    return f"{sign}{units}.{rest:02d}"
-
-
-def show_time(moment: datetime) -> str:
-    """ISO 8601, UTC (the value's own zone), six fractional digits, `Z`."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def show_product(product: Product) -> dict[str, Any]:
-    """The monolith's product JSON, keys in its order."""
-    price = product.price
-    return {
-        "id": product.product_id,
-        "sku": product.sku,
-        "name": product.title,
-        "description": product.description,
-        "category_id": product.category_id,
-        "status": _STATUS_OF[product.lifecycle],
-        "tags": list(product.tags),
-        "attributes": product.attributes,
-        "weight_grams": product.weight_grams,
-        "version": product.revision,
-        "created_at": show_time(product.created_at),
-        "updated_at": show_time(product.updated_at),
-        "price": None
-        if price is None
-        else {
-            "id": price.price_id,
-            "currency": price.currency,
-            "amount": show_amount(price.amount_minor),
-            "reference": price.reference,
-            "valid_from": show_time(price.effective_from),
-        },
-        "category_ids": list(product.assigned_category_ids),
-    }
-
-
-def show_products(products: list[Product], limit: int) -> dict[str, Any]:
-    """A page; `next_after_id` is the last id of a full one."""
-    full = len(products) == limit
-    return {
-        "items": [show_product(product) for product in products],
-        "next_after_id": products[-1].product_id if full else None,
-    }
-
-
-def show_price(price: Price) -> dict[str, Any]:
-    """The monolith's price JSON."""
-    return {
-        "id": price.price_id,
-        "product_id": price.product_id,
-        "currency": price.currency,
-        "amount": show_amount(price.amount_minor),
-        "reference": price.reference,
-        "valid_from": show_time(price.effective_from),
-        "valid_to": None if price.effective_to is None else show_time(price.effective_to),
-    }
-
-
-def show_category(category: Category) -> dict[str, Any]:
-    """The monolith's category JSON."""
-    return {
-        "id": category.category_id,
-        "parent_id": category.parent_id,
-        "name": category.title,
-        "slug": category.slug,
-        "position": category.sort_order,
-    }
-
-
-def show_assignment(assignment: Assignment) -> dict[str, Any]:
-    """The monolith's assignment JSON."""
-    return {
-        "product_id": assignment.product_id,
-        "category_id": assignment.category_id,
-        "rank": assignment.sort_order,
-    }
 
 
 def _read(model: type[_M], body: bytes) -> _M:

@@ -87,13 +87,16 @@ class Database:
     async def fetch_two(
         self, first: str, second: str, parameters: Mapping[str, Any]
     ) -> tuple[TupleRow | None, TupleRow | None]:
-        """The first row of each of two statements, run in this order in one transaction, sent together.
+        """The first row of each of two statements, run in this order in one transaction, in one round trip.
 
-        Isolation: READ COMMITTED, so the second sees what was committed while the first waited for a lock.
+        Between two syncs of a pipeline the server keeps an implicit transaction: locks that the first statement takes
+        last until the second is done. Isolation: READ COMMITTED, so the second sees what was committed while the
+        first waited.
         """
-        async with self.connection() as connection, connection.pipeline(), connection.transaction():
-            one = await connection.execute(first, parameters)
-            two = await connection.execute(second, parameters)
+        async with self.connection() as connection:
+            async with connection.pipeline():
+                one = await connection.execute(first, parameters)
+                two = await connection.execute(second, parameters)
             return await one.fetchone(), await two.fetchone()
 
 

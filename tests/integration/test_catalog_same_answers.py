@@ -179,7 +179,7 @@ def both(postgres_url):
     service_app = create_service("catalog", router, read_settings=lambda: settings)
     monolith_app = create_app(legacy_url)
     yield ask_legacy(monolith_app), ask_service(service_app)
-    monolith_app.extensions["legacy_monolith.database"].engine.dispose()
+    monolith_app.extensions["legacy_monolith.database"].close()
 
 
 def ask_legacy(app):
