@@ -69,7 +69,9 @@ def start_store(stack: Stack, *, scale: float, seed: int, say: Callable[[str], N
     _python("extracted.catalog.migrate", database=service_database)
     say("starting the monolith and the catalog service")
     stack.run(
-        gunicorn_program("legacy-app", "legacy_monolith.wsgi:app", legacy_port, env={"DATABASE_URL": legacy_database})
+        gunicorn_program(
+            "legacy-app", "legacy_monolith.wsgi:app", legacy_port, threads=8, env={"DATABASE_URL": legacy_database}
+        )
     )
     stack.run(
         uvicorn_program("catalog", "extracted.catalog.app:app", service_port, env={"DATABASE_URL": service_database})

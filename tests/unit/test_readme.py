@@ -1,5 +1,6 @@
 """What README tells people to type exists, and what it tells them to write is accepted."""
 
+import contextlib
 import re
 import shlex
 from pathlib import Path
@@ -23,7 +24,8 @@ def parse(line):
         command = group.get_command(context, words[0])
         assert command is not None, line
         if not isinstance(command, click.Group):
-            command.make_context(words[0], words[1:], parent=context)
+            with contextlib.suppress(click.Abort):  # it asks back
+                command.make_context(words[0], words[1:], parent=context)
             return
         group, context, words = command, click.Context(command, parent=context), words[1:]
 
