@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 
 from router.compare.values import Outcome
-from router.inspection.errors import BadRecordFile, RecordBusy
+from router.inspection.errors import BadRecordFile, RecordBusy, RecordNotWritten
 from router.parallel_read import read_summary
 from router.parallel_schema import MOVE_TABLES, SCHEMA_VERSION, TABLES
 from router.parallel_tally import Tally, minute_of, tally
@@ -46,7 +46,7 @@ class ParallelRunLog:
         return self._path
 
     def record(self, records: Sequence[Record]) -> None:
-        """Add a batch in one durable transaction. Raises `RecordBusy` if the file stays locked: nothing was added."""
+        """Add a batch in one durable transaction. Raises `RecordBusy` or `RecordNotWritten`; then nothing was added."""
         if not records:
             return
         with self._transaction() as database:
@@ -133,10 +133,15 @@ class ParallelRunLog:
             raise self._busy(error) from None
         try:
             yield database
-        except BaseException:
-            database.execute("ROLLBACK")
+            database.execute("COMMIT")
+        except BaseException as error:
+            if database.in_transaction:
+                database.execute("ROLLBACK")
+            if isinstance(error, sqlite3.Error):
+                raise RecordNotWritten(
+                    thing=str(self._path), reason=str(error), mend="free space on the disk, or move the record away"
+                ) from None
             raise
-        database.execute("COMMIT")
 
     def _busy(self, error: sqlite3.OperationalError) -> RecordBusy:
         return RecordBusy(thing=str(self._path), reason=str(error), mend="try again; one process records at a time")

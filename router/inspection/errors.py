@@ -15,5 +15,9 @@ class RecordBusy(Refused):
     """The record stayed locked by another process."""
 
 
+class RecordNotWritten(Unreachable):
+    """The record could not be written: disk full, file gone or damaged."""
+
+
 class ListenerNotOpened(Unreachable):
     """The inspection process cannot listen where it should."""

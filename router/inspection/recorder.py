@@ -4,14 +4,15 @@ import logging
 import threading
 from collections import Counter, deque
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from router.inspection.errors import RecordBusy
+from router.inspection.errors import RecordBusy, RecordNotWritten
 from router.parallel_log import ParallelRunLog
 from router.parallel_values import NotCompared, Record
 
 _log = logging.getLogger(__name__)
 FLUSH_S = 0.2
+PRUNE_EVERY = timedelta(hours=1)
 MAX_WAITING = 20_000
 
 
@@ -24,14 +25,18 @@ class Recorder:
         self._waiting: deque[Record] = deque()
         self._overflow: Counter[tuple[str, str]] = Counter()
         self._masks: tuple[str, ...] | None = None
+        self._lock = threading.Lock()
+        self._next_prune: datetime | None = None
         self._wake = threading.Event()
         self._is_closing = False
+        self._problem = ""
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._thread.start()
 
     def add(self, record: Record) -> None:
         if len(self._waiting) >= MAX_WAITING:
-            self._overflow[record.move, record.endpoint] += 1
+            with self._lock:
+                self._overflow[record.move, record.endpoint] += 1
             return
         self._waiting.append(record)
 
@@ -47,7 +52,7 @@ class Recorder:
     def _run(self) -> None:
         log = self._open_log()
         try:
-            log.prune(self._now())
+            self._flush(log)
             while not self._is_closing:
                 self._wake.wait(FLUSH_S)
                 self._flush(log)
@@ -57,11 +62,13 @@ class Recorder:
 
     def _flush(self, log: ParallelRunLog) -> None:
         """Write one batch; what cannot be written now waits for the next time."""
+        now = self._now()
         batch = [self._waiting.popleft() for _ in range(len(self._waiting))]
-        overflow, self._overflow = self._overflow, Counter()
+        with self._lock:
+            overflow, self._overflow = self._overflow, Counter()
         masks, self._masks = self._masks, None
         lost = [
-            NotCompared(at=self._now(), endpoint=endpoint, kind="dropped", reason="record-full", move=move)
+            NotCompared(at=now, endpoint=endpoint, kind="dropped", reason="record-full", move=move)
             for (move, endpoint), n in overflow.items()
             for _ in range(n)
         ]
@@ -69,8 +76,19 @@ class Recorder:
             if masks is not None:
                 log.declare_masks(masks)
             log.record([*batch, *lost])
-        except RecordBusy as error:
-            _log.error("%s", error)
+            batch, overflow = [], Counter()
+            self._prune(log, now)
+            self._problem = ""
+        except (RecordBusy, RecordNotWritten) as error:
+            if str(error) != self._problem:
+                self._problem = str(error)
+                _log.error("%s; trying again", error)
             self._waiting.extendleft(reversed(batch))
-            self._overflow += overflow
+            with self._lock:
+                self._overflow += overflow
             self._masks = self._masks or masks
+
+    def _prune(self, log: ParallelRunLog, now: datetime) -> None:
+        if self._next_prune is None or now >= self._next_prune:
+            self._next_prune = now + PRUNE_EVERY
+            log.prune(now)

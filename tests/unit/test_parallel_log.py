@@ -2,6 +2,7 @@ import io
 import json
 import sqlite3
 import threading
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -12,6 +13,8 @@ from rich.console import Console
 from router.compare import Outcome, OutcomeClass, Verdict, whole_answer
 from router.diff_report import render
 from router.inspection.endpoints import endpoint_name
+from router.inspection.errors import RecordNotWritten
+from router.inspection.recorder import Recorder
 from router.noise import Classification, ClassifiedOutcome
 from router.parallel_log import SAMPLES_KEPT, ParallelRunLog
 from router.parallel_read import samples
@@ -138,6 +141,37 @@ def test_a_record_survives_its_writer_and_is_read_while_written(tmp_path):
     reader.join()
     assert totals == sorted(totals)
     assert ParallelRunLog(tmp_path).summary().matched == 201  # the writer is still open
+
+
+def test_a_full_disk_is_named_and_nothing_is_half_written(log):
+    log.record([matched()])
+    log._writer.execute("PRAGMA max_page_count = 1")
+    with pytest.raises(RecordNotWritten) as raised:
+        log.record([matched(endpoint=f"GET /{'x' * 3000}{n}") for n in range(200)])
+    assert "full" in raised.value.reason
+    assert log.summary().matched == 1
+    log._writer.execute("PRAGMA max_page_count = 100000")
+    log.record([matched()])
+    assert log.summary().matched == 2
+
+
+def test_the_recorder_keeps_what_it_could_not_write(tmp_path):
+    class Failing(ParallelRunLog):
+        failures = 3
+
+        def record(self, records):
+            if records and Failing.failures:
+                Failing.failures -= 1
+                raise RecordNotWritten(thing="x", reason="full", mend="free")
+            super().record(records)
+
+    recorder = Recorder(lambda: Failing(tmp_path), lambda: AT)
+    for _ in range(5):
+        recorder.add(matched())
+    while Failing.failures:
+        time.sleep(0.01)
+    recorder.close()
+    assert ParallelRunLog(tmp_path).summary().matched == 5
 
 
 def test_pruning_forgets_what_is_old(log):
