@@ -176,8 +176,8 @@ class DemoReport(_Part):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def seconds(self) -> float:
-        """From the start of the demo to the end of its last phase."""
-        return max(phase.started_at + phase.seconds for phase in self.phases)
+        """From the start of the demo to the end of its last phase or transfer."""
+        return max(part.started_at + part.seconds for part in (*self.phases, *self.cutovers))
 
     def as_json(self) -> str:
         """The text of `report.json`."""

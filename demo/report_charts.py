@@ -126,7 +126,9 @@ def _figure(height_in: float, end_s: float) -> tuple[Figure, Axes]:
 
 
 def _finish(axes: Axes, transfers: Sequence[Transfer]) -> None:
+    least, most = axes.dataLim.intervaly
     axes.set_yscale("log")
+    axes.set_ylim(least / 1.5, most * 1.5)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _milliseconds(value)))
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.grid(axis="y")
