@@ -9,6 +9,7 @@ import base64
 import math
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from cdc.events import UNCHANGED, Column, Value
@@ -45,14 +46,24 @@ def to_json(column: Column, value: Value) -> JsonValue:
     """One column value. Raises `ValueError` when the text is not of the column's type."""
     if value is None:
         return None
-    element = _ARRAY_ELEMENTS.get(column.type_oid)
     if value is UNCHANGED:
-        scalar = _unavailable(column.type_oid if element is None else element)
-        return scalar if element is None else [scalar]
+        return unavailable(column.type_oid)
+    convert = converter(column.type_oid)
+    return value if convert is None else convert(value)
+
+
+def converter(type_oid: int) -> Callable[[str], JsonValue] | None:
+    """How a type's text becomes JSON; None when it stays text."""
+    element = _ARRAY_ELEMENTS.get(type_oid)
     if element is not None:
-        convert = _CONVERTERS.get(element, str)
-        return parse_array(value, convert)
-    return _CONVERTERS.get(column.type_oid, str)(value)
+        return partial(parse_array, convert=_CONVERTERS.get(element, str))
+    return _CONVERTERS.get(type_oid)
+
+
+def unavailable(type_oid: int) -> JsonValue:
+    """How `UNCHANGED` is written for a type: in the type's own shape, as Debezium does."""
+    element = _ARRAY_ELEMENTS.get(type_oid)
+    return _unavailable(type_oid) if element is None else [_unavailable(element)]
 
 
 def _unavailable(type_oid: int) -> str:
@@ -130,6 +141,8 @@ def _timestamp(text: str) -> JsonValue:
 
 def _timestamptz(text: str) -> JsonValue:
     """ISO 8601 in UTC with as many fractional digits as are needed."""
+    if text.endswith("+00") and text[4:5] == "-":  # UTC and a year of four digits: already the same digits
+        return f"{text[:10]}T{text[11:-3]}Z"
     if text in ("infinity", "-infinity"):
         return text
     moment_us = _days(text) * _DAY_US + _time_us(text) - _zone_us(text.removesuffix(" BC"))
