@@ -177,7 +177,8 @@ class DemoReport(_Part):
     @property
     def seconds(self) -> float:
         """From the start of the demo to the end of its last phase or transfer."""
-        return max(part.started_at + part.seconds for part in (*self.phases, *self.cutovers))
+        parts: tuple[Phase | Transfer, ...] = (*self.phases, *self.cutovers)
+        return max(part.started_at + part.seconds for part in parts)
 
     def as_json(self) -> str:
         """The text of `report.json`."""
