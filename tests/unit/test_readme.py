@@ -1,6 +1,5 @@
 """What README tells people to type exists, and what it tells them to write is accepted."""
 
-import contextlib
 import re
 import shlex
 from pathlib import Path
@@ -24,8 +23,8 @@ def parse(line):
         command = group.get_command(context, words[0])
         assert command is not None, line
         if not isinstance(command, click.Group):
-            with contextlib.suppress(click.Abort):  # it asks back
-                command.make_context(words[0], words[1:], parent=context)
+            asked_back = {"--yes"} & {name for parameter in command.params for name in parameter.opts}
+            command.make_context(words[0], [*words[1:], *asked_back], parent=context)
             return
         group, context, words = command, click.Context(command, parent=context), words[1:]
 
