@@ -73,6 +73,17 @@ class Applier:
         """Some table's copy has begun and is not done."""
         return any(table.state == "copying" for table in self._tracker.tables.values())
 
+    @property
+    def awaits_copies(self) -> bool:
+        """Some table is not copied yet, or not to its end."""
+        return not self._tracker.settled
+
+    def remember(self, transaction: Transaction) -> None:
+        """A transaction that an earlier session applied. One that is still invisible in the source when a chunk is
+        read must be known, or the chunk would overwrite it (see `cdc.snapshot_window`)."""
+        if transaction.commit_lsn <= self._position:
+            self._tracker.recent.add(transaction.xid)
+
     def close(self) -> None:
         self._session.close()
 

@@ -10,9 +10,12 @@ from cdc.errors import CopyRefused
 from cdc.events import Transaction
 from cdc.link import LinkSpec
 from cdc.link_signals import LinkSignals
+from cdc.lsn import Lsn
 from strangler.clock import Clock
 
 _WAIT_S = 0.25
+_REMEMBERED_BYTES = 16 << 20
+"""Source log behind the applied position in which a transaction may still be invisible in the source."""
 
 
 class ApplyLoop:
@@ -57,7 +60,14 @@ class ApplyLoop:
             self._ready.close()
 
     def _open(self) -> Applier:
-        return Applier(self._link, clock=self._clock, handover=self._handover)
+        applier = Applier(self._link, clock=self._clock, handover=self._handover)
+        if applier.awaits_copies:
+            recently = Lsn(max(self._log.first_lsn(), applier.position - _REMEMBERED_BYTES))
+            for transaction in self._log.read(recently):
+                if transaction.commit_lsn > applier.position:
+                    break
+                applier.remember(transaction)
+        return applier
 
     def _step(self, applier: Applier) -> None:
         version, idle_through = self._signals.version, self._signals.idle_through

@@ -58,6 +58,7 @@ def read_range(connection: Connection, table: CopyTable, cursor: CopyCursor, lim
         key_columns=table.key,
         rows=rows,
         snapshot=parse_snapshot(snapshot),
+        begin=cursor.after,
         after=after,
         until=until,
         last=len(rows) < limit or after == until,

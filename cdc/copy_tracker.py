@@ -145,12 +145,14 @@ class CopyTracker:
         self.moved_since_low = {}
 
     def high(self, table: TableName, chunk: Chunk) -> list[RowChange] | None:
-        """The rows to write and the cursor moved on; None when the chunk must be read again."""
+        """The rows to write and the cursor moved on; None when the chunk must be read again: it is void by its
+        snapshot, or does not begin where the copy stands because the one before it was void."""
         window, self.window = self.window, None
-        rows = window.close(chunk) if window and window.table == table else None
+        cursor = self._cursor(table)
+        follows_on = bool(chunk.again) or chunk.begin == cursor.after
+        rows = window.close(chunk) if window and window.table == table and follows_on else None
         if rows is None:
             return None
-        cursor = self._cursor(table)
         if chunk.again:
             settled = set(chunk.again) - self.moved_since_low.keys()
             cursor = replace(cursor, again=tuple(key for key in cursor.again if key not in settled))

@@ -52,14 +52,16 @@ def parse_snapshot(text: str) -> SourceSnapshot:
 class Chunk:
     """Rows of one table read in one snapshot.
 
-    `after`: the key where the next chunk starts. `last`: none follows. `again`: the keys this chunk re-reads, instead
-    of continuing in key order. `until`: the greatest key when the copy began; rows beyond it come by the stream.
+    `begin`: the key behind which it was read; `after`: where the next one begins. `last`: none follows.
+    `until`: the greatest key when the copy began; rows beyond it come by the stream.
+    `again`: the keys this chunk re-reads, instead of continuing in key order.
     """
 
     relation: Relation
     key_columns: tuple[str, ...]
     rows: tuple[Row, ...]
     snapshot: SourceSnapshot
+    begin: tuple[str, ...] | None = None
     after: tuple[str, ...] | None = None
     until: tuple[str, ...] | None = None
     last: bool = False
