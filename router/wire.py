@@ -8,12 +8,16 @@ OWNER_HEADER = "x-strangler-owner"
 """Set by the gate on an armed write, for the proxy's routing only. Never accepted from a client."""
 CONTROL_HEADER = "x-strangler-control"
 """Told to the inspection plane: the side (`legacy` or `service`) that this request would have gone to."""
+MOVE_HEADER = "x-strangler-move"
+"""Told to the inspection plane: the move that the request's rule belongs to."""
+RULE_HEADER = "x-strangler-rule"
+"""Told to the inspection plane: the path template that matched."""
 SIDE_HEADER = "x-strangler-side"
 """On each answer: `legacy`, `service` or `inspection`."""
 VERSION_HEADER = "x-strangler-version"
 """On each answer: version of the route table that decided."""
 
-INTERNAL_HEADERS = (OWNER_HEADER, CONTROL_HEADER, SIDE_HEADER, VERSION_HEADER)
+INTERNAL_HEADERS = (OWNER_HEADER, CONTROL_HEADER, MOVE_HEADER, RULE_HEADER, SIDE_HEADER, VERSION_HEADER)
 """Removed from a client's request before anything looks at it."""
 
 LEGACY_CLUSTER = "legacy"

@@ -15,8 +15,10 @@ from router.wire import (
     GATE_CLUSTER,
     INSPECTION_CLUSTER,
     LEGACY_CLUSTER,
+    MOVE_HEADER,
     OWNER_HEADER,
     ROUTE_CONFIG,
+    RULE_HEADER,
     SIDE_HEADER,
     VERSION_HEADER,
     check_path,
@@ -52,6 +54,11 @@ PROXY_HEADERS = ("x-envoy-internal", "x-envoy-external-address", "te")
 
 SIDES: tuple[Side, ...] = ("legacy", "service")
 
+_PER_TRY_HEADER = "x-envoy-upstream-rq-per-try-timeout-ms"
+_NO_PER_TRY_TIMEOUT_MS = "600000"
+"""Envoy divides the time for a question by the number of attempts, and would ask again, and again, what the gate is
+only holding. A limit for one attempt that is above that for all is ignored, and switches this off."""
+
 _PER_ROUTE = "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute"
 
 
@@ -75,7 +82,7 @@ def render_routes(table: RouteTable) -> Json:
 
 
 def _rule_routes(table: RouteTable, move: MoveRoutes, rule: RouteRule) -> list[Json]:
-    steps = _write_steps(move) if rule.kind == "write" else _read_steps(table, move)
+    steps = _write_steps(move) if rule.kind == "write" else _read_steps(table, move, rule)
     return [
         {"name": f"{move.move}/{rule.id}/{step}", "match": _match(rule, conditions), **action}
         for step, conditions, action in steps
@@ -108,6 +115,7 @@ def _asks_gate(move: MoveRoutes) -> Json:
     service = {
         "server_uri": {"uri": f"http://{GATE_CLUSTER}", "cluster": GATE_CLUSTER, "timeout": CHECK_TIMEOUT},
         "path_override": check_path(move.move),
+        "authorization_request": {"headers_to_add": [{"key": _PER_TRY_HEADER, "value": _NO_PER_TRY_TIMEOUT_MS}]},
         "authorization_response": {"allowed_upstream_headers": {"patterns": [{"exact": OWNER_HEADER}]}},
         "retry_policy": CHECK_RETRY_POLICY,
     }
@@ -115,7 +123,7 @@ def _asks_gate(move: MoveRoutes) -> Json:
     return {"typed_per_filter_config": {"envoy.filters.http.ext_authz": settings}}
 
 
-def _read_steps(table: RouteTable, move: MoveRoutes) -> list[tuple[str, Json, Json]]:
+def _read_steps(table: RouteTable, move: MoveRoutes, rule: RouteRule) -> list[tuple[str, Json, Json]]:
     has_key = _key_matches(move.sticky, ".+")
     steps: list[tuple[str, Json, Json]] = []
     if table.force_token is not None:
@@ -128,9 +136,12 @@ def _read_steps(table: RouteTable, move: MoveRoutes) -> list[tuple[str, Json, Js
             steps.append((f"pinned-{side}", pinned, _to_cluster(read_cluster(move, side), side)))
     if move.inspect_share:
         fraction = {"default_value": {"numerator": move.inspect_share, "denominator": "MILLION"}}
-        sample = {"runtime_fraction": fraction}
-        steps.append(("inspected", sample | has_key, _split(move, inspected=True)))
-        steps.append(("inspected-keyless", sample, _inspected(move.keyless_reads)))
+        sample, told = {"runtime_fraction": fraction}, _told_to_inspection(move, rule)
+        to_inspection = _to_cluster(INSPECTION_CLUSTER, "inspection")
+        keyless_told = [*told, _set_header(CONTROL_HEADER, move.keyless_reads)]
+        keyed = _split(move, inspected=True) | {"request_headers_to_add": told}
+        steps.append(("inspected", sample | has_key, keyed))
+        steps.append(("inspected-keyless", sample, to_inspection | {"request_headers_to_add": keyless_told}))
     steps.append(("sticky", has_key, _split(move, inspected=False)))
     keyless = move.keyless_reads
     return [*steps, ("keyless", {}, _to_cluster(read_cluster(move, keyless), keyless))]
@@ -153,9 +164,9 @@ def _split(move: MoveRoutes, *, inspected: bool) -> Json:
     }
 
 
-def _inspected(control: Side) -> Json:
-    action = _to_cluster(INSPECTION_CLUSTER, "inspection")
-    return action | {"request_headers_to_add": [_set_header(CONTROL_HEADER, control)]}
+def _told_to_inspection(move: MoveRoutes, rule: RouteRule) -> list[Json]:
+    template = rule.path.replace("%", "%%")
+    return [_set_header(MOVE_HEADER, move.move), _set_header(RULE_HEADER, template)]
 
 
 def _to_cluster(cluster: str, side: str, timeout: str = ROUTE_TIMEOUT) -> Json:

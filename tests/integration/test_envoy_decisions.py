@@ -157,7 +157,9 @@ def test_the_inspected_share_is_told_which_side_is_the_control(rig, client):
     for key in map(str, range(40)):
         answer = client.get("/api/products/1", headers={"x-customer-id": key, "x-strangler-control": "forged"})
         assert answer.headers["x-strangler-side"] == "inspection"
-        control = dict(answer.json()["headers"])["x-strangler-control"]
+        told = dict(answer.json()["headers"])
+        control = told["x-strangler-control"]
+        assert (told["x-strangler-move"], told["x-strangler-rule"]) == ("catalog", "/api/products/{id}")
         not_drawn = RequestFacts(method="GET", path="/api/products/1", headers={"x-customer-id": key})
         assert control == SIDE_OF[decide(table, not_drawn).backend]
     keyless = client.get("/api/products/1")
@@ -178,6 +180,7 @@ def test_headers_that_a_client_may_not_set_have_no_effect(rig, client):
     forged = {
         "x-strangler-owner": "service",
         "x-strangler-side": "service",
+        "x-strangler-rule": "/forged",
         "x-strangler-version": "9",
         "x-envoy-retry-on": "5xx",
         "x-envoy-upstream-rq-timeout-ms": "1",

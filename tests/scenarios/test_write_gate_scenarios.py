@@ -106,6 +106,7 @@ def test_held_writes_go_to_the_new_owner_without_a_change_of_routes(rig, traffic
         thread.start()
     wait_until(lambda: traffic.status("catalog").gate.held_now == 5)
     assert client.get("/api/products/1").status_code == 200, "reads are not held"
+    time.sleep(1)
     assert not answers
     traffic.open_gate("catalog", "service")
     for thread in threads:
@@ -115,6 +116,8 @@ def test_held_writes_go_to_the_new_owner_without_a_change_of_routes(rig, traffic
     assert {answer.json()["body_bytes"] for answer in answers} == {3_000_000}, "the body came whole"
     hold = traffic.status("catalog").gate.closures[-1]
     assert (hold.released, hold.released_to) == (5, "service")
+    assert hold.left == 0, "the proxy waits for its answer and does not ask again meanwhile"
+    assert hold.hold_ms.p50 >= 1000
 
 
 def test_a_gate_restarted_while_closed_stays_closed_and_fails_nobody(rig, traffic):
