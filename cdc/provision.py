@@ -22,7 +22,7 @@ from cdc.bookkeeping import (
 )
 from cdc.connections import CatalogConnection, open_database, place
 from cdc.doctor import ORIGIN_MEND, read_server_facts, read_table_facts
-from cdc.errors import SlotInUse, SlotMismatch, SourceUnfit, TargetUnfit
+from cdc.errors import SlotInUse, SlotMismatch, SourceUnfit, StreamBusy, TargetUnfit
 from cdc.events import TableName
 from cdc.fitness import judge_source_server, judge_source_tables
 from cdc.lsn import Lsn
@@ -109,7 +109,10 @@ def deprovision_source(dsn: str, stream: str) -> None:
 
 
 def deprovision_target(dsn: str, stream: str) -> None:
-    """Drop the stream's origin and rows, whatever of them exists; then our tables if no stream uses them."""
+    """Drop the stream's origin and rows, whatever of them exists; then our tables if no stream uses them.
+
+    Raises `StreamBusy` when a worker still applies under the origin.
+    """
     with open_database(dsn) as connection:
         with connection.transaction():
             lock_schema(connection)
@@ -120,7 +123,7 @@ def deprovision_target(dsn: str, stream: str) -> None:
                 "SELECT pg_replication_origin_drop(roname) FROM pg_replication_origin WHERE roname = %s", [stream]
             )
         except psycopg.errors.ObjectInUse as error:
-            raise SlotInUse(
+            raise StreamBusy(
                 thing=f"replication origin {stream}",
                 reason=str(error).partition("\n")[0],
                 mend="stop the stream worker, then run this again",

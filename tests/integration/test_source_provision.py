@@ -9,7 +9,7 @@ from psycopg.types.json import Json
 
 from cdc.changelog.local import LocalChangeLog
 from cdc.doctor import examine_source, examine_target
-from cdc.errors import LogNotFound, SlotInUse, SourceUnfit
+from cdc.errors import LogNotFound, SlotInUse, SourceUnfit, StreamBusy
 from cdc.events import TableName
 from cdc.lag import read_lag
 from cdc.lsn import format_lsn
@@ -139,6 +139,15 @@ def test_a_slot_that_is_read_is_not_dropped(url, stream, database):
         deprovision_source(url, stream)
     while database.execute("SELECT active FROM pg_replication_slots WHERE slot_name = %s", [stream]).fetchone()[0]:
         pass
+
+
+def test_an_origin_that_is_used_is_not_dropped(url, stream, database):
+    provision_target(url, stream)
+    with psycopg.connect(url, autocommit=True) as applier:
+        applier.execute("SELECT pg_replication_origin_session_setup(%s)", [stream])
+        with pytest.raises(StreamBusy):
+            deprovision_target(url, stream)
+        applier.execute("SELECT pg_replication_origin_session_reset()")
 
 
 def test_C1_an_open_write_transaction_does_not_block_for_ever(url, stream, database):
