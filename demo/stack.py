@@ -15,7 +15,7 @@ from sandbox.supervision import Stack
 from strangler.errors import Unreachable
 from strangler.redaction import redact
 
-_PLAN = Path(__file__).resolve().parent.parent / "migration_plans" / "catalog.yaml"
+PLAN = Path(__file__).resolve().parent.parent / "migration_plans" / "catalog.yaml"
 
 _SETTINGS = """\
 [legacy]
@@ -54,7 +54,7 @@ class Store:
         return Context(config_path=self.config)
 
 
-def start_store(stack: Stack, *, scale: float, seed: int, say: Callable[[str], None]) -> Store:
+def start_store(stack: Stack, *, scale: float, seed: int, say: Callable[[str], None], plan: Path = PLAN) -> Store:
     """Start and seed everything inside `stack`."""
     ports = stack.reserve_ports(8)
     legacy_pg, service_pg, legacy_port, service_port, listen_port, admin_port, gate_port, inspect_port = ports
@@ -81,7 +81,7 @@ def start_store(stack: Stack, *, scale: float, seed: int, say: Callable[[str], N
         _SETTINGS.format(
             legacy_database=legacy_database,
             service_database=service_database,
-            plan=_PLAN,
+            plan=plan,
             legacy_port=legacy_port,
             service_port=service_port,
             listen_port=listen_port,

@@ -12,15 +12,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from commands.streams import MoveStreams
 from demo.report import Holds, Phase, Step, Transfer
 from demo.stack import Store
 from migration_plans.transfer import STEPS
 from sandbox.apps import python_program
 from strangler import failpoints
+from strangler.clock import SystemClock
 from strangler.errors import BadInput, PromiseBroken
 
 _SERVICE = "catalog"
 _COMMAND_TIMEOUT_S = 300
+_DRAIN_S = 60.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,15 +74,15 @@ class Story:
     def tell(self) -> None:
         """Everything from the first request to the last, and `complete`."""
         with self._phase("traffic alone"):
-            self._start_traffic()
+            self.start_traffic()
             time.sleep(3)
         with self._phase("copy and follow"):
-            self._strangler("run", _SERVICE, "--until", "following")
+            self.strangler("run", _SERVICE, "--until", "following")
         self._to_the_service()
         with self._phase("service owned"):
             time.sleep(5)
         with self._phase("roll back under load"):
-            self._transfer("rollback")
+            self.transfer("rollback")
         with self._phase("legacy owned again"):
             time.sleep(2)
         self._to_the_service()
@@ -87,31 +90,39 @@ class Story:
             time.sleep(4)
         with self._phase("traffic ends, complete"):
             self.store.stack.stop("traffic")
-            self._strangler("complete", _SERVICE, "--yes")
+            self.drain()
+            self.strangler("complete", _SERVICE, "--yes")
+
+    def drain(self) -> None:
+        """Let both streams carry their last events, with the clients gone."""
+        with MoveStreams(self.store.context.settings, self.store.context.plan(_SERVICE), SystemClock()) as streams:
+            for direction in ("forward", "reverse"):
+                streams.wait_applied(direction, streams.emit_barrier(direction), _DRAIN_S)
 
     def read(self, *arguments: str) -> Any:
         """The JSON of a read command."""
-        return json.loads(self._strangler(*arguments, "--json"))
+        return json.loads(self.strangler(*arguments, "--json"))
 
     def _to_the_service(self) -> None:
         with self._phase("parallel run"):
-            self._strangler("run", _SERVICE, "--until", "shadowing")
+            self.strangler("run", _SERVICE, "--until", "shadowing")
         with self._phase("ramp reads 5 / 25 / 100 %"):
-            self._strangler("run", _SERVICE, "--until", "reads_ramping", "--hold", "1.5")
+            self.strangler("run", _SERVICE, "--until", "reads_ramping", "--hold", "1.5")
         self.parallel_runs.append(self.read("diff", "report", _SERVICE))
         with self._phase("cut over under load"):
-            self._transfer("cutover")
+            self.transfer("cutover")
 
-    def _transfer(self, operation: str) -> None:
+    def transfer(self, operation: str) -> None:
+        """Cut over or roll back; killed on the way and resumed, if `broken` says so."""
         started_at = self._elapsed()
         broken = self.broken if self.broken is not None and self.broken.operation == operation else None
         result = None
         if broken is not None and not self.killed:
             self._killed_at(broken)
-            result = json.loads(self._strangler("resume", _SERVICE, "--json"))
+            result = json.loads(self.strangler("resume", _SERVICE, "--json"))
             self.say(f"resumed: {'the ' + result['owner'] if result else 'the giver'} owns")
         if result is None:
-            result = json.loads(self._strangler(operation, _SERVICE, "--json"))
+            result = json.loads(self.strangler(operation, _SERVICE, "--json"))
         transfer = _transfer(operation, result, started_at, self._elapsed() - started_at)
         self.transfers.append(transfer)
         if broken is None:
@@ -128,7 +139,8 @@ class Story:
         self.killed.append(broken.failpoint)
         self.say(f"the runner was killed at {broken.failpoint}")
 
-    def _start_traffic(self) -> None:
+    def start_traffic(self) -> None:
+        """Clients at the front door, until `stack.stop("traffic")`."""
         writes, reads = self.rate
         self.store.stack.add(
             python_program(
@@ -147,7 +159,8 @@ class Story:
         )
         self.store.stack.launch("traffic")
 
-    def _strangler(self, *arguments: str) -> str:
+    def strangler(self, *arguments: str) -> str:
+        """Run the real command; its standard output. Raises `PromiseBroken` when it fails."""
         done = self._run(arguments, {})
         if done.returncode != 0:
             raise PromiseBroken(

@@ -11,7 +11,7 @@ from cdc.link import Direction, stream_name
 from demo.report import LagSample
 from strangler.errors import StranglerError
 
-_EVERY_S = 0.2
+_EVERY_S = 0.5
 _OWNER = "SELECT fenced FROM strangler.ownership WHERE move = %s"
 
 

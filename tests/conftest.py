@@ -10,8 +10,8 @@ from sandbox.postgres import create_database, postgres_server
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """One real server for the whole run."""
-    with postgres_server() as url:
+    """One real server for the whole run. Without fsync: tests that need durability start their own."""
+    with postgres_server({"fsync": "off"}) as url:
         yield url
 
 

@@ -8,7 +8,7 @@ from migration_plans.progress import proof_to_dict
 from migration_plans.run import Run, note
 from strangler.errors import Refused
 
-_POLL_S = 0.2
+_POLL_S = 0.5
 _WORKER_START_S = 60.0
 _CANARY_S = 60.0
 
