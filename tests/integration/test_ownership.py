@@ -143,6 +143,7 @@ def test_uninstall_leaves_the_tables_as_they_were(dsn, ledger):
     assert not refused(dsn, WRITES[0])
     with psycopg.connect(dsn) as connection:
         assert connection.execute("SELECT count(*) FROM pg_trigger WHERE tgname ~ 'strangler'").fetchone() == (0,)
+        assert connection.execute("SELECT to_regnamespace('strangler')").fetchone() == (None,)
 
 
 def test_the_higher_epoch_is_the_truth_and_a_tie_between_two_owners_is_refused():
