@@ -10,6 +10,17 @@ Lsn = NewType("Lsn", int)
 ZERO = Lsn(0)
 
 
+def before_boundary(boundary: int) -> Lsn:
+    """The ledger position that a boundary between two records stands for.
+
+    A ledger position P covers every commit record that starts at or before P. What servers report (a keepalive's
+    end of log, a slot's confirmed position, the insert position) is a boundary B: the byte *after* a record, at which
+    the next commit record may start. B covers only what starts before it, so the ledger may stand at B - 1, never at
+    B: two commits without a gap between their records are common under load, and the second would be passed over.
+    """
+    return Lsn(max(0, boundary - 1))
+
+
 def parse_lsn(text: str) -> Lsn:
     """`'16/B374D848'` → Lsn. Raises `BadInput` on anything else."""
     high, slash, low = text.partition("/")

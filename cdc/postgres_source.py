@@ -22,7 +22,7 @@ from cdc.assembly import DEFAULT_TRANSACTION_BYTES, Assembler
 from cdc.connections import open_database, unreachable
 from cdc.errors import DatabaseUnreachable
 from cdc.events import Transaction
-from cdc.lsn import ZERO, Lsn
+from cdc.lsn import ZERO, Lsn, before_boundary
 from cdc.pgoutput import POSTGRES_EPOCH_US
 from cdc.replication_connection import Keepalive, ReplicationConnection
 from cdc.slot_checks import check_slot
@@ -32,7 +32,7 @@ FIRST_VERSION_WITH_ORIGIN_FILTER: Final = 16
 
 
 class Delivered(NamedTuple):
-    """Everything that committed before `lsn` has been returned by `poll`.
+    """Every commit record that starts at or before `lsn` has been returned by `poll`: a ledger position.
 
     `source_time_us`: when that was so, by the source's clock, microseconds since the Unix epoch.
     """
@@ -157,7 +157,7 @@ class WalStream:
         `write` and `replay` tell an observer (`cdc.lag`) how far an idle stream has come; only `flush` moves the slot.
         The time in it is the source's own clock, carried forward, so that observers need no other (O2).
         """
-        received = max(self._delivered_through.lsn, self._acknowledged)
+        received = Lsn(max(self._delivered_through.lsn, self._acknowledged) + 1)
         everything_acknowledged = self._acknowledged >= self._last_delivered
         self._connection.send_status(
             written=received,
@@ -181,8 +181,9 @@ class WalStream:
         self._server_lsn = max(self._server_lsn, message.lsn)
         self._server_time_us = message.sent_at_us
         self._reply_due = self._reply_due or message.reply_requested
-        if not self._assembler.in_transaction and message.lsn > self._delivered_through.lsn:
-            self._delivered_through = Delivered(message.lsn, message.sent_at_us)
+        through = before_boundary(message.lsn)
+        if not self._assembler.in_transaction and through > self._delivered_through.lsn:
+            self._delivered_through = Delivered(through, message.sent_at_us)
 
     def _take_batch(self, batch: list[Transaction]) -> None:
         if not batch:

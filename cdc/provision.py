@@ -25,7 +25,7 @@ from cdc.doctor import ORIGIN_MEND, read_server_facts, read_table_facts
 from cdc.errors import SlotInUse, SlotMismatch, SourceUnfit, StreamBusy, TargetUnfit
 from cdc.events import TableName
 from cdc.fitness import judge_source_server, judge_source_tables
-from cdc.lsn import Lsn
+from cdc.lsn import Lsn, before_boundary
 from cdc.slot_checks import PLUGIN, START_OVER
 
 PREFIX: Final = "strangler_"
@@ -71,7 +71,7 @@ def provision_source(
         _publish(connection, stream, [*tables, CANARY_TABLE])
         if slot is None:
             return _create_slot(connection, stream, slot_timeout_s)
-        return Lsn(int(slot["confirmed"]))
+        return before_boundary(int(slot["confirmed"]))
 
 
 def provision_target(dsn: str, stream: str) -> None:
@@ -201,7 +201,7 @@ def _create_slot(connection: CatalogConnection, stream: str, timeout_s: float) -
         raise _slot_creation_blocked(connection, stream, timeout_s) from None
     assert row is not None
     connection.execute("RESET statement_timeout")
-    return Lsn(int(row["start"]))
+    return before_boundary(int(row["start"]))
 
 
 def _slot_creation_blocked(connection: CatalogConnection, stream: str, timeout_s: float) -> SourceUnfit:

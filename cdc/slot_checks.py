@@ -6,7 +6,7 @@ from psycopg.rows import DictRow
 
 from cdc.connections import CatalogConnection
 from cdc.errors import SlotInUse, SlotMismatch
-from cdc.lsn import Lsn, format_lsn
+from cdc.lsn import Lsn, before_boundary, format_lsn
 
 PLUGIN: Final = "pgoutput"
 START_OVER: Final = "deprovision the stream, then provision and copy anew"
@@ -55,7 +55,7 @@ def _identity_problem(row: DictRow) -> str | None:
 
 def _position_problem(row: DictRow, position: Lsn, resume_from: Lsn) -> str | None:
     confirmed = Lsn(int(row["confirmed"]))
-    if confirmed > position:
+    if before_boundary(confirmed) > position:
         return (
             f"was confirmed to {format_lsn(confirmed)}, ahead of the ledger at {format_lsn(position)}: it was "
             "recreated or read by somebody else, and what lies between is gone"

@@ -14,7 +14,7 @@ from cdc.connections import open_database
 from cdc.errors import DatabaseUnreachable, NotProvisioned, SlotInUse
 from cdc.lag import StreamLag, read_lag
 from cdc.link import Direction, LinkLimits, LinkSpec, stream_name
-from cdc.lsn import format_lsn, parse_lsn
+from cdc.lsn import before_boundary, format_lsn, parse_lsn
 from cdc.mapping.compiled import CompiledMapping, compile_mapping
 from cdc.mapping.model import MoveMapping
 from cdc.provision import deprovision_source, deprovision_target, provision_source, provision_target
@@ -210,7 +210,7 @@ class MoveStreams:
         with open_database(self._dsn[side]) as connection:
             row = connection.execute("SELECT pg_current_wal_insert_lsn()::text AS at").fetchone()
         assert row is not None
-        return str(row["at"])
+        return format_lsn(before_boundary(parse_lsn(str(row["at"]))))
 
     def emit_barrier(self, direction: Direction) -> str:
         return format_lsn(

@@ -115,7 +115,7 @@ class Streams(Protocol):
     def lag(self, direction: Direction) -> LagSeen: ...
 
     def position(self, side: Side) -> str:
-        """The side's current log position."""
+        """A log position of this side such that whatever commits from now on lies after it."""
         ...
 
     def emit_barrier(self, direction: Direction) -> str:

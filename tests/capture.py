@@ -6,6 +6,7 @@ import psycopg
 
 from cdc.connections import canonical_conninfo
 from cdc.events import RowChange, TableName
+from cdc.lsn import before_boundary
 from cdc.postgres_source import PostgresSource
 from cdc.provision import deprovision_source, provision_source
 
@@ -54,7 +55,7 @@ class Capture:
 
     def drain(self, source):
         """Everything committed until now."""
-        end = self.lsn()
+        end = before_boundary(self.lsn())
         found = []
         while source.delivered_through.lsn < end:
             found += source.poll(0.2)
