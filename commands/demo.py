@@ -46,7 +46,7 @@ _SEED = 7
     "--scale", type=click.FloatRange(0.01, 100), default=1.0, show_default=True, help="1 is 110,000 rows or more."
 )
 @click.option("--writes", "writes_per_s", type=click.FloatRange(1, 5000), default=200.0, show_default=True)
-@click.option("--reads", "reads_per_s", type=click.FloatRange(1, 5000), default=100.0, show_default=True)
+@click.option("--reads", "reads_per_s", type=click.FloatRange(1, 5000), default=50.0, show_default=True)
 @click.option("--seed", type=int, default=_SEED, show_default=True)
 @click.option("--report", "report_folder", type=click.Path(path_type=Path), default=_REPORT, show_default=True)
 def demo(

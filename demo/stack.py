@@ -9,7 +9,7 @@ from pathlib import Path
 
 from commands.context import Context
 from commands.programs import toolkit_programs
-from sandbox.apps import gunicorn_program, uvicorn_program
+from sandbox.apps import uvicorn_program
 from sandbox.postgres import create_database, postgres_program
 from sandbox.supervision import Stack
 from strangler.errors import Unreachable
@@ -69,9 +69,7 @@ def start_store(stack: Stack, *, scale: float, seed: int, say: Callable[[str], N
     _python("extracted.catalog.migrate", database=service_database)
     say("starting the monolith and the catalog service")
     stack.run(
-        gunicorn_program(
-            "legacy-app", "legacy_monolith.wsgi:app", legacy_port, threads=8, env={"DATABASE_URL": legacy_database}
-        )
+        uvicorn_program("legacy-app", "legacy_monolith.asgi:app", legacy_port, env={"DATABASE_URL": legacy_database})
     )
     stack.run(
         uvicorn_program("catalog", "extracted.catalog.app:app", service_port, env={"DATABASE_URL": service_database})

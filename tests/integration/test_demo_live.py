@@ -25,7 +25,7 @@ def story(tmp_path_factory):
     """A running small store with traffic, copied and following."""
     plan = tmp_path_factory.mktemp("plan") / "catalog.yaml"
     text = PLAN.read_text()
-    for old, new in (("min_compared: 300", "min_compared: 30"), ("max_upper_bound: 0.02", "max_upper_bound: 0.2")):
+    for old, new in (("min_compared: 150", "min_compared: 30"), ("max_upper_bound: 0.02", "max_upper_bound: 0.2")):
         assert old in text
         text = text.replace(old, new)
     plan.write_text(text)
