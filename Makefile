@@ -17,6 +17,7 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/pytest -q tests/unit/test_readme.py tests/unit/test_cli_reference.py tests/unit/test_phases.py
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks $(NAME)

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 import click
-from commands.cdc import cdc
 
+from commands.cdc import cdc
 from commands.context import Context
 from commands.demo import demo
 from commands.diff import diff

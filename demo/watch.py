@@ -41,21 +41,26 @@ class Watch:
         self._thread.join()
 
     def _run(self) -> None:
+        """Lag is sampled of the stream that carries the owner's writes: the other one has nothing to be late with."""
         with (
             psycopg.connect(self.legacy_database, autocommit=True) as legacy,
             psycopg.connect(self.service_database, autocommit=True) as service,
         ):
             while not self._stop.wait(_EVERY_S):
-                self._look_at_owners(legacy, service)
-                self._look_at_streams()
+                writing = self._look_at_owners(legacy, service)
+                if writing is not None:
+                    self._look_at_stream(writing)
 
-    def _look_at_owners(self, legacy: psycopg.Connection, service: psycopg.Connection) -> None:
+    def _look_at_owners(self, legacy: psycopg.Connection, service: psycopg.Connection) -> Direction | None:
         """Legacy is read before and after the service: only if it was open both times were both open at once."""
         before, other, after = (self._open(side) for side in (legacy, service, legacy))
         if before is None or other is None:
-            return
+            return None
         self.observations += 1
         self.two_owners += bool(before and other and after)
+        if after and not other:
+            return "forward"
+        return "reverse" if other and not after else None
 
     def _open(self, connection: psycopg.Connection) -> bool | None:
         try:
@@ -64,17 +69,14 @@ class Watch:
             return None
         return None if row is None else not row[0]
 
-    def _look_at_streams(self) -> None:
-        ends: dict[Direction, tuple[str, str]] = {
-            "forward": (self.legacy_database, self.service_database),
-            "reverse": (self.service_database, self.legacy_database),
-        }
-        for direction, (source, target) in ends.items():
-            try:
-                seen = read_lag(source, target, stream_name(self.move, direction))
-            except StranglerError:
-                continue
-            if seen.state == "streaming" and seen.seconds is not None:
-                at = time.monotonic() - self.started
-                self.lag.append(LagSample(at=at, direction=direction, lag_ms=seen.seconds * 1000))
-                self.events[direction] = max(self.events.get(direction, 0), seen.events)
+    def _look_at_stream(self, direction: Direction) -> None:
+        ends = (self.legacy_database, self.service_database)
+        source, target = ends if direction == "forward" else reversed(ends)
+        try:
+            seen = read_lag(source, target, stream_name(self.move, direction))
+        except StranglerError:
+            return
+        if seen.state == "streaming" and seen.seconds is not None:
+            at = time.monotonic() - self.started
+            self.lag.append(LagSample(at=at, direction=direction, lag_ms=seen.seconds * 1000))
+        self.events[direction] = max(self.events.get(direction, 0), seen.events)

@@ -12,4 +12,5 @@ from a2wsgi import WSGIMiddleware
 
 from legacy_monolith.wsgi import app as wsgi_app
 
-app: Any = WSGIMiddleware(wsgi_app, workers=int(os.environ.get("STORE_THREADS", "16")))
+_wsgi: Any = wsgi_app
+app = WSGIMiddleware(_wsgi, workers=int(os.environ.get("STORE_THREADS", "16")))
