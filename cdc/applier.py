@@ -105,11 +105,16 @@ class Applier:
             for transaction in todo:
                 self._attempt([transaction], one_by_one=True)
 
-    def advance(self, position: Lsn) -> None:
-        """Move the ledger over a stretch of the source log that holds nothing for this stream."""
+    def advance(self, position: Lsn, source_time_us: int) -> None:
+        """Move the ledger over a stretch of the source log that holds nothing for this stream.
+
+        `source_time_us`: when the source had come that far, by its own clock; what lag is measured from.
+        """
         if position <= self._position:
             return
-        step = LedgerStep(position=position, previous=self._position, source_time_us=0, transactions=0, events=0)
+        step = LedgerStep(
+            position=position, previous=self._position, source_time_us=source_time_us, transactions=0, events=0
+        )
         with self._session.translated("strangler.stream_position"):
             self._session.move_position(step)
         self._position = position

@@ -70,7 +70,7 @@ class ApplyLoop:
         return applier
 
     def _step(self, applier: Applier) -> None:
-        version, idle_through = self._signals.version, self._signals.idle_through
+        version, (idle_through, idle_since_us) = self._signals.version, self._signals.idle_through
         batch = self._batch(applier)
         if batch:
             try:
@@ -86,7 +86,7 @@ class ApplyLoop:
         self._signals.well("apply")
         now_s = self._clock.monotonic()
         if idle_through > applier.position and now_s - self._advanced_at_s >= self._link.limits.status_s:
-            applier.advance(idle_through)
+            applier.advance(idle_through, idle_since_us)
             self._advanced_at_s = now_s
             self._signals.applied(applier.position)
         self._signals.wait_for_capture(version, _WAIT_S)

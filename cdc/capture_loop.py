@@ -52,7 +52,7 @@ class CaptureLoop:
                 self._log.append(transactions)
                 failpoints.reach("cdc.capture.after_append")
                 self._signals.captured(transactions[-1].commit_lsn)
-            self._signals.idle(source.delivered_through.lsn)
+            self._signals.idle(*source.delivered_through)
         applied = self._signals.applied_through
         if applied is not None:
             source.acknowledge(applied)

@@ -32,7 +32,7 @@ class LinkSignals:
         self._version = 0
         self._applied: Lsn | None = None
         self._captured = ZERO
-        self._idle_through = ZERO
+        self._idle_through = (ZERO, 0)
         self._copying = False
         self._troubles: dict[str, StranglerError] = {}
 
@@ -59,13 +59,17 @@ class LinkSignals:
             self._captured = max(self._captured, lsn)
         self.wake()
 
-    def idle(self, lsn: Lsn) -> None:
-        """Everything that committed through `lsn` is in the change log; what is not there does not concern us."""
+    def idle(self, lsn: Lsn, source_time_us: int) -> None:
+        """Everything that committed through `lsn` is in the change log; what is not there does not concern us.
+
+        `source_time_us`: when the source had come that far, by its own clock.
+        """
         with self._changed:
-            self._idle_through = max(self._idle_through, lsn)
+            self._idle_through = max(self._idle_through, (lsn, source_time_us))
 
     @property
-    def idle_through(self) -> Lsn:
+    def idle_through(self) -> tuple[Lsn, int]:
+        """(position, source time in microseconds) as last told to `idle`."""
         with self._changed:
             return self._idle_through
 

@@ -49,10 +49,11 @@ def test_server_decodes_logically(postgres_url):
         connection.execute("SELECT pg_drop_replication_slot('sandbox_check')")
 
 
-def test_server_is_durable_and_answers_on_loopback_only(postgres_url):
-    assert ask(postgres_url, "SHOW fsync") == "on"
-    assert ask(postgres_url, "SHOW full_page_writes") == "on"
-    assert ask(postgres_url, "SHOW listen_addresses") == "127.0.0.1"
+def test_server_is_durable_and_answers_on_loopback_only():
+    with postgres_server() as url:
+        assert ask(url, "SHOW fsync") == "on"
+        assert ask(url, "SHOW full_page_writes") == "on"
+        assert ask(url, "SHOW listen_addresses") == "127.0.0.1"
 
 
 def test_text_is_utf_8_in_byte_order(postgres_url):

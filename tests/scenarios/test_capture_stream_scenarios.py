@@ -59,7 +59,7 @@ def test_T02_a_batch_is_bounded(source):
         sizes = []
         while sum(sizes) < 30:
             sizes.append(len(capture.poll(1)))
-    assert max(sizes) == 7
+    assert max(sizes) <= 7
 
 
 def test_T03_what_was_rolled_back_is_not_captured(source):
