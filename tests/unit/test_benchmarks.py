@@ -1,4 +1,3 @@
-# ruff: noqa: E402
 """The pure parts of the benchmarks: ratio, verdict, turns, the file's format, and that every case has a goal."""
 
 import json
