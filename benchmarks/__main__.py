@@ -20,7 +20,7 @@ from rich.table import Table
 from benchmarks.errors import UnknownBenchmark
 from benchmarks.goals import GOALS
 from benchmarks.harness import BenchmarkResult, Runs, find_cases, judge, load_case, merged, run_in_turn
-from benchmarks.machine import describe_machine, usable_cores
+from benchmarks.machine import cores_in_use, describe_machine, usable_cores
 from sandbox.errors import PartMissing
 from strangler.durable_files import replace_file
 from strangler.errors import BadInput, ExitCode, StranglerError
@@ -28,8 +28,8 @@ from strangler.errors import BadInput, ExitCode, StranglerError
 RESULTS = Path(__file__).parent / "results.json"
 SCALE = "STRANGLER_BENCH_SCALE"
 _WIDTH = 150
-_QUIET_LOAD = 0.5
-"""Load a core, averaged over the minute before, below which the machine counts as quiet."""
+_QUIET = 0.15
+"""Share of the cores in use by others below which the machine counts as quiet."""
 _DIRECTIONS = {"higher": "more", "lower": "less"}
 
 _stderr = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -94,8 +94,8 @@ def run_all(names: list[str], scale: float) -> Report:
         if name not in there:
             _missing(report, name, "not written yet")
             continue
-        busy = os.getloadavg()[0]
-        _stderr.print(f"[bold]{name}[/]: {GOALS[name].what} (load of the machine before: {busy:.1f})")
+        busy = cores_in_use()
+        _stderr.print(f"[bold]{name}[/]: {GOALS[name].what} (cores in use by others: {busy:.2f})")
         try:
             with load_case(name)(scale) as case:
                 runs = run_in_turn(case, monotonic=time.monotonic, said=lambda text: _stderr.print(f"  {text}"))
@@ -111,11 +111,11 @@ def run_all(names: list[str], scale: float) -> Report:
     return report
 
 
-def busy_note(load: float, cores: int) -> list[str]:
+def busy_note(in_use: float, cores: int) -> list[str]:
     """What to think of numbers that were measured beside other work."""
-    if load < _QUIET_LOAD * cores:
+    if in_use < _QUIET * cores:
         return []
-    return [f"the machine was busy before it began (load {load:.1f} on {cores} cores): measure again when it is not"]
+    return [f"the machine was busy before it began ({in_use:.1f} of {cores} cores): measure again when it is not"]
 
 
 def print_table(names: list[str], report: Report) -> None:

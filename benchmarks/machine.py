@@ -10,6 +10,7 @@ import psutil
 from sandbox.errors import PartMissing
 from sandbox.postgres_binaries import postgres_bin
 
+_LOOK_S = 1.5
 _VERSION = re.compile(r"\(PostgreSQL\) (\S+)")
 
 
@@ -22,6 +23,11 @@ def describe_machine() -> str:
 def usable_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cores_in_use() -> float:
+    """By whatever runs now, looked at for a second and a half. The load average would still remember our own work."""
+    return psutil.cpu_percent(interval=_LOOK_S) / 100 * (os.cpu_count() or 1)
 
 
 def _postgres() -> str:

@@ -109,7 +109,7 @@ def test_a_scale_is_a_number():
 
 
 def test_a_busy_machine_is_told():
-    assert busy_note(0.4, 2) == []
+    assert busy_note(0.2, 2) == []
     assert "busy" in busy_note(3.0, 2)[0]
 
 
