@@ -2,8 +2,10 @@
 
 Order. The server sends a transaction when it decodes its commit record and a non-transactional message when it decodes
 the message's own record, so everything arrives in the order of those records. A non-transactional message becomes a
-`Transaction` of its own with `xid` 0 and its own position as `commit_lsn`, whoever emitted it, and `commit_lsn` stays
-strictly increasing without any reordering or dropping; the assembler checks that it does.
+`Transaction` of its own with `xid` 0, whoever emitted it. Of a commit the server reports where its record starts, of
+such a message where its record ends: a boundary, at which the next commit record may start. Its `commit_lsn` is
+therefore the position just before (see `cdc.lsn.before_boundary`): inside its own record, which no other record shares,
+so `commit_lsn` stays strictly increasing without any reordering or dropping; the assembler checks that it does.
 
 Left out: transactions without changes (older servers send them for tables that are not captured) and transactions that
 our own apply sessions wrote (their replication origin begins with `own_origin_prefix`). Servers from 16 on do not send
@@ -13,7 +15,7 @@ the latter. Both are counted.
 from cdc import pgoutput
 from cdc.errors import DecodeError, TransactionTooLarge
 from cdc.events import Change, Message, Relation, RowChange, Transaction, Truncate
-from cdc.lsn import ZERO, Lsn, format_lsn
+from cdc.lsn import ZERO, Lsn, before_boundary, format_lsn
 
 OWN_ORIGIN_PREFIX = "strangler_"
 DEFAULT_TRANSACTION_BYTES = 1 << 30
@@ -132,10 +134,9 @@ class Assembler:
         if raw.transactional:
             self._add(message, payload)
             return None
-        self._advance(raw.lsn)
-        return Transaction(
-            xid=0, commit_lsn=raw.lsn, end_lsn=Lsn(raw.lsn + 1), commit_time_us=sent_at_us, changes=(message,)
-        )
+        position = before_boundary(raw.lsn)
+        self._advance(position)
+        return Transaction(xid=0, commit_lsn=position, end_lsn=raw.lsn, commit_time_us=sent_at_us, changes=(message,))
 
     def _advance(self, lsn: Lsn) -> None:
         if lsn <= self._last_lsn:

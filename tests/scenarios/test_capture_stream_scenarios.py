@@ -1,11 +1,13 @@
 """T scenarios of capture: order, completeness and the slot's position, whatever happens in between."""
 
+import contextlib
 import time
 import uuid
 
 import psycopg
 import pytest
 
+from cdc.changelog.local import LocalChangeLog
 from cdc.errors import DatabaseUnreachable, SlotInUse, SlotMismatch, TransactionTooLarge
 from cdc.lsn import before_boundary
 from cdc.postgres_source import PostgresSource, StreamLimits
@@ -138,6 +140,35 @@ def test_T09_messages_arrive_in_the_order_of_the_log(source):
     assert positions == sorted(set(positions))
     last = found[-1]
     assert [one.commit_lsn for one in source.captured(last.commit_lsn) if one.commit_lsn > last.commit_lsn] == []
+
+
+@pytest.mark.parametrize("restarted", [False, True], ids=["one session", "restarted in between"])
+def test_T09_a_commit_right_after_a_message_is_neither_refused_nor_lost(source, tmp_path, restarted):
+    """The message's record ends where the commit record of the transaction that emitted it starts."""
+    log = LocalChangeLog(tmp_path)
+    with psycopg.connect(source.url) as writer, contextlib.ExitStack() as sessions:
+        if writer.info.server_version < 170_000:
+            pytest.skip("only servers from 17 on flush a message at once, without a record after it")
+        capture = sessions.enter_context(source.open())
+        writer.execute("INSERT INTO t VALUES (1)")
+        end = source_position(writer, "SELECT pg_logical_emit_message(false, 'app', 'hello', true)")
+        while log.last_lsn() < before_boundary(end):
+            log.append(capture.poll(0.2))
+        if restarted:
+            capture.acknowledge(log.last_lsn())
+            sessions.close()
+            source.wait_released()
+            capture = sessions.enter_context(source.open(log.last_lsn()))
+        writer.commit()
+        log.append(source.drain(capture))
+    message, row = log.read(0)
+    assert ids([row]) == [["1"]]
+    assert message.commit_lsn < message.end_lsn == end <= row.commit_lsn
+    log.close()
+
+
+def source_position(connection, query):
+    return int(connection.execute(f"SELECT ({query}) - '0/0'::pg_lsn").fetchone()[0])
 
 
 def test_T11_an_idle_stream_releases_its_neighbours_log(source):

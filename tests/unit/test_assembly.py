@@ -66,19 +66,41 @@ def test_a_table_is_remembered_across_transactions():
     assert [transaction.changes[0].relation for transaction in found] == [TABLE, TABLE]
 
 
-def test_T9_a_message_of_its_own_is_a_transaction_at_its_own_position():
+def test_T09_a_message_of_its_own_is_a_transaction_just_before_the_end_of_its_record():
     found = feed(
         Assembler(),
         wire.message(90, "heartbeat", b"", False),
         *(wire.begin(100), wire.relation(TABLE), wire.insert(1, "1"), wire.commit(100, 108)),
         wire.message(150, "other", b"x", False),
     )
-    assert [(one.xid, one.commit_lsn, one.commit_time_us) for one in found] == [
-        (0, 90, 123),
-        (7, 100, wire.POSTGRES_EPOCH_US),
-        (0, 150, 123),
+    assert [(one.xid, one.commit_lsn, one.end_lsn, one.commit_time_us) for one in found] == [
+        (0, 89, 90, 123),
+        (7, 100, 108, wire.POSTGRES_EPOCH_US),
+        (0, 149, 150, 123),
     ]
     assert found[2].changes == (Message(prefix="other", content=b"x", transactional=False, lsn=150),)
+
+
+def test_T09_a_commit_record_may_start_where_a_message_ends():
+    found = feed(
+        Assembler(),
+        wire.message(100, "app", b"", False),
+        *(wire.begin(100), wire.relation(TABLE), wire.insert(1, "1"), wire.commit(100, 148)),
+    )
+    assert [(one.xid, one.commit_lsn) for one in found] == [(0, 99), (7, 100)]
+
+
+def test_T09_a_message_may_start_where_a_commit_or_another_message_ends():
+    """Records without a gap: a commit from 100 to 148, messages to 204 and to 260 (no record is under 24 bytes)."""
+    found = feed(
+        Assembler(),
+        *(wire.begin(100), wire.relation(TABLE), wire.insert(1, "1"), wire.commit(100, 148)),
+        wire.message(204, "app", b"", False),
+        wire.message(260, "app", b"", False),
+        *(wire.begin(260), wire.insert(1, "2"), wire.commit(260, 308)),
+    )
+    assert [one.commit_lsn for one in found] == [100, 203, 259, 260]
+    assert all(one.commit_lsn < one.end_lsn <= after.commit_lsn + 1 for one, after in zip(found, found[1:]))
 
 
 def test_empty_transactions_are_counted_and_left_out():
