@@ -21,7 +21,9 @@ _SOURCE = """
 
 _TARGET = """
     SELECT position.commit_lsn - '0/0'::pg_lsn AS applied, position.source_commit_time, position.transactions,
-           position.events, status.state, status.error
+           position.events, status.error,
+           CASE WHEN status.state <> 'idle' AND status.updated_at < clock_timestamp() - interval '15 seconds'
+                THEN 'silent' ELSE status.state END AS state
       FROM (SELECT 1) AS one
       LEFT JOIN strangler.stream_position position ON position.stream = %(stream)s
       LEFT JOIN strangler.stream_status status ON status.stream = %(stream)s
@@ -33,7 +35,8 @@ class StreamLag:
     """`bytes`: source log written but not known to be applied, of this stream or not. `seconds`: age of the oldest
     change that may not be applied yet; 0 when there is none, None when nothing was ever applied.
 
-    `transactions`/`events`: applied in total. `state`: of the worker, `absent` when the stream is not provisioned.
+    `transactions`/`events`: applied in total. `state`: of the worker, `absent` when the stream is not provisioned,
+    `silent` when the worker has not said anything for 15 s: it is gone.
     `error`: {"thing","reason","mend"} or None. `wal_retained_bytes`: log that the source keeps for the slot;
     `wal_status`: None when there is no slot.
     """

@@ -93,6 +93,9 @@ class MoveTraffic:
     def close_gate(self) -> None:
         self._traffic.close_gate(self._move)
 
+    def in_flight(self) -> int:
+        return self._traffic.status(self._move).active_writes or 0
+
     def drain(self, timeout_s: float) -> float:
         return self._traffic.drain_writes(self._move, timeout_s).seconds
 

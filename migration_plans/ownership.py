@@ -11,7 +11,8 @@ is the point of no return; whoever reads both rows later believes the higher epo
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import psycopg
@@ -43,7 +44,10 @@ END $$;
 _FENCES = ("strangler_fence", "strangler_fence_truncate")
 
 _LOWER_TIMEOUT_S = 10.0
-"""Lowering waits only for appliers and vacuum; longer than this means that something is stuck."""
+"""Lowering waits only for appliers and maintenance; longer than this means that something is stuck."""
+
+_PATIENT_LOCK_S = 0.1
+_PATIENT_ATTEMPTS = 150
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,30 +119,30 @@ class OwnershipLedger:
 
     def install(self, *, owner: Side) -> None:
         """Create row and fence. The fence starts raised on the side that does not own. Keeps an existing row."""
-        with self._session() as connection, connection.transaction():
-            connection.execute("SELECT pg_advisory_xact_lock(hashtext('strangler.ownership'))")
-            connection.execute(_SCHEMA)
-            fenced = owner != self.side
-            created = connection.execute(
-                "INSERT INTO strangler.ownership (move, owner, epoch, fenced) VALUES (%s, %s, 1, %s)"
-                " ON CONFLICT (move) DO NOTHING RETURNING move",
-                (self._move, owner, fenced),
-            ).fetchone()
+        with self._session() as connection:
+            with connection.transaction():
+                connection.execute("SELECT pg_advisory_xact_lock(hashtext('strangler.ownership'))")
+                connection.execute(_SCHEMA)
+                connection.execute(
+                    "INSERT INTO strangler.ownership (move, owner, epoch, fenced) VALUES (%s, %s, 1, %s)"
+                    " ON CONFLICT (move) DO NOTHING",
+                    (self._move, owner, owner != self.side),
+                )
             for table in self._with_partitions(connection):
-                self._create_triggers(connection, table)
-            if created and fenced:
-                self._switch(connection, "ENABLE")
+                self._patiently(connection, table, self._create_triggers)
+            row = self.read()
+            if row is not None and row.fenced:
+                for table in self._with_partitions(connection):
+                    self._patiently(connection, table, self._enable)
 
     def uninstall(self) -> None:
         """Drop fence and row; the tables themselves are left as they are."""
-        with self._session() as connection, connection.transaction():
+        with self._session() as connection:
             if connection.execute("SELECT to_regclass('strangler.ownership')").fetchone() == (None,):
                 return
             for table in self._with_partitions(connection):
-                for name in _FENCES:
-                    connection.execute(
-                        sql.SQL("DROP TRIGGER IF EXISTS {} ON {}").format(sql.Identifier(name), _identifier(table))
-                    )
+                self._patiently(connection, table, self._drop_triggers)
+        with self._session() as connection, connection.transaction():
             connection.execute("DELETE FROM strangler.ownership WHERE move = %s", (self._move,))
             if connection.execute("SELECT FROM strangler.ownership LIMIT 1").fetchone() is None:
                 connection.execute("DROP TABLE strangler.ownership; DROP FUNCTION strangler.refuse_write()")
@@ -166,24 +170,35 @@ class OwnershipLedger:
                 with connection.transaction():
                     self._expect(connection, epoch)
                     self._set_lock_timeout(connection, lock_timeout_s)
-                    tables = sql.SQL(", ").join(_identifier(table) for table in self._tables)
-                    connection.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(tables))
-                    self._switch(connection, "ENABLE")
+                    self._lock_tables(connection)
+                    for table in self._with_partitions(connection):
+                        self._create_triggers(connection, table)
+                        self._enable(connection, table)
                     self._write(connection, "fenced = true")
             except psycopg.errors.LockNotAvailable:
-                raise FenceTimeout(
-                    thing=f"fence on {self.side} ({', '.join(self._tables)})",
-                    reason=f"not granted within {lock_timeout_s} s; held by {self._blockers(connection)}",
-                    mend="end these sessions or wait for them, then run the command again",
-                ) from None
+                raise self._held_up(connection, lock_timeout_s) from None
+
+    def try_lock(self, *, lock_timeout_s: float) -> None:
+        """Raise `FenceTimeout` if the fence could not be moved now, naming who is in the way. Changes nothing."""
+        with self._session() as connection:
+            try:
+                with connection.transaction(force_rollback=True):
+                    self._set_lock_timeout(connection, lock_timeout_s)
+                    self._lock_tables(connection)
+            except psycopg.errors.LockNotAvailable:
+                raise self._held_up(connection, lock_timeout_s) from None
 
     def lower_fence(self, *, epoch: int) -> None:
-        """Accept application writes again, if this side owns at `epoch`."""
-        with self._session() as connection, connection.transaction():
-            self._expect(connection, epoch, owner=self.side)
-            self._set_lock_timeout(connection, _LOWER_TIMEOUT_S)
-            self._switch(connection, "DISABLE")
-            self._write(connection, "fenced = false")
+        """Accept application writes again, if this side owns at `epoch`. Raises `FenceTimeout` as `raise_fence`."""
+        with self._session() as connection:
+            try:
+                with connection.transaction():
+                    self._expect(connection, epoch, owner=self.side)
+                    self._set_lock_timeout(connection, _LOWER_TIMEOUT_S)
+                    self._disable(connection)
+                    self._write(connection, "fenced = false")
+            except psycopg.errors.LockNotAvailable:
+                raise self._held_up(connection, _LOWER_TIMEOUT_S) from None
 
     def give_up(self, *, to: Side, epoch: int) -> None:
         """The point of no return: this side's row now names the taker at `epoch` + 1. The fence stays raised."""
@@ -192,16 +207,22 @@ class OwnershipLedger:
             self._write(connection, "owner = %s, epoch = epoch + 1", to)
 
     def take_up(self, *, epoch: int) -> None:
-        """This side owns at `epoch` and accepts writes. A no-op when it already does."""
-        with self._session() as connection, connection.transaction():
-            row = connection.execute(
-                "SELECT owner, epoch, fenced FROM strangler.ownership WHERE move = %s FOR UPDATE", (self._move,)
-            ).fetchone()
-            if row is None or row[1] > epoch or (row[1] == epoch and row[0] != self.side):
-                raise self._moved(row, epoch)
-            self._set_lock_timeout(connection, _LOWER_TIMEOUT_S)
-            self._switch(connection, "DISABLE")
-            self._write(connection, "owner = %s, epoch = %s, fenced = false", self.side, epoch)
+        """This side owns at `epoch` and accepts writes. A no-op when it already does; `FenceTimeout` if held up."""
+        with self._session() as connection:
+            try:
+                with connection.transaction():
+                    row = connection.execute(
+                        "SELECT owner, epoch, fenced FROM strangler.ownership WHERE move = %s FOR UPDATE", (self._move,)
+                    ).fetchone()
+                    if row == (self.side, epoch, False):
+                        return
+                    if row is None or row[1] > epoch or (row[1] == epoch and row[0] != self.side):
+                        raise self._moved(row, epoch)
+                    self._set_lock_timeout(connection, _LOWER_TIMEOUT_S)
+                    self._disable(connection)
+                    self._write(connection, "owner = %s, epoch = %s, fenced = false", self.side, epoch)
+            except psycopg.errors.LockNotAvailable:
+                raise self._held_up(connection, _LOWER_TIMEOUT_S) from None
 
     def longest_writer_s(self) -> float:
         """Age in seconds of the oldest open transaction that has written to a moved table; 0 when none has."""
@@ -215,14 +236,57 @@ class OwnershipLedger:
             ).fetchone()
         return float(row[0]) if row else 0.0
 
-    def _switch(self, connection: psycopg.Connection, verb: str) -> None:
-        for table in self._with_partitions(connection):
-            for name in _FENCES:
-                connection.execute(
-                    sql.SQL("ALTER TABLE {} {} TRIGGER {}").format(
-                        _identifier(table), sql.SQL(verb), sql.Identifier(name)
-                    )
-                )
+    def _lock_tables(self, connection: psycopg.Connection) -> None:
+        """Partitions too: LOCK TABLE descends to them."""
+        tables = sql.SQL(", ").join(_identifier(table) for table in self._tables)
+        connection.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(tables))
+
+    def _enable(self, connection: psycopg.Connection, table: str) -> None:
+        for name in _FENCES:
+            connection.execute(
+                sql.SQL("ALTER TABLE {} ENABLE TRIGGER {}").format(_identifier(table), sql.Identifier(name))
+            )
+
+    def _disable(self, connection: psycopg.Connection) -> None:
+        """On every table that has the fence: a partition attached since has none yet."""
+        rows = connection.execute(
+            "SELECT n.nspname || '.' || c.relname, t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
+            " JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE t.tgname = ANY(%s) AND t.tgrelid = ANY(%s::regclass[]) AND t.tgenabled <> 'D' ORDER BY 1, 2",
+            (list(_FENCES), [_quoted(table) for table in self._with_partitions(connection)]),
+        ).fetchall()
+        for table, name in rows:
+            connection.execute(
+                sql.SQL("ALTER TABLE {} DISABLE TRIGGER {}").format(_identifier(table), sql.Identifier(name))
+            )
+
+    def _drop_triggers(self, connection: psycopg.Connection, table: str) -> None:
+        for name in _FENCES:
+            connection.execute(
+                sql.SQL("DROP TRIGGER IF EXISTS {} ON {}").format(sql.Identifier(name), _identifier(table))
+            )
+
+    def _patiently(
+        self, connection: psycopg.Connection, table: str, change: Callable[[psycopg.Connection, str], None]
+    ) -> None:
+        """One short transaction per table, that gives way again and again rather than make clients queue behind it."""
+        for attempt in range(_PATIENT_ATTEMPTS):
+            try:
+                with connection.transaction():
+                    self._set_lock_timeout(connection, _PATIENT_LOCK_S)
+                    change(connection, table)
+                return
+            except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
+                if attempt == _PATIENT_ATTEMPTS - 1:
+                    raise self._held_up(connection, _PATIENT_ATTEMPTS * _PATIENT_LOCK_S) from None
+                time.sleep(_PATIENT_LOCK_S)
+
+    def _held_up(self, connection: psycopg.Connection, waited_s: float) -> FenceTimeout:
+        return FenceTimeout(
+            thing=f"fence on {self.side} ({', '.join(self._tables)})",
+            reason=f"not granted within {waited_s:g} s; held by {self._blockers(connection)}",
+            mend="end these sessions or wait for them, then run the command again",
+        )
 
     def _create_triggers(self, connection: psycopg.Connection, table: str) -> None:
         for name, operations in zip(_FENCES, ("INSERT OR UPDATE OR DELETE", "TRUNCATE"), strict=True):

@@ -174,6 +174,10 @@ class TrafficPlane(Protocol):
         """Hold moving writes from now on."""
         ...
 
+    def in_flight(self) -> int:
+        """Moving writes that are at a backend, or on their way to one, now."""
+        ...
+
     def drain(self, timeout_s: float) -> float:
         """Wait until no moving write is in flight; returns the seconds it took."""
         ...

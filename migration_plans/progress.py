@@ -2,13 +2,13 @@
 
 Journal kinds written by the runner: `phase` {event, phase}; `step` {operation, attempt, step, name, state: intent|done,
 seconds, …}; `operation` {operation, attempt, state: started|finished|undone, …}; `proof` {…Proof}; `reads` {percent};
-`gate` {…GateDecision}; `copy` {rows, seconds}.
+`gate` {…GateDecision}; `copy` {rows, seconds}; `ending` {verb}.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from migration_plans.phases import Phase
 from migration_plans.ports import Direction, Proof
@@ -24,7 +24,6 @@ class OpenOperation:
     last_step: int
     last_step_done: bool
     started_at: datetime
-    flip_position: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,8 +36,10 @@ class Progress:
     open_operation: OpenOperation | None = None
     attempts: int = 0
     proofs: Mapping[Direction, Proof] = field(default_factory=dict)
-    flip_position: str | None = None
-    """Log position of the owner's database just before it became the owner: what it wrote since lies after it."""
+    last_outcome: Literal["finished", "undone"] | None = None
+    """How the newest transfer ended, once it has."""
+    ending: Literal["complete", "abort"] | None = None
+    """The streams are being dropped: only the same verb may go on."""
 
     def proof(self, direction: Direction) -> Proof | None:
         return self.proofs.get(direction)
@@ -58,7 +59,8 @@ def _apply(progress: Progress, entry: JournalEntry) -> Progress:
         case "phase":
             phase = Phase(data["phase"])
             fresh = Progress(since=entry.at, attempts=progress.attempts) if phase is Phase.PLANNED else progress
-            return replace(fresh, phase=phase, since=entry.at)
+            ending = None if phase in (Phase.PLANNED, Phase.COMPLETED) else fresh.ending
+            return replace(fresh, phase=phase, since=entry.at, ending=ending)
         case "operation":
             return _operation(progress, entry)
         case "step":
@@ -66,6 +68,8 @@ def _apply(progress: Progress, entry: JournalEntry) -> Progress:
         case "proof":
             proof = proof_from_dict(data)
             return replace(progress, proofs={**progress.proofs, proof.direction: proof})
+        case "ending":
+            return replace(progress, ending=data["verb"])
         case "reads":
             return replace(progress, read_percent=data["percent"])
         case _:
@@ -73,11 +77,8 @@ def _apply(progress: Progress, entry: JournalEntry) -> Progress:
 
 
 def _operation(progress: Progress, entry: JournalEntry) -> Progress:
-    opened = progress.open_operation
-    if entry.data["state"] == "finished" and opened is not None:
-        return replace(progress, open_operation=None, flip_position=opened.flip_position)
     if entry.data["state"] != "started":
-        return replace(progress, open_operation=None)
+        return replace(progress, open_operation=None, last_outcome=entry.data["state"])
     attempt = entry.data["attempt"]
     opened = OpenOperation(
         operation=entry.data["operation"], attempt=attempt, last_step=0, last_step_done=False, started_at=entry.at
@@ -93,7 +94,6 @@ def _step(progress: Progress, data: Mapping[str, Any]) -> Progress:
         opened,
         last_step=data["step"],
         last_step_done=data["state"] == "done",
-        flip_position=data.get("flip_position", opened.flip_position),
     )
     return replace(progress, open_operation=opened)
 

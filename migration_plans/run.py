@@ -66,6 +66,17 @@ class Run:
                 mend=f"run `strangler resume {self.plan.move}`",
             )
 
+    def refuse_if_ending(self, verb: str | None = None) -> None:
+        """Once the streams are being dropped, only the verb that began it may go on."""
+        ending = self.progress().ending
+        if ending is not None and ending != verb:
+            command = "complete" if ending == "complete" else "rollback"
+            raise Busy(
+                thing=f"move {self.plan.move}",
+                reason=f"`{command}` was interrupted while it dropped the streams",
+                mend=f"run `strangler {command} {self.plan.move}` again; it goes on where it stopped",
+            )
+
     def record(self, decision: GateDecision) -> None:
         self.parts.journal.append(
             "gate", gate=decision.gate, verdict=str(decision.verdict), reason=decision.reason, mend=decision.mend

@@ -22,6 +22,7 @@ FORWARD: tuple[Phase, ...] = (
 def advance_to(run: Run, until: Phase, *, hold_s: float | None = None) -> None:
     """Advance until the move has reached `until` (READS_RAMPING: with all of the plan's shares taken)."""
     settle(run)
+    run.refuse_if_ending()
     goal = FORWARD.index(until)
     prepare(run)
     if goal >= FORWARD.index(Phase.COPYING):

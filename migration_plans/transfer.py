@@ -42,7 +42,14 @@ STEPS: tuple[str, ...] = (
 FLIP = STEPS.index("flip")
 
 _FIXED_HOLD_S = 0.15
-"""Hold that every transfer costs besides drain and catch-up: gate, fence, journal, flip (measured, see docs)."""
+"""Hold that every transfer costs besides drain and catch-up: gate, fence, journal, flip (measured)."""
+
+_HOLD_LIMIT_S = 40.0
+"""The gate answers 503 to whoever waits longer than 60 s; by then it must be open again."""
+
+_CALM_WRITES = 8
+_CALM_TIMEOUT_S = 10.0
+_CALM_POLL_S = 0.02
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,22 +93,22 @@ class TransferResult:
 class Transfer:
     """One attempt to make `taker` the owner."""
 
-    def __init__(
-        self, parts: Parts, *, operation: Operation, attempt: int, since: str | None, proof: Proof | None
-    ) -> None:
+    def __init__(self, parts: Parts, *, operation: Operation, attempt: int) -> None:
         self._parts = parts
         self._operation: Operation = operation
         self._attempt = attempt
-        self._since = since
-        self._proof = proof
         self.taker: Side = "service" if operation == "cutover" else "legacy"
         self.giver: Side = other(self.taker)
         self._epoch = 0
         self._steps: dict[str, float] = {}
         self._started_at = parts.clock.now()
+        self._closed_at_s: float | None = None
 
-    def run(self) -> TransferResult:
-        """Steps 0 to 9. Any failure before the flip undoes everything and raises; after it, a re-run finishes."""
+    def run(self, proof: Proof) -> TransferResult:
+        """Steps 0 to 9. Any failure before the flip undoes everything and raises; after it, a re-run finishes.
+
+        `proof`: a fresh verification of every row; inside the window only what changed since is compared.
+        """
         self._journal("operation", state="started")
         pair = self._parts.ownership()
         if pair is None or pair.owner != self.giver:
@@ -113,7 +120,7 @@ class Transfer:
             )
         self._epoch = pair.epoch
         try:
-            self._before_the_flip()
+            self._before_the_flip(proof)
         except StranglerError as error:
             if (landed := self.settle(error.reason)) is not None:
                 return landed
@@ -130,19 +137,22 @@ class Transfer:
         return self.finish(self._epoch + 1)
 
     def settle(self, reason: str) -> TransferResult | None:
-        """Land a transfer that stopped half-way on the side that the databases name.
+        """Land a transfer that stopped half-way on the side that the giver's database names.
+
+        The flip is the giver's commit, so its row alone decides: the taker's database may be down, and legacy must
+        not wait for it.
 
         Returns the result when the flip had happened and the transfer was finished, None when it was undone.
         """
-        pair = self._parts.ownership()
-        if pair is not None and pair.owner == self.taker:
-            return self.finish(pair.epoch)
+        row = self._parts.ledger(self.giver).read()
+        if row is not None and row.owner == self.taker:
+            return self.finish(row.epoch)
         self.undo(reason)
         return None
 
     @property
     def _touched(self) -> bool:
-        return "close_gate" in self._steps
+        return self._closed_at_s is not None
 
     def undo(self, reason: str) -> None:
         """Back to the giver: fence down, gate open, routes as before. Safe to repeat."""
@@ -173,14 +183,15 @@ class Transfer:
             hold_max_ms=seen.hold_max_ms,
         )
 
-    def _before_the_flip(self) -> None:
+    def _before_the_flip(self, proof: Proof) -> None:
         self._step(0, self._arm)
-        self._step(1, self._predict)
+        self._step(1, lambda: self._predict(proof))
         self._step(2, self._close)
         self._step(3, self._fence)
         self._step(4, self._catch_up)
-        self._step(5, self._verify)
+        self._step(5, lambda: self._verify(proof))
         self._step(6, self._reverse_start)
+        self._demand_time_left()
         self._step(FLIP, self._give_up)
 
     def _arm(self) -> dict[str, Any]:
@@ -193,18 +204,16 @@ class Transfer:
         for direction in (forth, back):
             _demand(stream_gate(parts.streams.lag(direction), parts.plan.cutover))
         parts.streams.push_sequences(self.giver)
+        # After the flip there is no going back, so what could hold up the taker is tried now.
+        parts.ledger(self.taker).try_lock(lock_timeout_s=parts.plan.cutover.lock_timeout_s)
         parts.traffic.arm(self.giver)
         return {"canary_s": arrival_s}
 
-    def _predict(self) -> dict[str, Any]:
-        """Estimate the hold before anybody is held."""
+    def _predict(self, proof: Proof) -> dict[str, Any]:
+        """Wait for a quiet moment, and estimate the hold before anybody is held."""
         parts = self._parts
-        if self._operation == "cutover":
-            _demand(
-                proof_gate(
-                    self._proof, parts.plan.cutover, now=parts.clock.now(), schema_hash=parts.streams.schema_hash()
-                )
-            )
+        _demand(proof_gate(proof, parts.plan.cutover, now=parts.clock.now(), schema_hash=parts.streams.schema_hash()))
+        in_flight = self._wait_for_calm()
         direction = direction_from(self.giver)
         began = parts.clock.monotonic()
         parts.streams.wait_applied(
@@ -214,10 +223,15 @@ class Transfer:
         writer_s = parts.ledger(self.giver).longest_writer_s()
         predicted_s = _FIXED_HOLD_S + 2 * catch_up_s + writer_s
         _demand(hold_gate(predicted_s, parts.plan.cutover))
-        return {"predicted_s": predicted_s, "catch_up_s": catch_up_s, "longest_writer_s": writer_s}
+        return {
+            "predicted_s": predicted_s,
+            "in_flight": in_flight,
+            "catch_up_s": catch_up_s,
+            "longest_writer_s": writer_s,
+        }
 
     def _close(self) -> dict[str, Any]:
-        self._steps["close_gate"] = 0.0
+        self._closed_at_s = self._parts.clock.monotonic()
         self._parts.traffic.close_gate()
         return {"drain_s": self._parts.traffic.drain(self._parts.plan.cutover.drain_timeout_s)}
 
@@ -233,25 +247,24 @@ class Transfer:
         waited_s = self._parts.streams.wait_applied(direction, position, self._parts.plan.cutover.catch_up_timeout_s)
         return {"position": position, "waited_s": waited_s}
 
-    def _verify(self) -> dict[str, Any]:
-        since = self._since
+    def _verify(self, proof: Proof) -> dict[str, Any]:
         streams = self._parts.streams
         direction = direction_from(self.giver)
         streams.push_sequences(self.giver)
-        proof = streams.verify_changed(direction, since) if since is not None else streams.verify(direction)
-        self._parts.journal.append("proof", **proof_to_dict(proof))
-        if not proof.equal:
+        changed = streams.verify_changed(direction, proof.position)
+        self._parts.journal.append("proof", **proof_to_dict(changed))
+        if not changed.equal:
             raise SidesDiffer(
                 thing=f"{self._parts.plan.move} {direction}",
-                reason=f"{proof.difference_count} rows differ",
+                reason=f"{changed.difference_count} rows differ",
                 mend="`strangler verify` lists them; nothing was switched",
             )
-        return {"rows": proof.rows, "method": proof.method}
+        return {"rows": changed.rows, "method": changed.method}
 
     def _reverse_start(self) -> dict[str, Any]:
         """Where the way back begins: before anybody may write to the taker."""
         _demand(stream_alive(self._parts.streams.lag(direction_from(self.taker))))
-        return {"flip_position": self._parts.streams.position(self.taker)}
+        return {"position": self._parts.streams.position(self.taker)}
 
     def _give_up(self) -> None:
         self._parts.ledger(self.giver).give_up(to=self.taker, epoch=self._epoch)
@@ -262,15 +275,34 @@ class Transfer:
     def _open_to_taker(self) -> None:
         traffic = self._parts.traffic
         traffic.open_gate(self.taker)
-        if self._operation == "rollback":
-            traffic.set_read_percent(0)
-            self._parts.journal.append("reads", percent=0.0)
+        percent = 0.0 if self._operation == "rollback" else 100.0
+        self._parts.journal.append("reads", percent=percent)
+        traffic.set_read_percent(percent)
         traffic.disarm(self.taker)
 
     def _follow(self) -> dict[str, Any]:
         """The stream back carries what the new owner writes; the giver's tables are a live copy."""
         back = direction_from(self.taker)
         return {"canary_s": self._parts.streams.exercise(back, self._parts.plan.cutover.catch_up_timeout_s)}
+
+    def _wait_for_calm(self) -> int:
+        """The hold begins with waiting for the writes in flight, so begin when few are; bounded."""
+        clock, traffic = self._parts.clock, self._parts.traffic
+        until_s = clock.monotonic() + _CALM_TIMEOUT_S
+        while (in_flight := traffic.in_flight()) > _CALM_WRITES and clock.monotonic() < until_s:
+            clock.sleep(_CALM_POLL_S)
+        return in_flight
+
+    def _demand_time_left(self) -> None:
+        """Give up while those who are held can still be answered."""
+        assert self._closed_at_s is not None
+        held_s = self._parts.clock.monotonic() - self._closed_at_s
+        if held_s > _HOLD_LIMIT_S:
+            raise Refused(
+                thing=f"hold of {self._parts.plan.move}",
+                reason=f"the gate has been closed for {held_s:.1f} s, and clients give up",
+                mend="find the slow step in the journal, and try again at a quieter moment",
+            )
 
     def _step(self, number: int, act: Callable[[], dict[str, Any] | None], *, name: str | None = None) -> None:
         label = name or STEPS[number]

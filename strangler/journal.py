@@ -46,16 +46,24 @@ class Journal:
         if self._next_seq is None:
             self._next_seq = self._recover()
         entry = JournalEntry(seq=self._next_seq, at=self._clock.now(), kind=kind, data=data)
+        try:
+            self._write(_encode(entry))
+        except BaseException:
+            # Part of the line may be there (a full disk): the next append cuts it off before it writes.
+            self._next_seq = None
+            raise
+        self._next_seq += 1
+        return entry
+
+    def _write(self, line: bytes) -> None:
         is_new = not self._path.exists()
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("ab") as file:
-            file.write(_encode(entry))
+            file.write(line)
             file.flush()
             os.fsync(file.fileno())
         if is_new:
             sync_folder(self._path.parent)
-        self._next_seq += 1
-        return entry
 
     def _recover(self) -> int:
         """Cut a torn tail; return the next sequence number."""
@@ -81,8 +89,8 @@ class Journal:
                 raise Refused(
                     thing=str(self._path),
                     reason=f"damaged entry at byte {offset}",
-                    mend="restore the file from a backup, or run `strangler doctor` to rebuild the phase "
-                    "from the ownership tables",
+                    mend="restore the file from a backup; who owns the tables stands in strangler.ownership of both "
+                    "databases",
                 )
             offset = end + 1
             yield entry, offset

@@ -136,6 +136,9 @@ class FakeTraffic:
         self._called("close_gate")
         self.closed = True
 
+    def in_flight(self):
+        return 0
+
     def drain(self, timeout_s):
         self._called("drain")
         return 0.0

@@ -30,7 +30,7 @@ def copy(run: Run) -> None:
         lag = run.parts.streams.lag("forward")
         if lag.error is not None:
             _refuse_stream(lag)
-        if lag.state != "idle":
+        if lag.state not in ("idle", "absent", "silent"):
             idle_since = run.parts.clock.monotonic()
         elif run.parts.clock.monotonic() - idle_since > _WORKER_START_S:
             _refuse_stream(lag)

@@ -1,5 +1,6 @@
 """planned → prepared: slots, publications, ownership, fences, routes. Legacy is not slowed or changed for its users."""
 
+from migration_plans.operations.abort import refuse_unless_legacy_owns
 from migration_plans.phases import Phase, PhaseEvent
 from migration_plans.run import Run
 from strangler.errors import BadInput
@@ -9,6 +10,7 @@ def prepare(run: Run) -> None:
     """Make everything that a move needs, after a preflight that touches nothing."""
     if run.progress().phase is not Phase.PLANNED:
         return
+    refuse_unless_legacy_owns(run)
     preflight(run)
     run.narrator.say("preparing: slots, publications, ownership and fences in both databases")
     run.parts.legacy.install(owner="legacy")

@@ -27,20 +27,21 @@ def _take_share(run: Run, percent: float, hold_s: float) -> None:
     until = run.parts.clock.monotonic() + hold_s
 
     def held() -> bool:
-        _watch(run)
+        passes = _watch(run)
         left_s = until - run.parts.clock.monotonic()
         run.narrator.progress(f"holding at {percent:g} %", hold_s - max(0.0, left_s), hold_s)
-        return left_s <= 0
+        return left_s <= 0 and passes
 
     run.wait_until(held, every_s=_POLL_S)
 
 
-def _watch(run: Run) -> None:
-    """A failing gate sends all reads back to legacy at once."""
-    for decision in (
+def _watch(run: Run) -> bool:
+    """Whether both gates pass, which a share needs to end. A failing one sends all reads back to legacy at once."""
+    decisions = (
         stream_gate(run.parts.streams.lag("forward"), run.plan.cutover),
         parallel_run_gate(run.parts.traffic.parallel_run(), run.plan.shadow),
-    ):
+    )
+    for decision in decisions:
         if decision.verdict is Verdict.FAIL:
             run.record(decision)
             reads_back(run)
@@ -49,11 +50,12 @@ def _watch(run: Run) -> None:
                 reason=f"{decision.gate}: {decision.reason}; all reads went back to legacy",
                 mend=decision.mend,
             )
+    return all(decision.passes for decision in decisions)
 
 
 def reads_back(run: Run) -> None:
     """All reads and samples to legacy, in one step; the stream goes on."""
+    note(run, "reads", percent=0.0)
     run.parts.traffic.set_read_percent(0)
     run.parts.traffic.set_inspect_percent(0)
-    note(run, "reads", percent=0.0)
     run.advance(PhaseEvent.BACK)

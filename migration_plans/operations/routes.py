@@ -12,7 +12,14 @@ _MAY_INSPECT = (Phase.SHADOWING, Phase.READS_RAMPING)
 def set_shares(run: Run, *, reads_percent: float | None, inspect_percent: float | None) -> None:
     """Lowering is always allowed while legacy owns; raising needs the phase and a live stream (C13)."""
     run.refuse_if_open()
+    run.refuse_if_ending()
     phase = run.progress().phase
+    if phase in (Phase.CUTTING_OVER, Phase.ROLLING_BACK):
+        raise Refused(
+            thing=f"{run.plan.move} in phase {phase}",
+            reason="its routes belong to the transfer",
+            mend=f"run `strangler resume {run.plan.move}` first",
+        )
     if reads_percent is not None:
         _allow_reads(run, phase, reads_percent)
         run.parts.traffic.set_read_percent(reads_percent)
@@ -25,11 +32,15 @@ def set_shares(run: Run, *, reads_percent: float | None, inspect_percent: float 
 
 
 def _allow_reads(run: Run, phase: Phase, percent: float) -> None:
-    if phase is Phase.SERVICE_OWNED and percent < 100:
+    if phase in (Phase.SERVICE_OWNED, Phase.COMPLETED) and percent < 100:
         raise Refused(
             thing=f"reads of {run.plan.move}",
-            reason="the service owns the writes: reads on legacy would be behind",
-            mend=f"`strangler rollback {run.plan.move}` brings reads and writes back together",
+            reason="the service owns the writes: reads on legacy would be behind"
+            if phase is Phase.SERVICE_OWNED
+            else "the legacy copy is not kept up to date any more",
+            mend=f"`strangler rollback {run.plan.move}` brings reads and writes back together"
+            if phase is Phase.SERVICE_OWNED
+            else "plan a move in the other direction",
         )
     if percent <= run.progress().read_percent:
         return

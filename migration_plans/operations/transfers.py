@@ -4,6 +4,7 @@ from migration_plans.operations.abort import abort
 from migration_plans.operations.copy import follow, verify
 from migration_plans.operations.ramp import reads_back
 from migration_plans.phases import Phase, PhaseEvent
+from migration_plans.ports import Proof
 from migration_plans.run import Run
 from migration_plans.transfer import Operation, Transfer, TransferResult
 from strangler.errors import Refused
@@ -13,6 +14,7 @@ def cut_over(run: Run) -> TransferResult | None:
     """reads_ramping → service_owned, with a fresh proof and all reads on the service. None when it already owns."""
     if (landed := settle(run)) is not None:
         return landed
+    run.refuse_if_ending()
     progress = run.progress()
     if progress.phase is Phase.SERVICE_OWNED:
         run.narrator.say("the service owns already")
@@ -27,7 +29,7 @@ def cut_over(run: Run) -> TransferResult | None:
     follow(run, "forward")
     proof = verify(run, "forward")
     run.advance(PhaseEvent.BEGIN_CUTOVER)
-    return _transfer(run, "cutover", since=proof.position)
+    return _transfer(run, "cutover", proof)
 
 
 def roll_back(run: Run) -> TransferResult | None:
@@ -35,10 +37,13 @@ def roll_back(run: Run) -> TransferResult | None:
     if run.progress().phase is Phase.ROLLING_BACK and (landed := settle(run)) is not None:
         return landed
     settle(run)
+    run.refuse_if_ending("abort")
     phase = run.progress().phase
     if phase is Phase.SERVICE_OWNED:
+        follow(run, "reverse")
+        proof = verify(run, "reverse")
         run.advance(PhaseEvent.BEGIN_ROLLBACK)
-        return _transfer(run, "rollback", since=run.progress().flip_position)
+        return _transfer(run, "rollback", proof)
     if phase in (Phase.SHADOWING, Phase.READS_RAMPING):
         reads_back(run)
     elif phase in (Phase.PREPARED, Phase.COPYING, Phase.FOLLOWING):
@@ -55,7 +60,7 @@ def settle(run: Run) -> TransferResult | None:
     if opened is None and phase not in (Phase.CUTTING_OVER, Phase.ROLLING_BACK):
         return None
     operation: Operation = "cutover" if phase is Phase.CUTTING_OVER else "rollback"
-    transfer = _attempt(run, operation, attempt=run.progress().attempts, since=None)
+    transfer = Transfer(run.parts, operation=operation, attempt=run.progress().attempts)
     landed = transfer.settle("settled after an interruption")
     run.advance(PhaseEvent.UNDONE if landed is None else PhaseEvent.FLIPPED)
     owner = transfer.giver if landed is None else transfer.taker
@@ -63,13 +68,14 @@ def settle(run: Run) -> TransferResult | None:
     return landed
 
 
-def _transfer(run: Run, operation: Operation, *, since: str | None) -> TransferResult:
-    transfer = _attempt(run, operation, attempt=run.progress().attempts + 1, since=since)
+def _transfer(run: Run, operation: Operation, proof: Proof) -> TransferResult:
+    transfer = Transfer(run.parts, operation=operation, attempt=run.progress().attempts + 1)
     try:
-        result = transfer.run()
+        result = transfer.run(proof)
     except BaseException:
-        if run.progress().open_operation is None:
-            run.advance(PhaseEvent.UNDONE)
+        ended = run.progress()
+        if ended.open_operation is None:
+            run.advance(PhaseEvent.FLIPPED if ended.last_outcome == "finished" else PhaseEvent.UNDONE)
         raise
     run.advance(PhaseEvent.FLIPPED)
     run.narrator.say(
@@ -77,8 +83,3 @@ def _transfer(run: Run, operation: Operation, *, since: str | None) -> TransferR
         f"longest {result.hold_max_ms:.0f} ms"
     )
     return result
-
-
-def _attempt(run: Run, operation: Operation, *, attempt: int, since: str | None) -> Transfer:
-    proof = run.progress().proof("forward")
-    return Transfer(run.parts, operation=operation, attempt=attempt, since=since, proof=proof)

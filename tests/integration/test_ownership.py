@@ -162,3 +162,55 @@ def test_an_unreachable_database_is_named_without_its_password():
         ledger.read()
     assert unreachable.value.thing == "legacy database"
     assert "s3cret" not in str(unreachable.value)
+
+
+def test_a_partition_attached_later_is_fenced_too_and_never_in_the_way(dsn, ledger):
+    with psycopg.connect(dsn) as connection:
+        connection.execute("CREATE TABLE item_part_2 PARTITION OF item_part FOR VALUES FROM (100) TO (200)")
+    ledger.raise_fence(epoch=1, lock_timeout_s=1)
+    assert refused(dsn, "INSERT INTO item_part_2 VALUES (1, 150)")
+    with psycopg.connect(dsn) as connection:
+        connection.execute("CREATE TABLE item_part_3 PARTITION OF item_part FOR VALUES FROM (200) TO (300)")
+    ledger.lower_fence(epoch=1)
+    assert not refused(dsn, "INSERT INTO item_part_2 VALUES (1, 150)")
+    assert not refused(dsn, "INSERT INTO item_part_3 VALUES (1, 250)")
+
+
+def test_a_table_added_to_the_plan_later_is_fenced_on_the_side_that_does_not_own(dsn):
+    first = OwnershipLedger(side="service", dsn=dsn, move="catalog", tables=["item"])
+    first.install(owner="legacy")
+    first.close()
+    ledger = OwnershipLedger(side="service", dsn=dsn, move="catalog", tables=TABLES)
+    ledger.install(owner="legacy")
+    assert refused(dsn, "INSERT INTO item_part VALUES (1, 5)")
+    ledger.close()
+
+
+def test_what_would_hold_up_the_taker_is_found_beforehand_by_name(dsn, ledger):
+    with psycopg.connect(dsn, application_name="index build") as builder:
+        builder.execute("LOCK TABLE item IN SHARE UPDATE EXCLUSIVE MODE")
+        with pytest.raises(FenceTimeout, match="index build"):
+            ledger.try_lock(lock_timeout_s=0.1)
+    ledger.try_lock(lock_timeout_s=1)
+
+
+def test_taking_up_twice_needs_no_lock(dsn, ledger):
+    with psycopg.connect(dsn) as writer:
+        writer.execute("UPDATE item SET n = 1")
+        ledger.take_up(epoch=1)
+
+
+def test_preparing_and_uninstalling_wait_for_open_transactions_without_making_others_queue(dsn):
+    ledger = OwnershipLedger(side="legacy", dsn=dsn, move="catalog", tables=TABLES)
+    blocker = psycopg.connect(dsn)
+    blocker.execute("UPDATE item SET n = 5")
+    preparing = threading.Thread(target=lambda: ledger.install(owner="legacy"))
+    preparing.start()
+    for _ in range(5):
+        assert not refused(dsn, "INSERT INTO item VALUES (8, 8) ON CONFLICT DO NOTHING")
+    blocker.commit()
+    blocker.close()
+    preparing.join(timeout=30)
+    assert ledger.read() == Ownership(owner="legacy", epoch=1, fenced=False)
+    ledger.uninstall()
+    ledger.close()

@@ -1,13 +1,15 @@
 """Kill the runner at every step of cutover and rollback, on real databases: never two owners, never none."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from migration_plans.errors import FenceTimeout, TransferAborted, WrongPhase
+from migration_plans.errors import Busy, FenceTimeout, TransferAborted, WrongPhase
 from migration_plans.operations.abort import abort
 from migration_plans.operations.complete import complete
+from migration_plans.operations.routes import set_shares
 from migration_plans.operations.transfers import cut_over, roll_back, settle
 from migration_plans.ownership import OwnershipLedger
 from migration_plans.phases import Phase
@@ -170,16 +172,109 @@ def test_a_difference_inside_the_window_undoes_the_cutover(rig):
     assert rig.writable() == {"legacy"}
 
 
-def test_the_rollback_verifies_from_where_the_service_took_over(rig):
-    cut_over(rig.run)
-    position = rig.run.progress().flip_position
-    rig.streams.fail["verify_changed"] = Refused(thing="x", reason="y", mend="z")
+def test_both_transfers_compare_what_changed_since_a_fresh_full_proof(rig):
+    for go, direction in ((cut_over, "forward"), (roll_back, "reverse")):
+        rig.streams.calls.clear()
+        go(rig.run)
+        verbs = [call[:2] for call in rig.streams.calls if call[0] in ("verify", "verify_changed")]
+        assert verbs == [("verify", direction), ("verify_changed", direction)]
+
+
+@pytest.mark.parametrize("operation", ["cutover", "rollback"])
+@pytest.mark.parametrize("problem", [KeyboardInterrupt, OSError])
+def test_an_interruption_just_after_the_flip_is_recorded_as_flipped(rig, operation, problem):
+    go = {"cutover": cut_over, "rollback": roll_back}[operation]
+    if operation == "rollback":
+        cut_over(rig.run)
+
+    def strike(name):
+        if name == f"{operation}.flip.acted":
+            object.__setattr__(rig.run.parts, "reach", lambda _: None)
+            raise problem
+
+    object.__setattr__(rig.run.parts, "reach", strike)
+    with pytest.raises(problem):
+        go(rig.run)
+    assert rig.writable() == {"service" if operation == "cutover" else "legacy"}
+    assert rig.phase() is (Phase.SERVICE_OWNED if operation == "cutover" else Phase.FOLLOWING)
+
+
+def test_the_candidates_database_lost_inside_the_window_does_not_keep_legacy_fenced(rig):
+    def lose(name):
+        if name == "cutover.fence.acted":
+            rig.run.parts.service.close()
+            object.__setattr__(rig.run.parts.service, "_dsn", "postgresql://nobody@127.0.0.1:1/gone")
+            raise Refused(thing="stream", reason="target is gone", mend="start it")
+
+    object.__setattr__(rig.run.parts, "reach", lose)
     with pytest.raises(TransferAborted):
+        cut_over(rig.run)
+    assert rig.writable() == {"legacy"}
+    assert not rig.traffic.closed
+    assert rig.phase() is Phase.READS_RAMPING
+
+
+def test_abort_asks_the_database_not_the_journal(rig):
+    cut_over(rig.run)
+    rig.run.parts.journal.append("phase", event="back", phase="following")
+    with pytest.raises(Refused, match="service owns since epoch 2"):
         roll_back(rig.run)
-    del rig.streams.fail["verify_changed"]
-    rig.streams.calls.clear()
+    assert rig.writable() == {"service"}
+    assert ("deprovision", True) not in rig.streams.calls
+
+
+def test_a_lost_state_folder_does_not_start_over_while_the_service_owns(rig, tmp_path):
+    cut_over(rig.run)
+    rig.folder = tmp_path / "new"
+    rig.restart()
+    rig.traffic.calls.clear()
+    with pytest.raises(Refused, match="service owns"):
+        advance_to(rig.run, Phase.FOLLOWING)
+    assert rig.traffic.calls == []
+
+
+@pytest.mark.parametrize("verb", ["complete", "abort"])
+def test_an_interrupted_end_goes_on_where_it_stopped_and_nothing_else_may(rig, verb):
+    end = {"complete": complete, "abort": roll_back}[verb]
+    if verb == "complete":
+        cut_over(rig.run)
+    else:
+        roll_back(rig.run)
+    rig.streams.fail["deprovision"] = Refused(thing="slot", reason="in use", mend="wait")
+    with pytest.raises(Refused, match="in use"):
+        end(rig.run)
+    del rig.streams.fail["deprovision"]
+    rig.streams.fail["exercise"] = Refused(thing="worker", reason="has gone already", mend="-")
+    for other in (cut_over, lambda run: advance_to(run, Phase.READS_RAMPING)) if verb == "abort" else (roll_back,):
+        with pytest.raises(Busy, match="interrupted"):
+            other(rig.run)
+    end(rig.run)
+    assert rig.phase() is (Phase.COMPLETED if verb == "complete" else Phase.PLANNED)
+
+
+def test_a_share_ends_only_while_both_gates_pass(rig):
     roll_back(rig.run)
-    assert ("verify_changed", "reverse", position) in rig.streams.calls
+    advance_to(rig.run, Phase.SHADOWING)
+    lags = iter([900.0, 900.0, 900.0] + [0.0] * 50)
+    real = rig.streams.lag
+    rig.streams.lag = lambda direction: replace(real(direction), seconds=next(lags))
+    object.__setattr__(rig.run.parts, "clock", ManualClock())
+    advance_to(rig.run, Phase.READS_RAMPING, hold_s=0)
+    assert next(lags) == 0.0
+    assert rig.traffic.reads == 100
+
+
+def test_after_complete_reads_stay_on_the_service(rig):
+    cut_over(rig.run)
+    complete(rig.run)
+    with pytest.raises(Refused, match="not kept up to date"):
+        set_shares(rig.run, reads_percent=0, inspect_percent=None)
+
+
+def test_the_cutover_leaves_all_reads_on_the_service_whatever_the_routes_said(rig):
+    rig.traffic.reads = 0.0
+    cut_over(rig.run)
+    assert rig.traffic.reads == 100
 
 
 def test_C3_the_final_position_is_read_after_the_fence(rig):

@@ -43,3 +43,21 @@ def test_damage_before_the_end_is_refused_not_skipped(path):
     path.write_bytes(bytes(data))
     with pytest.raises(Refused, match="damaged entry at byte 0"):
         Journal(path).entries()
+
+
+def test_a_write_that_failed_half_way_is_cut_off_by_the_next_one(path):
+    filled(path)
+    journal = Journal(path, ManualClock())
+    journal.append("whole", number=3)
+    real = journal._write
+
+    def full_disk(line):
+        real(line[: len(line) // 2])
+        raise OSError("no space left on device")
+
+    journal._write = full_disk
+    with pytest.raises(OSError, match="no space"):
+        journal.append("torn", number=4)
+    journal._write = real
+    journal.append("after", number=5)
+    assert [entry.kind for entry in Journal(path).entries()] == ["fact", "fact", "fact", "whole", "after"]
