@@ -5,19 +5,20 @@ from collections.abc import Sequence
 import psycopg
 from psycopg import sql
 
-from cdc.errors import TargetUnfit
+from cdc.errors import StreamBusy, TargetUnfit
 from cdc.events import TableName
-from cdc.sessions import connect, target_error
+from cdc.sessions import Connection, connect, target_error
 
 
 def empty_copied_tables(target_dsn: str, stream: str, tables: Sequence[TableName]) -> bool:
     """Truncate `tables` if `copy_progress` proves that the stream's copy filled them; False when it proves nothing.
 
-    Raises `TargetUnfit` when a table outside the move references one of them: nothing is changed then.
+    Raises `StreamBusy` while a worker still applies, `TargetUnfit` when a table outside the move references one of them: nothing is changed then.
     """
     with connect(target_dsn, f"{stream} reset") as connection:
         try:
             with connection.transaction():
+                _demand_idle(connection, stream)
                 if not _was_copied(connection, stream):
                     return False
                 connection.execute("SET LOCAL session_replication_role = replica")
@@ -35,7 +36,20 @@ def empty_copied_tables(target_dsn: str, stream: str, tables: Sequence[TableName
             raise target_error(target_dsn, f"target tables of {stream}", error) from error
 
 
-def _was_copied(connection: psycopg.Connection, stream: str) -> bool:
+def _demand_idle(connection: Connection, stream: str) -> None:
+    """Hold the applier's own lock until the end: a batch that it still finishes would bring rows back."""
+    row = connection.execute(
+        "SELECT pg_try_advisory_xact_lock(hashtextextended('strangler stream ' || %s, 0))", (stream,)
+    ).fetchone()
+    if row != (True,):
+        raise StreamBusy(
+            thing=f"stream {stream}",
+            reason="a worker still applies it",
+            mend="wait for it to end, or stop it; then run the command again",
+        )
+
+
+def _was_copied(connection: Connection, stream: str) -> bool:
     if connection.execute("SELECT to_regclass('strangler.copy_progress')").fetchone() == (None,):
         return False
     row = connection.execute("SELECT 1 FROM strangler.copy_progress WHERE stream = %s LIMIT 1", (stream,)).fetchone()

@@ -1,9 +1,9 @@
 """`migration_plans.ports.Streams` over `cdc`, for one plan."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,7 +11,8 @@ from typing import Self
 from cdc import canary, copy_requests, positions
 from cdc.changelog.local import LocalChangeLog
 from cdc.connections import open_database
-from cdc.errors import DatabaseUnreachable, NotProvisioned, SlotInUse
+from cdc.errors import DatabaseUnreachable, NotProvisioned, SlotInUse, StreamBusy
+from cdc.events import TableName
 from cdc.lag import StreamLag, read_lag
 from cdc.link import Direction, LinkLimits, LinkSpec, stream_name
 from cdc.lsn import before_boundary, format_lsn, parse_lsn
@@ -32,7 +33,9 @@ from migration_plans.ports import CopySeen, LagSeen, Proof, Side
 from strangler.clock import Clock
 from strangler.settings import Settings
 
-_LET_GO_S = 20.0
+_LET_GO_S = 30.0
+_VERIFY_CHUNK_ROWS = 5000
+_LONGEST_REST_S = 0.5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -161,21 +164,24 @@ class MoveStreams:
         self._off.parent.mkdir(parents=True, exist_ok=True)
         self._off.touch()
         for direction in _DIRECTIONS:
-            self._drop_source(direction)
+            ends, stream = self._ends(direction), self._stream(direction)
+            self._once_let_go(partial(deprovision_source, ends.source_dsn, stream))
         if empty_target:
-            empty_copied_tables(self._dsn["service"], self._stream("forward"), self._mapping.target_tables)
+            stream, tables = self._stream("forward"), self._mapping.target_tables
+            self._once_let_go(partial(empty_copied_tables, self._dsn["service"], stream, tables))
         for direction in _DIRECTIONS:
-            deprovision_target(self._ends(direction).target_dsn, self._stream(direction))
+            ends, stream = self._ends(direction), self._stream(direction)
+            self._once_let_go(partial(deprovision_target, ends.target_dsn, stream))
             shutil.rmtree(self._layout.change_log(self._plan.move, direction), ignore_errors=True)
 
-    def _drop_source(self, direction: Direction) -> None:
+    def _once_let_go(self, drop: Callable[[], object]) -> None:
         """The worker lets go within a moment; one that does not is somebody else's, and the error names it."""
         deadline = self._clock.monotonic() + _LET_GO_S
         while True:
             try:
-                deprovision_source(self._ends(direction).source_dsn, self._stream(direction))
+                drop()
                 return
-            except SlotInUse:
+            except (SlotInUse, StreamBusy):
                 if self._clock.monotonic() > deadline:
                     raise
                 self._clock.sleep(0.1)
@@ -254,8 +260,21 @@ class MoveStreams:
             wait_caught_up=wait_caught_up,
             position=lambda: parse_lsn(self.position("legacy" if direction == "forward" else "service")),
             clock=self._clock,
+            chunk_rows=_VERIFY_CHUNK_ROWS,
+            progress=self._paced(),
         )
         return self._proof(verdict)
+
+    def _paced(self) -> Callable[[TableName, int], None]:
+        """Rest after each chunk as long as it took, so that a verification leaves the servers to their clients."""
+        last_s = self._clock.monotonic()
+
+        def rest(table: TableName, rows: int) -> None:
+            nonlocal last_s
+            self._clock.sleep(min(_LONGEST_REST_S, self._clock.monotonic() - last_s))
+            last_s = self._clock.monotonic()
+
+        return rest
 
     def verify_changed(self, direction: Direction, since: str) -> Proof:
         ends = self._ends(direction)
