@@ -13,7 +13,8 @@ from cdc.sessions import Connection, connect, target_error
 def empty_copied_tables(target_dsn: str, stream: str, tables: Sequence[TableName]) -> bool:
     """Truncate `tables` if `copy_progress` proves that the stream's copy filled them; False when it proves nothing.
 
-    Raises `StreamBusy` while a worker still applies, `TargetUnfit` when a table outside the move references one of them: nothing is changed then.
+    Raises `StreamBusy` while a worker still applies, `TargetUnfit` when a table outside the move references one of
+    them: nothing is changed then.
     """
     with connect(target_dsn, f"{stream} reset") as connection:
         try:
