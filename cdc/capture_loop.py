@@ -28,6 +28,7 @@ class CaptureLoop:
         applied = self._signals.wait_for_ledger(_POLL_S)
         if applied is None:
             return
+        self._log.start(applied)
         source = PostgresSource(
             self._link.source_dsn,
             slot=self._link.stream,

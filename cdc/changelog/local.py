@@ -1,13 +1,15 @@
 """The embedded change log: segment files in one folder, fsynced, without a server.
 
 Segments are named by their first position and begin with the last position of the one before, so a segment that is
-missing in the middle is noticed. Retention drops whole segments; how far it went stands in the file `trimmed`.
+missing in the middle is noticed. Retention drops whole segments; how far it went stands in the file `trimmed`. So does
+the position that an empty log was started at: a folder that was deleted or not mounted is a gap with a known end.
 
 A reader in another process sees a batch when its bytes are in the file, up to one fsync before `append` returns. Should
 the machine die in between, that batch is gone from the log and the source sends it again, since nothing was
 acknowledged; a target that has applied it skips it by its own position.
 """
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -25,10 +27,10 @@ DEFAULT_SEGMENT_BYTES: Final = 64 << 20
 class LocalChangeLog:
     """See `ChangeLog`. One writer at a time (a second is refused with `LogInUse`), any number of `read_only` ones.
 
-    `append`, `trim` and `close` belong to one thread; `read` may be called from any. A transaction is one record, so
-    its encoded size bounds the memory a reader needs. Besides the port's errors: `LogDamaged` when what was on disk
-    cannot be read, `LogUnwritable` when the disk refuses a write, `LogNotFound` for a `read_only` folder that is not
-    there.
+    `start`, `append`, `trim` and `close` belong to one thread; `read` may be called from any. A transaction is one
+    record, so its encoded size bounds the memory a reader needs. Besides the port's errors: `LogDamaged` when what was
+    on disk cannot be read, `LogUnwritable` when the disk refuses a write, `LogNotFound` for a `read_only` folder that
+    is not there.
     """
 
     def __init__(self, folder: Path, *, segment_bytes: int = DEFAULT_SEGMENT_BYTES, read_only: bool = False) -> None:
@@ -42,16 +44,13 @@ class LocalChangeLog:
         self._writer = None if read_only else SegmentWriter(folder, segment_bytes)
         self._reader = SegmentReader(folder)
 
+    def start(self, position: Lsn) -> None:
+        with self._writing() as writer:
+            writer.start(position)
+
     def append(self, transactions: Sequence[Transaction]) -> None:
-        writer = self._writable()
-        try:
+        with self._writing() as writer:
             writer.append(transactions)
-        except OSError as error:
-            raise LogUnwritable(
-                thing=f"change log {self._folder}",
-                reason=error.strerror or str(error),
-                mend="free or repair the disk; the stream goes on by itself, nothing is lost",
-            ) from None
 
     def last_lsn(self) -> Lsn:
         return self._reader.last_lsn() if self._writer is None else self._writer.last_lsn
@@ -68,6 +67,18 @@ class LocalChangeLog:
     def close(self) -> None:
         if self._writer is not None:
             self._writer.close()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[SegmentWriter]:
+        writer = self._writable()
+        try:
+            yield writer
+        except OSError as error:
+            raise LogUnwritable(
+                thing=f"change log {self._folder}",
+                reason=error.strerror or str(error),
+                mend="free or repair the disk; the stream goes on by itself, nothing is lost",
+            ) from None
 
     def _writable(self) -> SegmentWriter:
         if self._writer is None:

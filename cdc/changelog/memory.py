@@ -19,6 +19,11 @@ class MemoryChangeLog:
         self._last_lsn = ZERO
         self._lock = threading.Lock()
 
+    def start(self, position: Lsn) -> None:
+        with self._lock:
+            if not self._transactions:
+                self._first_lsn = self._last_lsn = max(self._last_lsn, position)
+
     def append(self, transactions: Sequence[Transaction]) -> None:
         with self._lock:
             for transaction in transactions:
@@ -55,8 +60,9 @@ def position_expired(thing: str, after: Lsn, first_lsn: Lsn) -> PositionExpired:
     """The error of every implementation for a reader that came too late."""
     return PositionExpired(
         thing=thing,
-        reason=f"position {format_lsn(after)} was asked for, but everything up to {format_lsn(first_lsn)} was removed",
-        mend="keep more (stream.log_retention_bytes); this reader has to start over from a new copy",
+        reason=f"position {format_lsn(after)} was asked for, but what lies up to {format_lsn(first_lsn)} is not there: "
+        "removed by retention, or lost with the log's folder",
+        mend="this reader has to start over from a new copy; to prevent it raise stream.log_retention_bytes",
     )
 
 

@@ -17,16 +17,25 @@ class ChangeLog(Protocol):
     Concurrency: one appender; any number of readers, in this or other processes, while it appends.
     """
 
+    def start(self, position: Lsn) -> None:
+        """Begin an empty log at a stream's ledger position: all through `position` counts as removed.
+
+        Durable on return. A log that holds transactions stays as it is; so does one that was started further. Belongs
+        before the first `append` of every session: what a lost log held is then a gap that `read` reports, never skips.
+        """
+        ...
+
     def append(self, transactions: Sequence[Transaction]) -> None:
         """Add whole transactions. Durable on return."""
         ...
 
     def last_lsn(self) -> Lsn:
-        """`commit_lsn` of the newest durable transaction; 0 when empty."""
+        """`commit_lsn` of the newest durable transaction; when there is none, what `start` was given, or 0."""
         ...
 
     def first_lsn(self) -> Lsn:
-        """Transactions up to and including this position may have been removed by retention; 0 when none were."""
+        """Transactions up to and including this position may be missing: removed by retention, or from before `start`.
+        0 when none are."""
         ...
 
     def read(self, after: Lsn) -> Iterator[Transaction]:

@@ -23,7 +23,15 @@ from cdc.lsn import ZERO, Lsn, format_lsn, parse_lsn
 from strangler.errors import StranglerError
 
 TRIMMED_FILE: Final = "trimmed"
-"""Holds how far retention went, as a position."""
+"""Holds how far retention went, or where an empty log was started, as a position."""
+
+
+def read_trimmed(folder: Path) -> Lsn:
+    """What the file says; 0 without it."""
+    try:
+        return parse_lsn((folder / TRIMMED_FILE).read_text().strip())
+    except FileNotFoundError:
+        return ZERO
 
 
 class Durable(NamedTuple):
@@ -52,10 +60,7 @@ class SegmentReader:
 
     def first_lsn(self) -> Lsn:
         """See `ChangeLog.first_lsn`."""
-        try:
-            return parse_lsn((self._folder / TRIMMED_FILE).read_text().strip())
-        except FileNotFoundError:
-            return ZERO
+        return read_trimmed(self._folder)
 
     def last_lsn(self) -> Lsn:
         """Newest whole transaction in the files."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from cdc.changelog.codec import RelationTable, decode_relation, encode_relation, encode_transaction, new_relations
-from cdc.changelog.reader import TRIMMED_FILE, Durable
+from cdc.changelog.reader import TRIMMED_FILE, Durable, read_trimmed
 from cdc.changelog.segments import (
     HEADER,
     RELATION,
@@ -51,6 +51,14 @@ class SegmentWriter:
         except BaseException:
             self.close()
             raise
+
+    def start(self, position: Lsn) -> None:
+        """See `ChangeLog.start`."""
+        if self._must_roll_back:
+            self._roll_back()
+        if self.durable is None and position > self.last_lsn:
+            replace_file(self._folder / TRIMMED_FILE, format_lsn(position))
+            self.last_lsn = position
 
     def append(self, transactions: Sequence[Transaction]) -> None:
         """Write those that are later than `last_lsn`; on return they are on disk."""
@@ -152,7 +160,7 @@ class SegmentWriter:
                 raise damaged(path, end, "a segment without transactions has a later one")
             self._unlink([segment])
             newest = False
-        self.last_lsn = ZERO
+        self.last_lsn = read_trimmed(self._folder)
 
     def _continue(self, segment: Lsn, end: int, relations: RelationTable) -> None:
         path = segment_path(self._folder, segment)

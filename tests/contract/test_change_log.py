@@ -134,6 +134,33 @@ def test_appends_go_on_after_trimming_everything(log):
     assert lsns(log, 90) == [100]
 
 
+def test_a_log_begun_at_a_position_says_what_it_never_had(log):
+    log.start(100)
+    assert (log.first_lsn(), log.last_lsn(), lsns(log, 100)) == (100, 100, [])
+    with pytest.raises(PositionExpired):
+        log.read(99)
+    log.append([transaction(100), transaction(101, insert("1", "v")), transaction(102)])
+    assert (log.last_lsn(), lsns(log, 100), lsns(log, 101)) == (102, [101, 102], [102])
+    with pytest.raises(PositionExpired):
+        log.read(99)
+
+
+def test_an_empty_log_may_be_begun_further_but_not_earlier(log):
+    log.start(100)
+    log.start(50)
+    assert log.first_lsn() == 100
+    log.start(200)
+    assert (log.first_lsn(), log.last_lsn()) == (200, 200)
+
+
+def test_beginning_a_log_that_holds_transactions_changes_nothing(log):
+    log.append([transaction(10), transaction(20)])
+    log.start(500)
+    assert (log.first_lsn(), log.last_lsn(), lsns(log)) == (0, 20, [10, 20])
+    log.append([transaction(30)])
+    assert lsns(log, 20) == [30]
+
+
 def test_following_sees_each_transaction_once_while_another_thread_appends(log):
     total = 300
 

@@ -162,6 +162,45 @@ def test_trimming_drops_whole_segments_and_is_remembered(tmp_path, open_log):
         again.read(again.first_lsn() - 1)
 
 
+@pytest.mark.parametrize("appended", [[], [transaction(8), transaction(9)]], ids=["empty", "appended to"])
+def test_where_a_log_was_begun_survives_reopening(tmp_path, open_log, appended):
+    log = open_log(tmp_path)
+    log.start(7)
+    log.append(appended)
+    log.close()
+    for log in (open_log(tmp_path), LocalChangeLog(tmp_path, read_only=True)):
+        assert (log.first_lsn(), log.last_lsn()) == (7, 9 if appended else 7)
+        assert lsns(log, 7) == [one.commit_lsn for one in appended]
+        with pytest.raises(PositionExpired):
+            log.read(6)
+
+
+def test_a_folder_that_was_lost_is_a_gap_that_is_reported(tmp_path, open_log):
+    folder = tmp_path / "log"
+    write(folder, [100, 200])
+    shutil.rmtree(folder)
+    log = open_log(folder)
+    log.start(200)
+    log.append([transaction(300)])
+    reader = LocalChangeLog(folder, read_only=True)
+    with pytest.raises(PositionExpired):
+        reader.read(50)
+    assert lsns(reader, 200) == [300]
+
+
+def test_a_crash_in_the_first_batch_keeps_where_the_log_was_begun(tmp_path, open_log):
+    log = open_log(tmp_path)
+    log.start(7)
+    log.append([transaction(8)])
+    log.close()
+    (segment,) = segments(tmp_path)
+    segment.write_bytes(segment.read_bytes()[:-1])
+    log = open_log(tmp_path)
+    assert (log.first_lsn(), log.last_lsn()) == (7, 7)
+    log.append([transaction(8)])
+    assert lsns(log, 7) == [8]
+
+
 def test_a_second_writer_is_refused_and_a_reader_is_not(tmp_path, open_log):
     log = open_log(tmp_path)
     with pytest.raises(LogInUse):
