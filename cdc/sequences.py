@@ -4,7 +4,8 @@ The owner hands out numbers; the other side's sequence is pushed past them with 
 directions, never backwards. In the fence window `sequence_gap` proves that the next number cannot collide.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from psycopg.rows import dict_row
 from cdc.errors import SourceUnfit
 from cdc.events import TableName
 from cdc.mapping.model import MoveMapping
+from cdc.sessions import source_error
 from cdc.tables import Schema
 from strangler.errors import Refused
 
@@ -122,9 +124,11 @@ def push_sequences(
     """Move each target sequence of `pairs` (the other side) at least `headroom` numbers past all that is used.
 
     Used is what the owner's sequence has handed out or cached, and the furthest value in either table's column.
-    Idempotent; never moves a sequence back. Raises `SequenceExhausted` or `SequenceUnfit` before anything is moved.
+    Idempotent; never moves a sequence back, not even when what it has read is long out of date. `other_conn` is in
+    autocommit mode. Raises `SequenceExhausted` or `SequenceUnfit` before anything is moved, `SourceUnfit` for a missing
+    sequence, table or privilege, `DatabaseUnreachable` when a database went away.
     """
-    planned: dict[str, tuple[SequencePair, int, int]] = {}
+    planned: dict[str, tuple[SequencePair, _State, int]] = {}
     for pair in pairs:
         owner, other = _states(owner_conn, other_conn, pair)
         used = _used(owner_conn, other_conn, pair, owner)
@@ -137,11 +141,11 @@ def push_sequences(
                 reason=f"{headroom} numbers past {used} it would leave its range {other.low}…{other.high}",
                 mend=f"widen the column and ALTER SEQUENCE {pair.target_sequence} AS bigint NO MAXVALUE",
             )
-        planned[pair.target_sequence] = (pair, other.used, goal)
-    for name, (_, before, goal) in planned.items():
-        if goal != before:
-            other_conn.execute("SELECT setval(%s::regclass, %s, true)", (name, goal))
-    return [PushedSequence(pair=pair, before=before, after=goal) for pair, before, goal in planned.values()]
+        planned[pair.target_sequence] = (pair, other, goal)
+    for name, (_, other, goal) in planned.items():
+        if goal != other.used:
+            _push(other_conn, name, other.increment, goal)
+    return [PushedSequence(pair=pair, before=other.used, after=goal) for pair, other, goal in planned.values()]
 
 
 def sequence_gap(owner_conn: _Connection, other_conn: _Connection, pairs: Iterable[SequencePair]) -> list[SequenceGap]:
@@ -154,6 +158,28 @@ def sequence_gap(owner_conn: _Connection, other_conn: _Connection, pairs: Iterab
         step = 1 if other.increment > 0 else -1
         gaps.append(SequenceGap(pair=pair, used=used, next=following, free=(following - used) * step - 1))
     return gaps
+
+
+def _push(connection: _Connection, name: str, increment: int, goal: int) -> None:
+    """Make `goal` the last used number, unless the sequence has come as far by now.
+
+    One message to the server, so a pusher that stalls can stall only before it; the lock lets one pusher at a time
+    compare and set. Numbers drawn in between do no harm: once the owner changes, the transfer's own push has brought
+    the sequence past every goal that an earlier pusher can still have in hand.
+    """
+    statement = sql.SQL(
+        "SELECT pg_advisory_xact_lock(hashtextextended('strangler sequence ' || {literal}, 0));"
+        " SELECT setval({literal}::regclass, {goal}, true) FROM {sequence}"
+        " WHERE CASE WHEN is_called THEN last_value ELSE last_value::numeric - {increment} END {behind} {goal}"
+    ).format(
+        literal=sql.Literal(name),
+        goal=sql.Literal(goal),
+        sequence=sql.SQL(name),
+        increment=sql.Literal(increment),
+        behind=sql.SQL("<" if increment > 0 else ">"),
+    )
+    with _translated(connection, f"sequence {name}"):
+        connection.execute(statement, prepare=False)
 
 
 def _states(owner_conn: _Connection, other_conn: _Connection, pair: SequencePair) -> tuple[_State, _State]:
@@ -216,13 +242,19 @@ def _furthest(connection: _Connection, table: TableName, column: str, *, up: boo
 
 
 def _rows(connection: _Connection, query: sql.Composed, *, thing: str) -> Sequence[Mapping[str, Any]]:
-    """Class 42: the object is missing or may not be read. Every other driver error is the caller's connection's."""
+    with _translated(connection, thing), connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(query).fetchall()
+
+
+@contextlib.contextmanager
+def _translated(connection: _Connection, thing: str) -> Iterator[None]:
+    """Driver errors inside become ours. Class 42: the object is missing or may not be read or set."""
+    dsn = connection.info.dsn
     try:
-        with connection.cursor(row_factory=dict_row) as cursor:
-            return cursor.execute(query).fetchall()
+        yield
     except psycopg.Error as error:
         if (error.sqlstate or "")[:2] != "42":
-            raise
+            raise source_error(dsn, thing, error) from error
         raise SourceUnfit(
             thing=thing,
             reason=str(error).splitlines()[0],

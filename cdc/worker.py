@@ -86,6 +86,8 @@ class StreamWorker:
             self._push_sequences()
         except StranglerError as error:
             _log.warning("sequences were not pushed: %s", error)
+        except Exception:  # noqa: BLE001 - a process loop: recorded, tried again a second later; the streams go on
+            _log.exception("sequences were not pushed: unexpected")
 
 
 def stop_on_signals(stop: threading.Event) -> None:

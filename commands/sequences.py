@@ -6,7 +6,7 @@ from typing import Self
 import psycopg
 
 from cdc.sequences import push_sequences
-from cdc.sessions import Connection, connect
+from cdc.sessions import Connection, connect, source_error
 from commands.streams import MoveStreams
 from migration_plans.ports import Side
 
@@ -14,7 +14,10 @@ _OWNER = "SELECT owner, epoch FROM strangler.ownership WHERE move = %s"
 
 
 class SequencePusher:
-    """Callable for the worker. Keeps two connections; opens them again after an error."""
+    """Callable for the worker. Keeps two connections; opens them again after an error.
+
+    Raises what `push_sequences` raises; the next call begins afresh.
+    """
 
     def __init__(self, streams: MoveStreams) -> None:
         self._streams = streams
@@ -43,11 +46,13 @@ class SequencePusher:
     def _owner(self) -> Side | None:
         """As the newer of both rows says; None before ownership is installed."""
         rows = []
-        for connection in self._connections.values():
+        for side, connection in self._connections.items():
             try:
                 rows.append(connection.execute(_OWNER, (self._streams.move,)).fetchone())
             except psycopg.errors.UndefinedTable:
                 return None
+            except psycopg.Error as error:
+                raise source_error(self._streams.dsn(side), "strangler.ownership", error) from error
         known = [(int(str(row[1])), str(row[0])) for row in rows if row is not None]
         if not known:
             return None

@@ -1,13 +1,18 @@
 """Scenarios of the running worker: both directions, a second worker, errors that stop and heal."""
 
+import shutil
 import threading
 
+import psycopg
 import pytest
 
 from cdc.canary import exercise
+from cdc.changelog.local import LocalChangeLog
 from cdc.copy_requests import request_copy
-from cdc.errors import StreamBusy
+from cdc.errors import ApplyFailed, PositionExpired, StreamBusy
+from cdc.events import RowChange
 from cdc.link import LinkLimits
+from cdc.positions import applied_position
 from cdc.worker import StreamWorker
 from tests.catalog_mapping import CATALOG, LEGACY_DDL, SERVICE_DDL
 from tests.integration.test_worker_copy import assert_same, copied, running, seed, settle, until
@@ -89,6 +94,43 @@ def test_T07_an_idle_stream_follows_the_log_of_its_neighbours_but_passes_nothing
             pair.source.execute("INSERT INTO t VALUES (%s)", (number,))
         settle(pair.link)
         assert pair.rows("SELECT count(*) FROM t") == [(20,)]
+
+
+def test_R6_a_pusher_that_fails_ends_nothing_and_is_called_again():
+    called = []
+
+    def push():
+        called.append(len(called))
+        raise [ApplyFailed(thing="t", reason="r", mend="m"), psycopg.errors.AdminShutdown("ended")][len(called) % 2]
+
+    with running([], push_sequences=push):
+        until(lambda: len(called) > 2)
+
+
+def test_a_change_log_that_was_lost_is_a_gap_that_readers_are_told_of(make_pair):
+    ddl = "CREATE TABLE t (id int PRIMARY KEY)"
+    pair = make_pair(identical(("t", "id")), ddl, ddl, follows_copy=False)
+    began = applied_position(pair.target_dsn, pair.link.stream)
+
+    def written_while_running(number):
+        with running([pair.link]):
+            pair.source.execute("INSERT INTO t VALUES (%s)", (number,))
+            settle(pair.link)
+
+    def ids_in_log(after):
+        found = LocalChangeLog(pair.link.log_folder, read_only=True).read(after)
+        return [change.new[0] for one in found for change in one.changes if isinstance(change, RowChange)]
+
+    written_while_running(1)
+    assert ids_in_log(began) == ["1"], "a log that was there from the start holds all after the first position"
+    lost_at = applied_position(pair.target_dsn, pair.link.stream)
+    shutil.rmtree(pair.link.log_folder)
+    written_while_running(2)
+    written_while_running(3)
+    with pytest.raises(PositionExpired):
+        ids_in_log(began)
+    assert ids_in_log(lost_at) == ["2", "3"]
+    assert pair.rows("SELECT id FROM t ORDER BY id") == [(1,), (2,), (3,)]
 
 
 def test_T17_T19_a_refused_row_stops_the_stream_loudly_and_it_goes_on_when_mended(make_pair):
