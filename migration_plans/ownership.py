@@ -165,40 +165,42 @@ class OwnershipLedger:
         Raises `FenceTimeout` (naming the blocking sessions) when an open transaction holds on, `OwnershipMoved` when
         the epoch is not `epoch` any more. In both cases nothing has changed.
         """
-        with self._session() as connection:
-            try:
-                with connection.transaction():
-                    self._expect(connection, epoch)
-                    self._set_lock_timeout(connection, lock_timeout_s)
-                    self._lock_tables(connection)
-                    for table in self._with_partitions(connection):
-                        self._create_triggers(connection, table)
-                        self._enable(connection, table)
-                    self._write(connection, "fenced = true")
-            except psycopg.errors.LockNotAvailable:
-                raise self._held_up(connection, lock_timeout_s) from None
+
+        def fence(connection: psycopg.Connection) -> None:
+            self._expect(connection, epoch)
+            tables = sql.SQL(", ").join(_identifier(table) for table in self._tables)
+            # Partitions too: LOCK TABLE descends to them.
+            connection.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(tables))
+            for table in self._with_partitions(connection):
+                self._create_triggers(connection, table)
+                self._enable(connection, table)
+            self._write(connection, "fenced = true")
+
+        self._under_lock(fence, lock_timeout_s)
 
     def try_lock(self, *, lock_timeout_s: float) -> None:
-        """Raise `FenceTimeout` if the fence could not be moved now, naming who is in the way. Changes nothing."""
+        """Raise `FenceTimeout` if the fence could not be moved now, naming who is in the way. Changes nothing.
+
+        Table by table, each for a moment: the stream is writing them.
+        """
+
+        def lock(connection: psycopg.Connection, table: str) -> None:
+            connection.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(_identifier(table)))
+
+        attempts = max(2, round(lock_timeout_s / _PATIENT_LOCK_S))
         with self._session() as connection:
-            try:
-                with connection.transaction(force_rollback=True):
-                    self._set_lock_timeout(connection, lock_timeout_s)
-                    self._lock_tables(connection)
-            except psycopg.errors.LockNotAvailable:
-                raise self._held_up(connection, lock_timeout_s) from None
+            for table in self._with_partitions(connection):
+                self._patiently(connection, table, lock, attempts=attempts)
 
     def lower_fence(self, *, epoch: int) -> None:
         """Accept application writes again, if this side owns at `epoch`. Raises `FenceTimeout` as `raise_fence`."""
-        with self._session() as connection:
-            try:
-                with connection.transaction():
-                    self._expect(connection, epoch, owner=self.side)
-                    self._set_lock_timeout(connection, _LOWER_TIMEOUT_S)
-                    self._disable(connection)
-                    self._write(connection, "fenced = false")
-            except psycopg.errors.LockNotAvailable:
-                raise self._held_up(connection, _LOWER_TIMEOUT_S) from None
+
+        def lower(connection: psycopg.Connection) -> None:
+            self._expect(connection, epoch, owner=self.side)
+            self._disable(connection)
+            self._write(connection, "fenced = false")
+
+        self._under_lock(lower, _LOWER_TIMEOUT_S)
 
     def give_up(self, *, to: Side, epoch: int) -> None:
         """The point of no return: this side's row now names the taker at `epoch` + 1. The fence stays raised."""
@@ -208,21 +210,19 @@ class OwnershipLedger:
 
     def take_up(self, *, epoch: int) -> None:
         """This side owns at `epoch` and accepts writes. A no-op when it already does; `FenceTimeout` if held up."""
-        with self._session() as connection:
-            try:
-                with connection.transaction():
-                    row = connection.execute(
-                        "SELECT owner, epoch, fenced FROM strangler.ownership WHERE move = %s FOR UPDATE", (self._move,)
-                    ).fetchone()
-                    if row == (self.side, epoch, False):
-                        return
-                    if row is None or row[1] > epoch or (row[1] == epoch and row[0] != self.side):
-                        raise self._moved(row, epoch)
-                    self._set_lock_timeout(connection, _LOWER_TIMEOUT_S)
-                    self._disable(connection)
-                    self._write(connection, "owner = %s, epoch = %s, fenced = false", self.side, epoch)
-            except psycopg.errors.LockNotAvailable:
-                raise self._held_up(connection, _LOWER_TIMEOUT_S) from None
+
+        def take(connection: psycopg.Connection) -> None:
+            row = connection.execute(
+                "SELECT owner, epoch, fenced FROM strangler.ownership WHERE move = %s FOR UPDATE", (self._move,)
+            ).fetchone()
+            if row == (self.side, epoch, False):
+                return
+            if row is None or row[1] > epoch or (row[1] == epoch and row[0] != self.side):
+                raise self._moved(row, epoch)
+            self._disable(connection)
+            self._write(connection, "owner = %s, epoch = %s, fenced = false", self.side, epoch)
+
+        self._under_lock(take, _LOWER_TIMEOUT_S)
 
     def longest_writer_s(self) -> float:
         """Age in seconds of the oldest open transaction that has written to a moved table; 0 when none has."""
@@ -235,11 +235,6 @@ class OwnershipLedger:
                 ([_quoted(table) for table in self._tables],),
             ).fetchone()
         return float(row[0]) if row else 0.0
-
-    def _lock_tables(self, connection: psycopg.Connection) -> None:
-        """Partitions too: LOCK TABLE descends to them."""
-        tables = sql.SQL(", ").join(_identifier(table) for table in self._tables)
-        connection.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(tables))
 
     def _enable(self, connection: psycopg.Connection, table: str) -> None:
         for name in _FENCES:
@@ -266,20 +261,40 @@ class OwnershipLedger:
                 sql.SQL("DROP TRIGGER IF EXISTS {} ON {}").format(sql.Identifier(name), _identifier(table))
             )
 
+    def _under_lock(self, change: Callable[[psycopg.Connection], None], lock_timeout_s: float) -> None:
+        """One transaction for all tables. A deadlock with a writer is tried again until the time is up."""
+        deadline = time.monotonic() + lock_timeout_s
+        with self._session() as connection:
+            while True:
+                try:
+                    with connection.transaction():
+                        self._set_lock_timeout(connection, max(0.001, deadline - time.monotonic()))
+                        change(connection)
+                    return
+                except psycopg.errors.LockNotAvailable:
+                    raise self._held_up(connection, lock_timeout_s) from None
+                except psycopg.errors.DeadlockDetected:
+                    if time.monotonic() >= deadline:
+                        raise self._held_up(connection, lock_timeout_s) from None
+
     def _patiently(
-        self, connection: psycopg.Connection, table: str, change: Callable[[psycopg.Connection, str], None]
+        self,
+        connection: psycopg.Connection,
+        table: str,
+        change: Callable[[psycopg.Connection, str], None],
+        attempts: int = _PATIENT_ATTEMPTS,
     ) -> None:
         """One short transaction per table, that gives way again and again rather than make clients queue behind it."""
-        for attempt in range(_PATIENT_ATTEMPTS):
+        for attempt in range(attempts):
             try:
                 with connection.transaction():
                     self._set_lock_timeout(connection, _PATIENT_LOCK_S)
                     change(connection, table)
                 return
             except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
-                if attempt == _PATIENT_ATTEMPTS - 1:
-                    raise self._held_up(connection, _PATIENT_ATTEMPTS * _PATIENT_LOCK_S) from None
-                time.sleep(_PATIENT_LOCK_S)
+                if attempt == attempts - 1:
+                    raise self._held_up(connection, attempts * _PATIENT_LOCK_S) from None
+                time.sleep(_PATIENT_LOCK_S / 2)
 
     def _held_up(self, connection: psycopg.Connection, waited_s: float) -> FenceTimeout:
         return FenceTimeout(
@@ -365,7 +380,7 @@ class OwnershipLedger:
                 )
             yield self._connection
         except psycopg.OperationalError as error:
-            if isinstance(error, psycopg.errors.LockNotAvailable):
+            if isinstance(error, (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)):
                 raise
             raise Unreachable(
                 thing=f"{self.side} database",

@@ -214,3 +214,32 @@ def test_preparing_and_uninstalling_wait_for_open_transactions_without_making_ot
     assert ledger.read() == Ownership(owner="legacy", epoch=1, fenced=False)
     ledger.uninstall()
     ledger.close()
+
+
+def test_a_deadlock_with_a_writer_ends_in_the_fence_or_a_clear_refusal_never_as_unreachable(dsn, ledger):
+    """A writer holds one table and wants the other, in the order opposite to ours."""
+    refusals = []
+
+    def write():
+        for _ in range(30):
+            with psycopg.connect(dsn) as writer:
+                try:
+                    writer.execute("INSERT INTO item_part VALUES (1, 5)")
+                    writer.execute("UPDATE item SET n = n + 1")
+                except (psycopg.errors.DeadlockDetected, psycopg.errors.ReadOnlySqlTransaction):
+                    writer.rollback()
+
+    writers = [threading.Thread(target=write) for _ in range(3)]
+    for writer in writers:
+        writer.start()
+    for _ in range(15):
+        try:
+            ledger.try_lock(lock_timeout_s=1)
+            ledger.raise_fence(epoch=1, lock_timeout_s=1)
+            ledger.lower_fence(epoch=1)
+        except FenceTimeout as timeout:
+            refusals.append(timeout)
+    for writer in writers:
+        writer.join()
+    assert len(refusals) < 15
+    assert ledger.read() == Ownership(owner="legacy", epoch=1, fenced=False)
