@@ -104,7 +104,7 @@ def run_all(names: list[str], scale: float) -> Report:
         except (PartMissing, ModuleNotFoundError) as error:
             _missing(report, name, str(error))
         except StranglerError as error:
-            _failed(report, name, str(error))
+            _failed(report, name, "\n".join([str(error), *getattr(error, "__notes__", ())]))
         except Exception as error:  # noqa: BLE001 — the next benchmark runs all the same; this one is reported as failed
             _failed(report, name, f"{type(error).__name__}: {error}")
             traceback.print_exc()

@@ -22,7 +22,7 @@ from migration_plans.run import Silent
 from migration_plans.runner import advance_to
 from migration_plans.transfer import TransferResult
 from sandbox.supervision import Stack
-from strangler.errors import BadInput
+from strangler.errors import BadInput, StranglerError
 
 REFERENCE_MS = 500.0
 PING_PONGS = 20
@@ -90,9 +90,13 @@ def _hold_p99_ms(ping_pongs: int, writes_per_s: float, seen: _Seen) -> float:
         store.start_load(writes_per_s=writes_per_s, reads_per_s=_READS_PER_S)
         time.sleep(_BETWEEN_S)
         seen.transfers.clear()
-        for _ in range(ping_pongs):
-            _advance(store, Phase.READS_RAMPING)
-            seen.transfers += [_transfer(store, "cutover"), _transfer(store, "rollback")]
+        try:
+            for _ in range(ping_pongs):
+                _advance(store, Phase.READS_RAMPING)
+                seen.transfers += [_transfer(store, "cutover"), _transfer(store, "rollback")]
+        except StranglerError as error:
+            error.add_note(f"after {len(seen.transfers)} transfers; the proxy's log: {stack.log_tail('envoy')}")
+            raise
         seen.load = store.stop_load()
         _demand_whole(store, seen)
     holds = sorted(result.hold_p99_ms for result in seen.transfers)
