@@ -21,7 +21,7 @@ from cdc.mapping.model import MoveMapping
 from cdc.provision import deprovision_source, deprovision_target, provision_source, provision_target
 from cdc.schema import reflect
 from cdc.sequences import SequencePair, push_sequences, sequence_pairs
-from cdc.sessions import connect
+from cdc.sessions import Connection, connect
 from cdc.tables import Schema, schema_hash
 from cdc.target_reset import empty_copied_tables
 from cdc.verify import Verdict, changed_keys, verify_all, verify_keys
@@ -59,12 +59,16 @@ class MoveStreams:
             "service": settings.service(plan.service).database,
         }
         self._layout = Layout.of(settings)
+        self._mappers: dict[Direction, CompiledMapping] = {}
+        self._connections: dict[Side, Connection] = {}
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        pass
+        for connection in self._connections.values():
+            connection.close()
+        self._connections.clear()
 
     @cached_property
     def _mapping(self) -> MoveMapping:
@@ -87,13 +91,16 @@ class MoveStreams:
 
     def links(self) -> tuple[LinkSpec, LinkSpec]:
         """Forward and reverse, bound to the schemas as they are now."""
+        self._mappers.clear()
         return self._link("forward", self._compiled("forward")), self._link("reverse", self._compiled("reverse"))
 
     def _compiled(self, direction: Direction) -> CompiledMapping:
-        legacy, service = self._schemas()
-        if direction == "forward":
-            return compile_mapping(self._mapping, legacy, service)
-        return compile_mapping(self._mapping.inverse(), service, legacy)
+        """Bound to the schemas as they were when first asked for: reflecting has no place inside a cutover's hold."""
+        if direction not in self._mappers:
+            legacy, service = self._schemas()
+            self._mappers["forward"] = compile_mapping(self._mapping, legacy, service)
+            self._mappers["reverse"] = compile_mapping(self._mapping.inverse(), service, legacy)
+        return self._mappers[direction]
 
     def _link(self, direction: Direction, mapper: CompiledMapping) -> LinkSpec:
         ends, limits = self._ends(direction), self._settings.stream
@@ -236,11 +243,15 @@ class MoveStreams:
         pairs = self.sequence_pairs
         other_side: Side = "service" if owner == "legacy" else "legacy"
         chosen = pairs if owner == "legacy" else tuple(pair.swapped() for pair in pairs)
-        with (
-            connect(self._dsn[owner], "strangler sequences") as owning,
-            connect(self._dsn[other_side], "strangler sequences") as following,
-        ):
-            push_sequences(owning, following, chosen, self._settings.stream.sequence_headroom)
+        owning, following = self._kept_connection(owner), self._kept_connection(other_side)
+        push_sequences(owning, following, chosen, self._settings.stream.sequence_headroom)
+
+    def _kept_connection(self, side: Side) -> Connection:
+        """Open from the first use on: connecting has no place inside a cutover's hold either."""
+        known = self._connections.get(side)
+        if known is None or known.closed:
+            known = self._connections[side] = connect(self._dsn[side], "strangler runner")
+        return known
 
     def schema_hash(self) -> str:
         return schema_hash(*self._schemas())
