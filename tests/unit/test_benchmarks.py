@@ -2,13 +2,9 @@
 
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
-
-# The measurements are not part of what is installed.
-sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.__main__ import busy_note, chosen, scale_from
 from benchmarks.errors import UnknownBenchmark
