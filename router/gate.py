@@ -33,7 +33,10 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 POLL_S = 0.004
-"""How often the state file is looked at: the delay between a change and its effect."""
+"""How often the state file is looked at while writes come or wait: the delay between a change and its effect."""
+IDLE_POLL_S = 0.025
+"""How often when nobody has asked for `IDLE_AFTER_S`. The question that ends the pause looks for itself."""
+IDLE_AFTER_S = 2.0
 MAX_MOVES = 1000
 
 _CHECK = check_path("")
@@ -52,6 +55,7 @@ class Gate:
         self._seen: tuple[int, int, int] | None = None
         self._file_error: str | None = "not read yet"
         self._follower: asyncio.Task[None] | None = None
+        self._asked_at_s = self._looked_at_s = self._clock.monotonic()
         self.refresh()
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
@@ -60,6 +64,7 @@ class Gate:
             if path.startswith(_CHECK):
                 await self._check(path[len(_CHECK) :], receive, send)
             elif path == "/status":
+                self._look_if_due()
                 await _answer(send, 200, self.status().model_dump_json().encode())
             else:
                 await _answer(send, 404, b'{"error":"not found"}')
@@ -68,6 +73,7 @@ class Gate:
 
     def refresh(self) -> None:
         """Take note of the state file if it changed. A file that cannot be read or believed closes every gate."""
+        self._looked_at_s = self._clock.monotonic()
         seen = self._stat()
         if seen == self._seen and seen is not None:
             return
@@ -79,13 +85,27 @@ class Gate:
         for move in {*self._moves, *self._states.moves}:
             self._move(move).apply(self._states.moves.get(move))
 
+    @property
+    def pause_s(self) -> float:
+        """How long the state file may now go without a look."""
+        recent = self._clock.monotonic() - self._asked_at_s < IDLE_AFTER_S
+        return POLL_S if recent or self._held_now() else IDLE_POLL_S
+
     def status(self) -> GateStatus:
         moves = {name: gate.status() for name, gate in sorted(self._moves.items())}
         return GateStatus(pid=os.getpid(), file_error=self._file_error, moves=moves)
 
+    def _look_if_due(self) -> None:
+        """No answer is older than `POLL_S`, however long the follower rests."""
+        if self._clock.monotonic() - self._looked_at_s > POLL_S:
+            self.refresh()
+
+    def _held_now(self) -> int:
+        return sum(gate.held_now for gate in self._moves.values())
+
     def _stat(self) -> tuple[int, int, int] | None:
         try:
-            stat = os.stat(self._path)  # noqa: PTH116 — 250 times a second, without building a Path
+            stat = os.stat(self._path)  # noqa: PTH116 — up to 250 times a second, without building a Path
         except OSError:
             return None
         return stat.st_mtime_ns, stat.st_ino, stat.st_size
@@ -101,6 +121,8 @@ class Gate:
         if move not in self._moves and len(self._moves) >= MAX_MOVES:
             await _refuse(send)
             return
+        self._look_if_due()
+        self._asked_at_s = self._clock.monotonic()
         gate = self._move(move)
         owner = gate.owner
         if owner is None:
@@ -110,7 +132,7 @@ class Gate:
         await _admit(send, owner)
 
     async def _hold(self, gate: MoveGate, receive: Receive, send: Send) -> None:
-        if sum(each.held_now for each in self._moves.values()) >= self._limits.max_held:
+        if self._held_now() >= self._limits.max_held:
             gate.refuse(None)
             await _refuse(send)
             return
@@ -141,7 +163,7 @@ class Gate:
     async def _follow(self) -> None:
         while True:
             self.refresh()
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(self.pause_s)
 
 
 async def _disconnect(receive: Receive) -> None:

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from router.errors import BadTable, GateSilent
-from router.gate import Gate
+from router.gate import IDLE_AFTER_S, IDLE_POLL_S, POLL_S, Gate
 from router.gate_control import GateClient, GateFile
 from router.gate_moves import GateLimits
 from strangler.clock import ManualClock
@@ -102,6 +102,48 @@ def test_a_missing_or_damaged_file_holds_never_defaults(tmp_path, content):
         gate.refresh()
         await settle()
         assert asked.answer == (200, b"service")
+
+    asyncio.run(story())
+
+
+def test_the_state_file_is_watched_closely_only_while_writes_come_or_wait(tmp_path):
+    async def story():
+        file, clock = GateFile(tmp_path / "gate.json"), ManualClock()
+        file.set("catalog", "open", "legacy")
+        gate = gate_of(tmp_path, GateLimits(hold_s=60), clock)
+        clock.advance(IDLE_AFTER_S)
+        assert gate.pause_s == IDLE_POLL_S
+        await Asked(gate, "/check/catalog").task
+        assert gate.pause_s == POLL_S
+        clock.advance(IDLE_AFTER_S)
+        assert gate.pause_s == IDLE_POLL_S
+        file.set("catalog", "closed", "legacy")
+        gate.refresh()
+        held = Asked(gate, "/check/catalog")
+        await settle()
+        clock.advance(10 * IDLE_AFTER_S)
+        assert gate.pause_s == POLL_S
+        held.gone.set()
+        await held.task
+        assert gate.pause_s == IDLE_POLL_S
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("path", ["/check/catalog", "/status"])
+def test_a_question_that_ends_a_pause_is_answered_by_the_file_as_it_is(tmp_path, path):
+    async def story():
+        file, clock = GateFile(tmp_path / "gate.json"), ManualClock()
+        file.set("catalog", "open", "legacy")
+        gate = gate_of(tmp_path, clock=clock)
+        clock.advance(IDLE_AFTER_S)
+        version = file.set("catalog", "closed", "legacy")
+        asked = Asked(gate, path)
+        await settle()
+        assert (asked.answer is None) == (path != "/status"), "held"
+        assert gate.status().moves["catalog"].version == version
+        asked.gone.set()
+        await asked.task
 
     asyncio.run(story())
 
