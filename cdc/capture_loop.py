@@ -13,6 +13,24 @@ from strangler.clock import Clock
 _POLL_S = 0.25
 _TRIM_EVERY_BYTES = 16 << 20
 
+BUSY_S = 0.03
+"""Appends that follow each other this closely are load."""
+GATHER_S = 0.01
+
+
+class Pace:
+    """Under load lets a few transactions come together: each append is an fsync, a wake-up and a target transaction."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._appended_at_s: float | None = None
+
+    def appended(self) -> float:
+        """Seconds to wait before the next poll; 0 after a transaction that came alone."""
+        before_s, now_s = self._appended_at_s, self._clock.monotonic()
+        self._appended_at_s = now_s
+        return GATHER_S if before_s is not None and now_s - before_s < BUSY_S else 0.0
+
 
 class CaptureLoop:
     """One session of capture: from opening the slot to its loss."""
@@ -22,6 +40,7 @@ class CaptureLoop:
     ) -> None:
         self._link, self._log, self._signals, self._clock, self._stop = link, log, signals, clock, stop
         self._trimmed = 0
+        self._pace = Pace(clock)
 
     def session(self) -> None:
         """Runs until `stop`. Raises what `PostgresSource` and `ChangeLog` raise."""
@@ -54,6 +73,8 @@ class CaptureLoop:
                 failpoints.reach("cdc.capture.after_append")
                 self._signals.captured(transactions[-1].commit_lsn)
             self._signals.idle(*source.delivered_through)
+            if transactions:
+                self._stop.wait(self._pace.appended())
         applied = self._signals.applied_through
         if applied is not None:
             source.acknowledge(applied)

@@ -76,17 +76,28 @@ class SegmentReader:
 
     def read(self, after: Lsn, durable: Durable | None) -> Iterator[Transaction]:
         """See `ChangeLog.read`. `durable`: where to stop, when the caller is the writer and knows."""
+        if durable is not None:
+            come = self._come_in(durable.segment, after)
+            if come is not None:
+                return iter(()) if come == durable.size else self._read([durable.segment], after, durable)
         first_lsn = self.first_lsn()
         if after < first_lsn:
             raise position_expired(f"change log {self._folder}", after, first_lsn)
-        return self._read(after, durable)
-
-    def _read(self, after: Lsn, durable: Durable | None) -> Iterator[Transaction]:
         segments = [segment for segment in list_segments(self._folder) if durable is None or segment <= durable.segment]
         first = max((index for index, segment in enumerate(segments) if segment <= after), default=0)
+        return self._read(segments[first:], after, durable)
+
+    def _come_in(self, newest: Lsn, after: Lsn) -> int | None:
+        """The offset in the newest segment from which reading goes on, when the last read has come that far.
+
+        Nothing before it is needed, and retention never reaches into the newest segment: no need to look at the folder.
+        """
+        cursor = self._start(newest, after)
+        return cursor.offset or None
+
+    def _read(self, segments: list[Lsn], after: Lsn, durable: Durable | None) -> Iterator[Transaction]:
         before: Lsn | None = None
-        for index in range(first, len(segments)):
-            segment = segments[index]
+        for index, segment in enumerate(segments):
             limit = durable.size if durable is not None and durable.segment == segment else None
             reading = _SegmentReading(segment_path(self._folder, segment), self._start(segment, after))
             try:

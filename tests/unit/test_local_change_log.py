@@ -201,6 +201,17 @@ def test_a_crash_in_the_first_batch_keeps_where_the_log_was_begun(tmp_path, open
     assert lsns(log, 7) == [8]
 
 
+def test_a_folder_that_vanishes_while_it_is_followed_is_told(tmp_path, open_log):
+    log = open_log(tmp_path / "log")
+    log.append([transaction(1)])
+    assert lsns(log) == [1]
+    shutil.rmtree(tmp_path / "log")
+    assert lsns(log, 1) == []
+    log.append([transaction(2)])
+    with pytest.raises(LogDamaged):
+        lsns(log, 1)
+
+
 def test_a_second_writer_is_refused_and_a_reader_is_not(tmp_path, open_log):
     log = open_log(tmp_path)
     with pytest.raises(LogInUse):
