@@ -29,8 +29,6 @@ class LinkLimits:
     """Source log bytes captured but not yet applied, above which capture pauses."""
     log_retention_bytes: int = 1 << 30
     """Source log bytes that the change log keeps below the applied position."""
-    heartbeat_s: float = 10.0
-    """An idle stream writes a message this often, so that its slot can advance."""
     status_s: float = 1.0
     lock_timeout_s: float = 10.0
     """How long one apply statement may wait for a lock before the batch is tried again."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal
 
 from cdc.events import TableName
@@ -73,18 +74,8 @@ def verify_all(
             for comparison in comparisons(mapping, *schemas)
         ]
         _refuse_ddl_meanwhile(schemas, _schemas(both, mapping), move)
-    return Verdict(
-        move=move,
-        direction=direction,
-        equal=not any(table.difference_count for table in tables),
-        position=format_lsn(start),
-        schema_hash=schema_hash(*schemas),
-        rows=sum(table.rows for table in tables),
-        tables=tuple(tables),
-        method="full",
-        at=at,
-        seconds=clock.monotonic() - started_s,
-    )
+    seconds = clock.monotonic() - started_s
+    return _verdict(tables, schemas, move=move, direction=direction, method="full", start=start, at=at, seconds=seconds)
 
 
 def verify_keys(
@@ -111,6 +102,23 @@ def verify_keys(
             for comparison in comparisons(mapping, *schemas)
             if comparison.source_table in changed.keys.keys() | changed.truncated
         ]
+    seconds = clock.monotonic() - started_s
+    return _verdict(
+        tables, schemas, move=move, direction=direction, method="changed", start=start, at=at, seconds=seconds
+    )
+
+
+def _verdict(
+    tables: Sequence[TableVerdict],
+    schemas: tuple[Schema, Schema],
+    *,
+    move: str,
+    direction: Direction,
+    method: Literal["full", "changed"],
+    start: Lsn,
+    at: datetime,
+    seconds: float,
+) -> Verdict:
     return Verdict(
         move=move,
         direction=direction,
@@ -119,9 +127,9 @@ def verify_keys(
         schema_hash=schema_hash(*schemas),
         rows=sum(table.rows for table in tables),
         tables=tuple(tables),
-        method="changed",
+        method=method,
         at=at,
-        seconds=clock.monotonic() - started_s,
+        seconds=seconds,
     )
 
 
