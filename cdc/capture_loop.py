@@ -1,12 +1,14 @@
-"""Source slot → change log, acknowledging what the target has."""
+"""Source → change log, acknowledging what the target has."""
 
 import threading
+from contextlib import closing
 
 from cdc.changelog.port import ChangeLog
 from cdc.link import LinkSpec
 from cdc.link_signals import LinkSignals
 from cdc.lsn import Lsn
-from cdc.postgres_source import PostgresSource
+from cdc.open_source import source_opener
+from cdc.source_port import ChangeSource
 from strangler import failpoints
 from strangler.clock import Clock
 
@@ -43,26 +45,20 @@ class CaptureLoop:
         self._pace = Pace(clock)
 
     def session(self) -> None:
-        """Runs until `stop`. Raises what `PostgresSource` and `ChangeLog` raise."""
+        """Runs until `stop`. Raises what `ChangeSource` and `ChangeLog` raise."""
         applied = self._signals.wait_for_ledger(_POLL_S)
         if applied is None:
             return
         self._log.start(applied)
-        source = PostgresSource(
-            self._link.source_dsn,
-            slot=self._link.stream,
-            publication=self._link.stream,
-            position=applied,
-            resume_from=self._log.last_lsn(),
-            clock=self._clock,
-        )
-        with source:
+        source = source_opener(self._link, self._clock)(position=applied, resume_from=self._log.last_lsn())
+        with closing(source):
+            source.open()
             self._signals.well("capture")
             self._signals.captured(self._log.last_lsn())
             while not self._stop.is_set():
                 self._step(source)
 
-    def _step(self, source: PostgresSource) -> None:
+    def _step(self, source: ChangeSource) -> None:
         if self._signals.backlog_bytes > self._link.limits.log_backlog_bytes:
             source.report()
             self._stop.wait(_POLL_S)

@@ -5,7 +5,7 @@ conversion to Python numbers, dates or JSON anywhere on the path. A value that t
 unchanged TOASTed column is the distinct object `UNCHANGED`, never a sentinel string (D6–D10).
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Literal
@@ -109,6 +109,8 @@ Change = RowChange | Truncate | Message
 class Transaction:
     """One committed source transaction, in commit order. An event's identity is `(commit_lsn, index in changes)`.
 
+    `changes` may be iterated again and again and knows its length; nothing may index it, because those of a huge
+    transaction lie on disk and are decoded while they are iterated.
     A non-transactional message arrives as a Transaction of its own with `xid` 0.
     `commit_time_us`: microseconds since the Unix epoch, source clock. `origin`: replication origin name, if any.
     """
@@ -117,7 +119,7 @@ class Transaction:
     commit_lsn: Lsn
     end_lsn: Lsn
     commit_time_us: int
-    changes: tuple[Change, ...]
+    changes: Collection[Change]
     origin: str | None = None
 
 

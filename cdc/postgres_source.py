@@ -16,7 +16,7 @@ batch of `batch_transactions`/`batch_bytes` plus one transaction is held; beyond
 import contextlib
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, NamedTuple, Self
+from typing import Final, Self
 
 from cdc.assembly import DEFAULT_TRANSACTION_BYTES, Assembler
 from cdc.connections import open_database, unreachable
@@ -26,19 +26,10 @@ from cdc.lsn import ZERO, Lsn, before_boundary
 from cdc.pgoutput import POSTGRES_EPOCH_US
 from cdc.replication_connection import Keepalive, ReplicationConnection
 from cdc.slot_checks import check_slot
+from cdc.source_port import Delivered
 from strangler.clock import Clock, SystemClock
 
 FIRST_VERSION_WITH_ORIGIN_FILTER: Final = 16
-
-
-class Delivered(NamedTuple):
-    """Every commit record that starts at or before `lsn` has been returned by `poll`: a ledger position.
-
-    `source_time_us`: when that was so, by the source's clock, microseconds since the Unix epoch.
-    """
-
-    lsn: Lsn
-    source_time_us: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

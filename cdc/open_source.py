@@ -1,0 +1,23 @@
+"""Which source a link reads: its URL says so."""
+
+from cdc.link import LinkSpec
+from cdc.lsn import Lsn
+from cdc.postgres_source import PostgresSource
+from cdc.source_port import ChangeSource, OpenSource
+from strangler.clock import Clock
+
+
+def source_opener(link: LinkSpec, clock: Clock) -> OpenSource:
+    """A PostgreSQL slot named like the stream."""
+
+    def open_postgres(*, position: Lsn, resume_from: Lsn) -> ChangeSource:
+        return PostgresSource(
+            link.source_dsn,
+            slot=link.stream,
+            publication=link.stream,
+            position=position,
+            resume_from=resume_from,
+            clock=clock,
+        )
+
+    return open_postgres
