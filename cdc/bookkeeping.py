@@ -39,7 +39,9 @@ _STREAM_STATUS = """
         updated_at timestamptz NOT NULL DEFAULT now(),
         worker_pid int,
         lag_bytes bigint,
-        lag_seconds double precision
+        lag_seconds double precision,
+        events_waiting bigint,
+        tables jsonb
     )
 """
 

@@ -8,24 +8,28 @@ import psycopg
 
 from cdc.link import LinkSpec
 from cdc.link_signals import LinkSignals
+from cdc.metrics.meter import MeterView, StreamMeter
 from cdc.sessions import Connection, connect, target_error
 
 _WRITE = """
-INSERT INTO strangler.stream_status AS s (stream, state, error, updated_at, worker_pid, lag_bytes, lag_seconds)
+INSERT INTO strangler.stream_status AS s (stream, state, error, updated_at, worker_pid, lag_bytes, lag_seconds,
+                                         events_waiting, tables)
 SELECT %(stream)s, %(state)s, %(error)s::jsonb, clock_timestamp(), %(pid)s, %(lag_bytes)s,
        CASE WHEN %(lag_bytes)s = 0 THEN 0
-            ELSE greatest(0, extract(epoch FROM clock_timestamp() - p.source_commit_time)) END
+            ELSE greatest(0, extract(epoch FROM clock_timestamp() - p.source_commit_time)) END,
+       %(events_waiting)s, %(tables)s::jsonb
   FROM (VALUES (1)) AS one LEFT JOIN strangler.stream_position p ON p.stream = %(stream)s
 ON CONFLICT (stream) DO UPDATE SET state = EXCLUDED.state, error = EXCLUDED.error, updated_at = EXCLUDED.updated_at,
-       worker_pid = EXCLUDED.worker_pid, lag_bytes = EXCLUDED.lag_bytes, lag_seconds = EXCLUDED.lag_seconds
+       worker_pid = EXCLUDED.worker_pid, lag_bytes = EXCLUDED.lag_bytes, lag_seconds = EXCLUDED.lag_seconds,
+       events_waiting = EXCLUDED.events_waiting, tables = coalesce(s.tables, '{}') || EXCLUDED.tables
 """
 
 
 class StatusLoop:
     """One session of status writing for one link. Its own connection, so that it never delays a row."""
 
-    def __init__(self, link: LinkSpec, *, signals: LinkSignals, stop: threading.Event) -> None:
-        self._link, self._signals, self._stop = link, signals, stop
+    def __init__(self, link: LinkSpec, *, signals: LinkSignals, meter: StreamMeter, stop: threading.Event) -> None:
+        self._link, self._signals, self._meter, self._stop = link, signals, meter, stop
 
     def session(self) -> None:
         """Runs until `stop`, and writes once more at the end."""
@@ -37,13 +41,15 @@ class StatusLoop:
 
     def _write(self, connection: Connection, *, alive: bool) -> None:
         """A stream that stopped with an error keeps it; one that was stopped cleanly is idle."""
-        view = self._signals.view()
+        view, counted = self._signals.view(), self._meter.view()
         parameters = {
             "stream": self._link.stream,
             "state": view.state if alive or view.error else "idle",
             "error": json.dumps(view.error) if view.error else None,
             "pid": os.getpid() if alive else None,
             "lag_bytes": view.lag_bytes,
+            "events_waiting": counted.events_waiting if alive else None,
+            "tables": json.dumps(_tables(counted)),
         }
         try:
             connection.execute(_WRITE, parameters)
@@ -51,3 +57,12 @@ class StatusLoop:
             return
         except psycopg.Error as error:
             raise target_error(self._link.target_dsn, "strangler.stream_status", error) from error
+
+
+def _tables(counted: MeterView) -> dict[str, dict[str, float | None]]:
+    """By source table; what an earlier worker wrote about a table that this one has not met stays."""
+    names = counted.waiting.keys() | counted.last_applied_s.keys()
+    return {
+        name: {"waiting": counted.waiting.get(name, 0), "last_applied_s": counted.last_applied_s.get(name)}
+        for name in sorted(names)
+    }

@@ -15,8 +15,10 @@ from cdc.chunk_handover import ChunkHandover
 from cdc.copier import CopyLoop
 from cdc.errors import DatabaseUnreachable, NotProvisioned
 from cdc.link import LinkSpec
-from cdc.link_signals import LinkSignals, LinkView
+from cdc.link_signals import LinkView
 from cdc.loops import Loop
+from cdc.metrics.metered import MeteredChangeLog, MeteredSignals
+from cdc.metrics.meter import StreamMeter
 from cdc.status_loop import StatusLoop
 from strangler.clock import Clock, SystemClock
 from strangler.errors import StranglerError
@@ -79,6 +81,10 @@ class StreamWorker:
         """Each stream's state now."""
         return {link.stream: link.signals.view() for link in self._links}
 
+    def meters(self) -> dict[str, StreamMeter]:
+        """Each stream's counts since this worker began."""
+        return {link.stream: link.meter for link in self._links}
+
     def _push(self) -> None:
         if self._push_sequences is None:
             return
@@ -110,7 +116,8 @@ class _RunningLink:
     ) -> None:
         self._link, self._clock, self._open_log, self._new_run = link, clock, open_log, new_run
         self._stop, self._status_stop = threading.Event(), threading.Event()
-        self.signals = LinkSignals()
+        self.meter = StreamMeter()
+        self.signals = MeteredSignals(self.meter, clock)
         self._handover = ChunkHandover(in_flight=link.limits.copy_chunks_in_flight)
         self._log: ChangeLog | None = None
         self._apply: ApplyLoop | None = None
@@ -123,7 +130,7 @@ class _RunningLink:
 
     def prepare(self) -> None:
         """Take what only one worker may have. A database that does not answer yet is waited for later."""
-        log = self._log = self._open_log(self._link)
+        log = self._log = MeteredChangeLog(self._open_log(self._link), self.meter, self._clock)
         apply = self._apply = ApplyLoop(
             self._link, log, signals=self.signals, handover=self._handover, clock=self._clock, stop=self._stop
         )
@@ -145,7 +152,7 @@ class _RunningLink:
                 self._link, signals=self.signals, handover=self._handover, new_run=self._new_run, stop=self._stop
             )
             self._loops.append(self._loop("copy", copy.session))
-        status = StatusLoop(self._link, signals=self.signals, stop=self._status_stop)
+        status = StatusLoop(self._link, signals=self.signals, meter=self.meter, stop=self._status_stop)
         self._status = self._loop("status", status.session, self._status_stop)
         for loop in [*self._loops, self._status]:
             loop.start()

@@ -1,0 +1,190 @@
+"""Counts of one link, kept while it runs. No clock: times are parameters. One lock, so that every thread may tell it."""
+
+import threading
+from bisect import bisect_left
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from cdc.events import Change, Message, RowChange, Transaction, Truncate
+from cdc.lsn import ZERO, Lsn
+
+DURATION_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+LARGE: Final = "(large transactions)"
+"""Stands for the table of events that lie on disk: decoding them once more only to count them would cost too much."""
+
+_OPERATIONS: Final = {"c": "insert", "u": "update", "d": "delete", "r": "read"}
+
+TableOperation = tuple[str, str]
+"""(source table, operation): `insert`, `update`, `delete`, `truncate`, `message`; `any` for `LARGE`."""
+
+
+class Durations:
+    """A histogram: how many observations fell into each bucket, and their sum in seconds."""
+
+    def __init__(self, bounds: Sequence[float] = DURATION_BUCKETS_S) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.sum_s = 0.0
+
+    def observe(self, seconds: float) -> None:
+        self.counts[bisect_left(self.bounds, seconds)] += 1
+        self.sum_s += seconds
+
+    def cumulative(self) -> list[tuple[str, int]]:
+        """(upper bound, observations at or below it), the last one `+Inf`."""
+        total, found = 0, []
+        for bound, count in zip([*map(str, self.bounds), "+Inf"], self.counts, strict=True):
+            total += count
+            found.append((bound, total))
+        return found
+
+
+def count_changes(transaction: Transaction) -> Counter[TableOperation]:
+    """Events of a transaction by source table and operation; of one that lies on disk only their number."""
+    if not isinstance(transaction.changes, tuple | list):
+        return Counter({(LARGE, "any"): len(transaction.changes)})
+    return Counter(name for change in transaction.changes for name in _names(change))
+
+
+def _names(change: Change) -> list[TableOperation]:
+    match change:
+        case RowChange():
+            return [(f"{change.relation.schema}.{change.relation.name}", _OPERATIONS[change.op])]
+        case Truncate():
+            return [(f"{relation.schema}.{relation.name}", "truncate") for relation in change.relations]
+        case Message():
+            return [("(none)", "message")]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Waiting:
+    lsn: Lsn
+    captured_at_s: float | None
+    counts: Counter[TableOperation]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MeterView:
+    """One moment. Counters begin when the worker does. `waiting`: events captured and not applied, by source table.
+
+    `last_applied_s`: wall time of each source table's last applied event, seconds since the Unix epoch.
+    """
+
+    captured_events: int
+    captured_transactions: int
+    applied: dict[TableOperation, int]
+    applied_transactions: int
+    waiting: dict[str, int]
+    last_applied_s: dict[str, float]
+    retries: dict[str, int]
+    errors: dict[tuple[str, str], int]
+    apply: list[tuple[str, int]]
+    apply_sum_s: float
+    latency: list[tuple[str, int]]
+    latency_sum_s: float
+
+    @property
+    def events_waiting(self) -> int:
+        return sum(self.waiting.values())
+
+
+@dataclass(slots=True)
+class StreamMeter:
+    """Counts events when they are captured, and again when the ledger has passed them: never a batch that failed."""
+
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _waiting: deque[_Waiting] = field(default_factory=deque)
+    _applied_at: tuple[Lsn, float, float] = (ZERO, 0.0, 0.0)
+    _captured_through: Lsn = ZERO
+    _captured_events: int = 0
+    _captured_transactions: int = 0
+    _applied: Counter[TableOperation] = field(default_factory=Counter)
+    _applied_transactions: int = 0
+    _last_applied_s: dict[str, float] = field(default_factory=dict)
+    _retries: Counter[str] = field(default_factory=Counter)
+    _errors: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _apply: Durations = field(default_factory=Durations)
+    _latency: Durations = field(default_factory=Durations)
+    _batch_began_s: float | None = None
+
+    def backlog(self, transactions: Iterable[Transaction]) -> None:
+        """What the change log held beyond the ledger when the worker began, in commit order, before any `captured`."""
+        with self._lock:
+            for one in transactions:
+                self._waiting.append(_Waiting(lsn=one.commit_lsn, captured_at_s=None, counts=count_changes(one)))
+                self._captured_through = one.commit_lsn
+            self._pass_applied()
+
+    def captured(self, transactions: Sequence[Transaction], now_s: float) -> None:
+        """`transactions` are durable in the change log; those that came before are not counted again. `now_s`:
+        monotonic."""
+        with self._lock:
+            for one in transactions:
+                if one.commit_lsn > self._captured_through:
+                    counts = count_changes(one)
+                    self._waiting.append(_Waiting(lsn=one.commit_lsn, captured_at_s=now_s, counts=counts))
+                    self._captured_through = one.commit_lsn
+                    self._captured_transactions += 1
+                    self._captured_events += counts.total()
+            self._pass_applied()
+
+    def batch_begins(self, now_s: float) -> None:
+        """The applier took something from the change log; the first such call since `applied` counts."""
+        if self._batch_began_s is None:
+            self._batch_began_s = now_s
+
+    def applied(self, lsn: Lsn, now_s: float, wall_s: float) -> None:
+        """Everything through `lsn` is durable in the target. `now_s`: monotonic; `wall_s`: since the Unix epoch.
+
+        May be told before `captured` was: the applier reads the log as soon as it is durable.
+        """
+        with self._lock:
+            self._applied_at = (max(self._applied_at[0], lsn), now_s, wall_s)
+            began_s, self._batch_began_s = self._batch_began_s, None
+            if self._pass_applied() and began_s is not None:
+                self._apply.observe(max(0.0, now_s - began_s))
+
+    def _pass_applied(self) -> int:
+        lsn, now_s, wall_s = self._applied_at
+        passed = 0
+        while self._waiting and self._waiting[0].lsn <= lsn:
+            one = self._waiting.popleft()
+            passed += 1
+            self._applied.update(one.counts)
+            for table, _ in one.counts:
+                self._last_applied_s[table] = wall_s
+            if one.captured_at_s is not None:
+                self._latency.observe(max(0.0, now_s - one.captured_at_s))
+        self._applied_transactions += passed
+        return passed
+
+    def trouble(self, part: str, error: str, *, retried: bool) -> None:
+        """A part of the link failed with an error of class `error`; `retried`: it tries again by itself."""
+        with self._lock:
+            self._errors[part, error] += 1
+            self._retries[part] += retried
+            self._batch_began_s = None
+
+    def view(self) -> MeterView:
+        with self._lock:
+            waiting: Counter[str] = Counter()
+            for one in self._waiting:
+                for (table, _), count in one.counts.items():
+                    waiting[table] += count
+            return MeterView(
+                captured_events=self._captured_events,
+                captured_transactions=self._captured_transactions,
+                applied=dict(self._applied),
+                applied_transactions=self._applied_transactions,
+                waiting=dict(waiting),
+                last_applied_s=dict(self._last_applied_s),
+                retries=dict(self._retries),
+                errors=dict(self._errors),
+                apply=self._apply.cumulative(),
+                apply_sum_s=self._apply.sum_s,
+                latency=self._latency.cumulative(),
+                latency_sum_s=self._latency.sum_s,
+            )
