@@ -8,10 +8,7 @@ everything before it is applied.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import psycopg
-
 from cdc.apply_batch import plan, plan_one_by_one
-from cdc.apply_session import ApplySession, LedgerStep, RowsNotFound
 from cdc.batch_mapping import BatchMapper, BatchWork
 from cdc.chunk_handover import ChunkHandover
 from cdc.copy_tracker import CopyTracker
@@ -19,7 +16,8 @@ from cdc.errors import ApplyFailed, ConflictingWrite, CopyRefused, DatabaseUnrea
 from cdc.events import TableName, TargetChange, Transaction
 from cdc.link import LinkSpec
 from cdc.lsn import Lsn, format_lsn
-from cdc.sessions import is_away, is_transient, target_error
+from cdc.open_target import open_target
+from cdc.target_port import ApplyTarget, LedgerStep, RaceLost, RowRefused
 from strangler import failpoints
 from strangler.clock import Clock
 from strangler.errors import StranglerError
@@ -44,11 +42,11 @@ class Applier:
         self._clock = clock
         self._handover = handover or ChunkHandover(in_flight=link.limits.copy_chunks_in_flight)
         self._mapper = BatchMapper(link, self._handover)
-        self._session = ApplySession(link, clock)
+        self._session = open_target(link, clock)
         try:
             self._position = self._session.load_position()
             self._tracker = CopyTracker(
-                source_keys=link.source_keys, follows_copy=link.follows_copy, tables=self._session.load_copies()
+                source_keys=link.source_keys, follows_copy=link.follows_copy, tables=dict(self._session.load_copies())
             )
         except BaseException:
             self._session.close()
@@ -65,7 +63,7 @@ class Applier:
         return self._counts
 
     @property
-    def session(self) -> ApplySession:
+    def session(self) -> ApplyTarget:
         return self._session
 
     @property
@@ -100,7 +98,7 @@ class Applier:
             self._attempt(todo, one_by_one=False)
         except (DatabaseUnreachable, StreamBusy):
             raise
-        except (StranglerError, RowsNotFound, psycopg.Error):
+        except (StranglerError, RowRefused):
             self._session.forget_tables()
             for transaction in todo:
                 self._attempt([transaction], one_by_one=True)
@@ -115,8 +113,7 @@ class Applier:
         step = LedgerStep(
             position=position, previous=self._position, source_time_us=source_time_us, transactions=0, events=0
         )
-        with self._session.translated("strangler.stream_position"):
-            self._session.move_position(step)
+        self._session.move_position(step)
         self._position = position
 
     def _attempt(self, batch: Sequence[Transaction], *, one_by_one: bool) -> None:
@@ -127,15 +124,11 @@ class Applier:
             try:
                 self._commit(batch, one_by_one)
                 return
-            except psycopg.Error as error:
-                if is_away(error):
-                    raise target_error(self._link.target_dsn, f"stream {self._link.stream}", error) from error
-                if not is_transient(error):
-                    raise
+            except RaceLost as error:
                 last = error
         raise ApplyFailed(
             thing=f"transaction at {format_lsn(batch[0].commit_lsn)} of stream {self._link.stream}",
-            reason=f"lost {self._link.limits.transient_attempts} races in a row, SQLSTATE {last.sqlstate}",
+            reason=f"lost {self._link.limits.transient_attempts} races in a row, SQLSTATE {last.code}",
             mend="end the sessions that lock the target's tables (pg_stat_activity, pg_locks); the stream retries",
         ) from last
 
@@ -208,14 +201,10 @@ class Applier:
             thing = f"{change.kind} of {change.table} row {row}" if row else f"{change.kind} of {change.table}"
             try:
                 self._session.write(plan_one_by_one(change))
-            except RowsNotFound:
+            except RowRefused as refused:
                 raise ApplyFailed(
                     thing=thing,
-                    reason="matches no row of the target: the two sides have diverged",
+                    reason=f"{refused.reason} ({refused.code})" if refused.code else refused.reason,
                     mend=f"run `strangler verify {self._link.move}`, put the row back, or copy the table again; "
                     "the stream retries by itself and never passes it",
-                ) from None
-            except psycopg.Error as error:
-                if is_transient(error):
-                    raise
-                raise target_error(self._link.target_dsn, thing, error) from error
+                ) from refused

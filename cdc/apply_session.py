@@ -1,23 +1,25 @@
 """The one database session that may write a stream's rows and its position."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import psycopg
 from psycopg.rows import TupleRow
 
 from cdc.apply_batch import Batching, RowGroup
-from cdc.apply_statements import quote_table, statement
+from cdc.apply_statements import array_literal, quote_table, read_row_statement, statement
 from cdc.copy_tracker import CopyCursor, TableCopying, cursor_from_json
 from cdc.errors import NotProvisioned, StreamBusy
 from cdc.events import TableName
 from cdc.link import LinkSpec
 from cdc.lsn import Lsn, format_lsn, parse_lsn
-from cdc.sessions import connect, target_error
-from cdc.target_tables import TargetTable, load_target_table
+from cdc.parking.model import TableRules
+from cdc.parking.postgres import PostgresParkedStore
+from cdc.sessions import connect, is_away, is_row_level, is_transient, target_error, target_reason
+from cdc.target_port import LedgerStep, RaceLost, RowRefused, RowsNotFound
+from cdc.target_tables import TargetTable, load_rules, load_target_table
 from strangler.clock import Clock
 
 _SETTINGS = {
@@ -34,32 +36,15 @@ _TAKEOVER_POLL_S = 0.1
 _PREPARED_STATEMENTS = 1000
 
 
-class RowsNotFound(Exception):
-    """A group that must match hit fewer rows than it names. Never leaves the applier."""
-
-    def __init__(self, group: RowGroup) -> None:
-        super().__init__(group.table)
-        self.group = group
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LedgerStep:
-    """How far one target transaction moves the stream. `source_time_us`: microseconds since the Unix epoch."""
-
-    position: Lsn
-    previous: Lsn
-    source_time_us: int
-    transactions: int
-    events: int
-
-
 class ApplySession:
-    """An open session with the stream's replication origin and advisory lock. One thread uses it."""
+    """`ApplyTarget` over PostgreSQL: a session with the stream's replication origin and advisory lock."""
 
     def __init__(self, link: LinkSpec, clock: Clock) -> None:
         self._link = link
         self._connection = connect(link.target_dsn, f"{link.stream} apply")
         self._tables: dict[TableName, TargetTable] = {}
+        self._rules: dict[TableName, TableRules] = {}
+        self.parked = PostgresParkedStore(self._connection, link, self.translated)
         self._ownership_exists = self._locked = False
         try:
             self._connection.prepared_max = _PREPARED_STATEMENTS
@@ -74,10 +59,6 @@ class ApplySession:
 
     def close(self) -> None:
         self._connection.close()
-
-    @property
-    def healthy(self) -> bool:
-        return not self._connection.closed and not self._connection.broken
 
     def _configure(self) -> None:
         settings = {**_SETTINGS, "lock_timeout": f"{int(self._link.limits.lock_timeout_s * 1000)}ms"}
@@ -141,9 +122,17 @@ class ApplySession:
     def batching(self, table: TableName) -> Batching:
         return self._target(table).batching
 
+    def rules(self, table: TableName) -> TableRules:
+        rules = self._rules.get(table)
+        if rules is None:
+            with self.translated(f"catalog of {table}"):
+                rules = self._rules[table] = load_rules(self._connection, table)
+        return rules
+
     def forget_tables(self) -> None:
         """Read target catalogs afresh: an error may come from a changed table."""
         self._tables.clear()
+        self._rules.clear()
 
     def _target(self, table: TableName) -> TargetTable:
         target = self._tables.get(table)
@@ -153,24 +142,36 @@ class ApplySession:
 
     @contextmanager
     def translated(self, thing: str) -> Iterator[None]:
-        """Driver errors inside become ours."""
+        """Driver errors inside become ours, as `cdc.target_port` names them."""
         try:
             yield
         except psycopg.Error as error:
+            if is_away(error):
+                raise target_error(self._link.target_dsn, thing, error) from error
+            if is_transient(error):
+                raise RaceLost(error.sqlstate or "") from error
+            if is_row_level(error):
+                raise RowRefused(target_reason(error), error.sqlstate or "") from error
             raise target_error(self._link.target_dsn, thing, error) from error
 
     @contextmanager
     def transaction(self, *, pipelined: bool) -> Iterator[None]:
-        """One target transaction. Driver errors pass through: the applier decides whether to try again."""
-        if not pipelined:
-            with self._connection.transaction():
+        with self.translated(f"a batch of {self._link.stream}"):
+            if not pipelined:
+                with self._connection.transaction():
+                    yield
+                return
+            with self._connection.pipeline(), self._connection.transaction():
                 yield
-            return
-        with self._connection.pipeline(), self._connection.transaction():
-            yield
+
+    def savepoint(self) -> AbstractContextManager[None]:
+        return self.transaction(pipelined=False)
 
     def write(self, groups: Iterable[RowGroup]) -> None:
-        """Execute the groups in order. Raises `RowsNotFound`."""
+        with self.translated(f"rows of {self._link.stream}"):
+            self._write(groups)
+
+    def _write(self, groups: Iterable[RowGroup]) -> None:
         sent = []
         for group in groups:
             query, parameters = statement(group, self._target(group.table))
@@ -204,6 +205,10 @@ class ApplySession:
 
     def move_position(self, step: LedgerStep) -> None:
         """Write the ledger. Raises `StreamBusy` when somebody else moved it."""
+        with self.translated("strangler.stream_position"):
+            self._move_position(step)
+
+    def _move_position(self, step: LedgerStep) -> None:
         cursor = self._connection.execute(
             "UPDATE strangler.stream_position SET commit_lsn = %s, applied_at = clock_timestamp(),"
             " source_commit_time = CASE WHEN %s THEN source_commit_time"
@@ -239,10 +244,17 @@ class ApplySession:
             (self._link.stream, str(table), copying.state, json.dumps(copying.cursor.as_json()), new_rows),
         )
 
-    def execute(self, query: str, parameters: Sequence[Any]) -> None:
-        """A statement outside a batch."""
-        with self.translated("strangler schema"):
-            self._connection.execute(query.encode(), parameters)
+    def read_row(
+        self, table: TableName, key: Mapping[str, str | None], columns: Sequence[str]
+    ) -> Mapping[str, str | None] | None:
+        with self.translated(f"row of {table}"):
+            query = read_row_statement(self._target(table), tuple(key), columns)
+            row = self._connection.execute(
+                query.encode(), [array_literal([value]) for value in key.values()]
+            ).fetchone()
+        if row is None:
+            return None
+        return {name: None if value is None else str(value) for name, value in zip(columns, row, strict=True)}
 
     def _read(self, query: str, parameters: Sequence[Any]) -> TupleRow | None:
         try:

@@ -25,6 +25,13 @@ def statement(group: RowGroup, target: TargetTable) -> tuple[str, list[str]]:
     return _update(group, target), _arrays(group.rows)
 
 
+def read_row_statement(target: TargetTable, key: Sequence[str], columns: Sequence[str]) -> str:
+    """Text forms of `columns` of one row; its parameters are the key values, an array of one each."""
+    keys = [target.column(name) for name in key]
+    read = ", ".join(f"t.{quote(target.column(name).name)}::text" for name in columns)
+    return f"SELECT {read} FROM {quote_table(target.table)} AS t, {_given(keys)} WHERE {_matches(keys)}"
+
+
 def quote(name: str) -> str:
     """An identifier for a statement that has `%s` parameters."""
     return '"' + name.replace('"', '""').replace("%", "%%") + '"'

@@ -58,7 +58,51 @@ _COPY_PROGRESS = """
     )
 """
 
-_STREAM_TABLES: Final = ("stream_position", "stream_status", "copy_progress")
+_PARKED_ROW = """
+    CREATE TABLE IF NOT EXISTS strangler.parked_row (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        stream text NOT NULL,
+        source_table text NOT NULL,
+        key jsonb NOT NULL,
+        commit_lsn pg_lsn NOT NULL,
+        event_index bigint NOT NULL,
+        operation text NOT NULL,
+        event bytea NOT NULL,
+        state text NOT NULL CHECK (state IN ('refused', 'waiting')),
+        whole_table boolean NOT NULL DEFAULT false,
+        lenient boolean NOT NULL DEFAULT false,
+        thing text NOT NULL,
+        reason text NOT NULL,
+        mend text NOT NULL,
+        code text NOT NULL DEFAULT '',
+        parked_at timestamptz NOT NULL,
+        attempts int NOT NULL DEFAULT 1,
+        request text CHECK (request IN ('retry', 'skip')),
+        requested_by text NOT NULL DEFAULT '',
+        request_reason text NOT NULL DEFAULT ''
+    )
+"""
+
+_PARKED_AUDIT = """
+    CREATE TABLE IF NOT EXISTS strangler.parked_audit (
+        id bigint PRIMARY KEY,
+        stream text NOT NULL,
+        source_table text NOT NULL,
+        key jsonb NOT NULL,
+        commit_lsn pg_lsn NOT NULL,
+        event_index bigint NOT NULL,
+        operation text NOT NULL,
+        event bytea NOT NULL,
+        reason text NOT NULL,
+        code text NOT NULL,
+        parked_at timestamptz NOT NULL,
+        skipped_at timestamptz NOT NULL,
+        skipped_by text NOT NULL,
+        skip_reason text NOT NULL
+    )
+"""
+
+_STREAM_TABLES: Final = ("stream_position", "stream_status", "copy_progress", "parked_row", "parked_audit")
 
 _IN_USE = """
     SELECT EXISTS (SELECT FROM pg_publication_rel r JOIN pg_class c ON c.oid = r.prrelid
@@ -78,7 +122,8 @@ def create_target_tables(connection: CatalogConnection, stream: str) -> None:
     """What apply writes to, and the stream's own status row, `idle`."""
     with connection.transaction():
         lock_schema(connection)
-        for statement in (_SCHEMA, _CANARY, _STREAM_POSITION, _STREAM_STATUS, _COPY_PROGRESS):
+        tables = (_CANARY, _STREAM_POSITION, _STREAM_STATUS, _COPY_PROGRESS, _PARKED_ROW, _PARKED_AUDIT)
+        for statement in (_SCHEMA, *tables):
             connection.execute(statement)
         connection.execute(
             "INSERT INTO strangler.stream_status (stream, state) VALUES (%s, 'idle') ON CONFLICT DO NOTHING", [stream]

@@ -12,6 +12,11 @@ Connection = psycopg.Connection[tuple[object, ...]]
 _TRANSIENT_STATES = frozenset({"40001", "40P01", "55P03"})
 """Serialization failure, deadlock, lock not available."""
 
+_ROW_CLASSES = frozenset({"21", "22", "23", "44", "54"})
+"""Cardinality, data exception, constraint, view check, size limit: the row's own fault, and of no other row."""
+_RAISED = "P0001"
+"""A trigger that is enabled ALWAYS said no."""
+
 _AWAY_STATES = frozenset({"25006", "57014"})
 _AWAY_CLASSES = ("53", "58")
 """Read-only, cancelled, out of resources, system error: nothing is wrong with what we sent."""
@@ -35,6 +40,17 @@ def is_away(error: psycopg.Error) -> bool:
 def is_transient(error: psycopg.Error) -> bool:
     """Nobody's fault; the same batch may succeed a moment later."""
     return error.sqlstate in _TRANSIENT_STATES
+
+
+def is_row_level(error: psycopg.Error) -> bool:
+    """The server takes our statements, but not these values."""
+    state = error.sqlstate or ""
+    return state[:2] in _ROW_CLASSES or state == _RAISED
+
+
+def target_reason(error: psycopg.Error) -> str:
+    """What the server said, in one line without a secret."""
+    return _reason(error)
 
 
 def target_error(dsn: str, thing: str, error: psycopg.Error) -> StranglerError:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from cdc.apply_batch import Batching
 from cdc.errors import SchemaChanged
 from cdc.events import TableName
+from cdc.parking.model import Reference, TableRules
 from cdc.sessions import Connection
 
 _CANONICAL_TYPES = frozenset(
@@ -32,6 +33,34 @@ SELECT (SELECT array_agg(a.attname::text) FROM pg_index i
          WHERE i.indrelid = %(table)s AND i.indisprimary),
        EXISTS (SELECT FROM pg_index i
                 WHERE i.indrelid = %(table)s AND (i.indisunique OR i.indisexclusion) AND NOT i.indisprimary)
+"""
+
+
+_UNIQUES = """
+SELECT ARRAY(SELECT a.attname::text FROM unnest(i.indkey) AS k
+               JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k ORDER BY a.attname),
+       i.indexprs IS NULL AND NOT i.indisexclusion AND coalesce(to_jsonb(i) ->> 'indnullsnotdistinct', 'f') <> 'true'
+  FROM pg_index i
+ WHERE i.indrelid = %s AND (i.indisunique OR i.indisexclusion) AND NOT i.indisprimary
+"""
+
+_REFERENCES = """
+SELECT ARRAY(SELECT a.attname::text FROM unnest(c.conkey) WITH ORDINALITY AS k (n, i)
+               JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.n ORDER BY k.i),
+       ARRAY(SELECT a.attname::text FROM unnest(c.confkey) WITH ORDINALITY AS k (n, i)
+               JOIN pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.n ORDER BY k.i),
+       n.nspname, r.relname,
+       NOT EXISTS (SELECT FROM unnest(c.conkey, c.confkey) AS k (child, parent)
+                     JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.child
+                     JOIN pg_attribute b ON b.attrelid = c.confrelid AND b.attnum = k.parent
+                    WHERE a.atttypid <> b.atttypid
+                      AND NOT (a.atttypid, b.atttypid) IN (SELECT x, y FROM unnest('{int2,int4,int8}'::regtype[]) AS x,
+                                                                  unnest('{int2,int4,int8}'::regtype[]) AS y)),
+       ARRAY(SELECT a.attname::text FROM pg_index i, unnest(i.indkey) AS k
+               JOIN pg_attribute a ON a.attnum = k
+              WHERE i.indrelid = c.confrelid AND i.indisprimary AND a.attrelid = c.confrelid)
+  FROM pg_constraint c JOIN pg_class r ON r.oid = c.confrelid JOIN pg_namespace n ON n.oid = r.relnamespace
+ WHERE c.conrelid = %s AND c.contype = 'f' AND c.conparentid = 0
 """
 
 
@@ -69,6 +98,40 @@ class TargetTable:
 
 def load_target_table(connection: Connection, table: TableName) -> TargetTable:
     """Read one table's catalog rows. Raises `SchemaChanged` when there is no such table."""
+    oid = _oid(connection, table)
+    columns = {str(row[0]): _column(row) for row in connection.execute(_COLUMNS, (oid,))}
+    key, other_uniques = connection.execute(_INDEXES, {"table": oid}).fetchall()[0]
+    return TargetTable(table=table, columns=columns, batching=_batching(columns, key, bool(other_uniques)))
+
+
+def load_rules(connection: Connection, table: TableName) -> TableRules:
+    """The constraints that tie its rows to others. Raises `SchemaChanged` when there is no such table."""
+    target, oid = load_target_table(connection, table), _oid(connection, table)
+    uniques: list[tuple[str, ...]] = []
+    exact = target.batching != "one"
+    for names, plain in connection.execute(_UNIQUES, (oid,)):
+        columns = _names(names)
+        exact = exact and bool(plain) and all(target.columns[name].canonical for name in columns)
+        uniques.append(columns)
+    references = [
+        Reference(
+            columns=_names(own),
+            parent=TableName(schema=str(schema), name=str(name)),
+            parent_columns=_names(theirs),
+            exact=bool(same_type)
+            and set(_names(theirs)) == set(_names(key))
+            and all(target.columns[column].canonical for column in _names(own)),
+        )
+        for own, theirs, schema, name, same_type, key in connection.execute(_REFERENCES, (oid,))
+    ]
+    return TableRules(uniques=tuple(uniques), references=tuple(references), exact=exact)
+
+
+def _names(raw: object) -> tuple[str, ...]:
+    return tuple(str(name) for name in raw) if isinstance(raw, list) else ()
+
+
+def _oid(connection: Connection, table: TableName) -> object:
     found = connection.execute(
         "SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
         " WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p')",
@@ -80,9 +143,7 @@ def load_target_table(connection: Connection, table: TableName) -> TargetTable:
             reason="does not exist",
             mend="run the service's migrations, or correct the mapping in the plan",
         )
-    columns = {str(row[0]): _column(row) for row in connection.execute(_COLUMNS, found)}
-    key, other_uniques = connection.execute(_INDEXES, {"table": found[0]}).fetchall()[0]
-    return TargetTable(table=table, columns=columns, batching=_batching(columns, key, bool(other_uniques)))
+    return found[0]
 
 
 def _batching(columns: Mapping[str, TargetColumn], key: object, other_uniques: bool) -> Batching:
