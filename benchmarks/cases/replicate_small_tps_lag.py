@@ -27,7 +27,8 @@ _CLIENTS = 16
 _LOOK_S = 0.005
 _LONGEST_S = 120.0
 _SCRIPT = """\
-INSERT INTO item VALUES (nextval('item_number'), 'SKU-000000001', 'Kettle', 'Boils a litre in three minutes.', 'active', 12.50);
+INSERT INTO item
+VALUES (nextval('item_number'), 'SKU-000000001', 'Kettle', 'Boils a litre in three minutes.', 'active', 12.50);
 """
 
 
