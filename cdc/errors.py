@@ -1,6 +1,12 @@
 """What can go wrong between a source log and a target database."""
 
+from typing import TYPE_CHECKING
+
 from strangler.errors import BadInput, PromiseBroken, Refused, Unreachable
+
+if TYPE_CHECKING:
+    from cdc.events import Relation
+
 
 
 class DecodeError(Refused):
@@ -28,7 +34,14 @@ class SourceUnfit(Refused):
 
 
 class SchemaChanged(Refused):
-    """A captured or target table no longer has the columns the mapping was made for."""
+    """A captured or target table no longer has the columns the mapping was made for.
+
+    `relation`: the form of the source table that the mapper does not know, when it was an event that showed it.
+    """
+
+    def __init__(self, *, thing: str, reason: str, mend: str, relation: "Relation | None" = None) -> None:
+        super().__init__(thing=thing, reason=reason, mend=mend)
+        self.relation = relation
 
 
 class ConflictingWrite(Refused):
@@ -45,6 +58,10 @@ class MappingInvalid(BadInput):
 
 class VerificationFailed(PromiseBroken):
     """Source and target differ."""
+
+
+class StreamAlert(PromiseBroken):
+    """A stream is stopped, too far behind, or retains more log at its source than it may."""
 
 
 class DatabaseUnreachable(Unreachable):

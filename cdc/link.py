@@ -7,6 +7,7 @@ from typing import Literal
 
 from cdc.events import TableName
 from cdc.mapping.port import Mapper
+from cdc.schema_port import SchemaEvolution
 
 Direction = Literal["forward", "reverse"]
 
@@ -45,6 +46,7 @@ class LinkSpec:
     """One direction: where it reads, where it writes, how rows change on the way.
 
     `source_keys`: the primary-key columns of every captured source table, in index order.
+    `evolution`: what follows schema changes of the source; None: every one of them stops its table.
     `follows_copy`: the target's rows come from our own copy. Changes of a table are then applied only from the moment
     its copy begins (what happened before is in the copy). Always False for `reverse`, whose target was the origin.
     """
@@ -58,6 +60,7 @@ class LinkSpec:
     source_keys: Mapping[TableName, tuple[str, ...]]
     follows_copy: bool = True
     limits: LinkLimits = LinkLimits()
+    evolution: SchemaEvolution | None = None
 
     def __post_init__(self) -> None:
         if self.direction == "reverse":

@@ -193,6 +193,7 @@ def _refuse_other_columns(shape: SourceShape, relation: Relation) -> None:
             thing=f"table {shape.table}",
             reason="; ".join(f"columns {what}: {', '.join(names)}" for what, names in said.items() if names),
             mend="adapt the mapping in the plan file and the target table, then restart the stream",
+            relation=relation,
         )
 
 
