@@ -102,3 +102,23 @@ class PositionNotReached(Refused):
 
 class LogUnwritable(Unreachable):
     """The change log's disk refused a write; nothing of the batch counts as appended."""
+
+
+class BrokerUnreachable(Unreachable):
+    """No broker of the change log's cluster answers, or it could not make a batch durable in time."""
+
+
+class BrokerRefused(Refused):
+    """The cluster refuses what the change log needs: permission, policy, too few replicas to hold a topic."""
+
+
+class WrongCluster(Refused):
+    """The brokers belong to another cluster, or the topics to another stream, than the settings say."""
+
+
+class LogUnfit(Refused):
+    """The change log cannot be kept in the form or under the name that the settings ask for."""
+
+
+class MessageTooLarge(Refused):
+    """One event is larger than the broker takes, in a form that cannot be split."""

@@ -1,0 +1,249 @@
+"""Changes ⇄ Kafka records in the lossless form. Pure.
+
+A row's record: the key is a JSON object of the primary key's text forms; the value is a msgpack array that begins with
+the fingerprint of the relation it was written with. Its first header is its identity. A value that is larger than the
+broker takes travels in several records with the same identity.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import msgpack
+import xxhash
+
+from cdc.changelog.codec import decode_relation, encode_relation
+from cdc.errors import LogDamaged
+from cdc.events import UNCHANGED, Change, Message, Relation, Row, RowChange, TableName, Truncate
+from cdc.lsn import Lsn
+
+POSITION_HEADER: Final = "strangler.position"
+CHUNK_HEADER: Final = "strangler.chunk"
+COPY_HEADER: Final = "strangler.copy"
+
+Header = tuple[str, bytes]
+
+_ROW, _TRUNCATE, _MESSAGE = 0, 1, 2
+_UNCHANGED_CODE: Final = 1
+_UNCHANGED_EXT: Final = msgpack.ExtType(_UNCHANGED_CODE, b"")
+
+
+class Position(NamedTuple):
+    """Identity of an event, and the session of the appender that sent this copy of it."""
+
+    commit_lsn: int
+    index: int
+    session: int
+
+
+def pack_position(position: Position) -> bytes:
+    return b"%d:%d:%d" % position
+
+
+def unpack_position(data: bytes) -> Position:
+    lsn, index, session = data.split(b":")
+    return Position(int(lsn), int(index), int(session))
+
+
+class RowForm:
+    """How the rows of one relation are written: made once per relation, used for every row."""
+
+    __slots__ = ("_key_columns", "_key_prefixes", "fingerprint", "relation")
+
+    def __init__(self, relation: Relation, key: Sequence[str] | None) -> None:
+        """`key`: the primary key's columns; None takes the replica identity's."""
+        self.relation = relation
+        self.fingerprint = fingerprint(relation)
+        names = [column.name for column in relation.columns]
+        chosen = [column.name for column in relation.columns if column.in_key] if key is None else key
+        self._key_columns = [names.index(name) for name in chosen if name in names]
+        self._key_prefixes = [f"{_quoted(name)}:" for name in chosen if name in names]
+
+    def key(self, row: Row, other: Row | None = None) -> bytes | None:
+        """None without a primary key. `other` knows a key column that `row` has unchanged."""
+        parts = []
+        for column, prefix in zip(self._key_columns, self._key_prefixes, strict=True):
+            value = row[column]
+            if value is UNCHANGED and other is not None:
+                value = other[column]
+            parts.append(prefix + ("null" if value is None or value is UNCHANGED else _quoted(value)))
+        return ("{" + ",".join(parts) + "}").encode() if parts else None
+
+    def value(self, change: RowChange) -> bytes:
+        packed: bytes = msgpack.packb(
+            (self.fingerprint, _ROW, change.op, change.new, change.old, change.old_is_key), default=_pack_unchanged
+        )
+        return packed
+
+    def keys(self, change: RowChange) -> tuple[bytes | None, bytes | None]:
+        """(the record's key, the key that this change leaves behind: to be followed by a tombstone)."""
+        if change.new is None:
+            gone = None if change.old is None else self.key(change.old)
+            return gone, gone
+        key = self.key(change.new, change.old)
+        if change.old is None or key is None:
+            return key, None
+        before = self.key(change.old)
+        return key, None if before == key else before
+
+
+def fingerprint(relation: Relation) -> bytes:
+    return xxhash.xxh64_digest(encode_relation(relation))
+
+
+def encode_truncate(truncate: Truncate, fingerprints: Sequence[bytes]) -> bytes:
+    packed: bytes = msgpack.packb((list(fingerprints), _TRUNCATE, truncate.cascade, truncate.restart_identity))
+    return packed
+
+
+def encode_message(message: Message) -> bytes:
+    packed: bytes = msgpack.packb(
+        (b"", _MESSAGE, message.prefix, message.content, message.transactional, message.lsn)
+    )
+    return packed
+
+
+def decode_change(value: bytes, relation_of: Callable[[bytes], Relation]) -> Change:
+    """Raises `LogDamaged` on bytes that are not ours."""
+    try:
+        fields: Any = msgpack.unpackb(value, use_list=False, ext_hook=_unpack_ext, strict_map_key=False)
+        kind = fields[1]
+        if kind == _ROW:
+            mark, _, op, new, old, old_is_key = fields
+            return RowChange(relation=relation_of(mark), op=op, new=new, old=old, old_is_key=old_is_key)
+        if kind == _TRUNCATE:
+            marks, _, cascade, restart = fields
+            relations = tuple(relation_of(mark) for mark in marks)
+            return Truncate(relations=relations, cascade=cascade, restart_identity=restart)
+        _, _, prefix, content, transactional, lsn = fields
+        return Message(prefix=prefix, content=content, transactional=transactional, lsn=Lsn(lsn))
+    except (ValueError, TypeError, IndexError, msgpack.UnpackException) as error:
+        raise LogDamaged(
+            thing="Kafka record",
+            reason=f"its content is not ours: {error}",
+            mend="somebody else writes to this topic, or a newer version did: use a topic prefix of its own, or upgrade",
+        ) from None
+
+
+class Range(NamedTuple):
+    """Where the events of one transaction lie in one partition. `count`: events, without tombstones and copies."""
+
+    topic: str
+    partition: int
+    first: int
+    last: int
+    count: int
+
+
+class End(NamedTuple):
+    """What an END says. `previous`: the commit_lsn before this one in the log. `size`: bytes of all values."""
+
+    xid: int
+    commit_lsn: int
+    end_lsn: int
+    commit_time_us: int
+    origin: str | None
+    previous: int
+    session: int
+    count: int
+    size: int
+    ranges: tuple[Range, ...]
+
+
+class Open(NamedTuple):
+    """An appender began a session. Its own offset in the journal is the session's number."""
+
+    instance: str
+    stream: str
+
+
+class Start(NamedTuple):
+    """An empty log begins at this position."""
+
+    position: int
+
+
+JournalEntry = End | Open | Start
+
+
+def encode_begin(xid: int, commit_lsn: int, commit_time_us: int) -> tuple[bytes, bytes]:
+    """(key, value) of Debezium's BEGIN."""
+    identity = f"{xid}:{commit_lsn}"
+    value = {"status": "BEGIN", "id": identity, "ts_ms": commit_time_us // 1000}
+    value |= {"event_count": None, "data_collections": None}
+    return _json({"id": identity}), _json(value)
+
+
+def encode_end(end: End, events: Mapping[TableName, int]) -> tuple[bytes, bytes]:
+    """(key, value) of Debezium's END, with our own block. `events`: number of row events per table."""
+    identity = f"{end.xid}:{end.commit_lsn}"
+    value = {
+        "status": "END",
+        "id": identity,
+        "ts_ms": end.commit_time_us // 1000,
+        "event_count": end.count,
+        "data_collections": [
+            {"data_collection": f"{table.schema}.{table.name}", "event_count": count}
+            for table, count in events.items()
+        ],
+        "strangler": end,
+    }
+    return _json({"id": identity}), _json(value)
+
+
+def encode_open(entry: Open) -> tuple[bytes, bytes]:
+    return _json({"id": "strangler"}), _json({"status": "STRANGLER_OPEN", "strangler": entry})
+
+
+def encode_start(entry: Start) -> tuple[bytes, bytes]:
+    return _json({"id": "strangler"}), _json({"status": "STRANGLER_START", "strangler": entry})
+
+
+def decode_journal(value: bytes | None) -> JournalEntry | None:
+    """None for a BEGIN and for what other software wrote. Raises `LogDamaged` for what looks like ours and is not."""
+    if value is None or b'"strangler"' not in value:
+        return None
+    try:
+        found = json.loads(value)
+        status, fields = found["status"], found["strangler"]
+        if status == "STRANGLER_OPEN":
+            return Open(*fields)
+        if status == "STRANGLER_START":
+            return Start(*fields)
+        end = End(*fields)
+        return end._replace(ranges=tuple(Range(*each) for each in end.ranges))
+    except (ValueError, TypeError, KeyError) as error:
+        raise LogDamaged(
+            thing="Kafka transaction topic",
+            reason=f"a record is not ours: {error}",
+            mend="somebody else writes to this topic, or a newer version did: use a topic prefix of its own, or upgrade",
+        ) from None
+
+
+def encode_relation_record(relation: Relation) -> tuple[bytes, bytes]:
+    """(key, value) for the topic of relations."""
+    return fingerprint(relation).hex().encode(), encode_relation(relation)
+
+
+def decode_relation_record(value: bytes) -> Relation:
+    return decode_relation(value)
+
+
+_quoted: Callable[[str], str] = json.encoder.encode_basestring
+_json_text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
+
+
+def _json(value: object) -> bytes:
+    return _json_text(value).encode()
+
+
+def _pack_unchanged(value: object) -> msgpack.ExtType:
+    if value is UNCHANGED:
+        return _UNCHANGED_EXT
+    raise TypeError(f"no column value: {type(value).__name__}")
+
+
+def _unpack_ext(code: int, data: bytes) -> object:
+    if code != _UNCHANGED_CODE:
+        raise ValueError(f"extension type {code}")
+    return UNCHANGED
