@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Literal
 
 from psycopg.rows import DictRow
 
@@ -13,15 +13,33 @@ from cdc.lsn import ZERO, Lsn
 _SOURCE = """
     SELECT pg_current_wal_flush_lsn() - '0/0'::pg_lsn AS source_lsn, clock_timestamp() AS source_now,
            slot.wal_status, pg_wal_lsn_diff(pg_current_wal_lsn(), slot.restart_lsn)::bigint AS retained_bytes,
+           slot.safe_wal_size AS headroom_bytes,
+           (SELECT nullif(setting::bigint, -1) << 20 FROM pg_settings WHERE name = 'max_slot_wal_keep_size')
+               AS limit_bytes,
            sender.sent_lsn - '0/0'::pg_lsn AS sent, sender.replay_lsn - '0/0'::pg_lsn AS replayed, sender.reply_time
       FROM (SELECT 1) AS one
       LEFT JOIN pg_replication_slots slot ON slot_name = %(stream)s
       LEFT JOIN pg_stat_replication sender ON sender.pid = slot.active_pid
 """
 
+_ESTIMATES = """
+    SELECT CASE WHEN published.schemaname = 'public' THEN published.tablename::text
+                ELSE published.schemaname || '.' || published.tablename END AS name,
+           sum(CASE WHEN leaf.reltuples < 0 THEN pg_stat_get_live_tuples(leaf.oid) ELSE leaf.reltuples END)::bigint
+               AS rows
+      FROM pg_publication_tables published
+      JOIN pg_namespace n ON n.nspname = published.schemaname
+      JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = published.tablename
+     CROSS JOIN LATERAL pg_partition_tree(c.oid) AS tree
+      JOIN pg_class leaf ON leaf.oid = tree.relid AND tree.isleaf
+     WHERE published.pubname = %(stream)s AND published.schemaname <> 'strangler'
+     GROUP BY 1 ORDER BY 1
+"""
+
 _TARGET = """
     SELECT position.commit_lsn - '0/0'::pg_lsn AS applied, position.source_commit_time, position.transactions,
-           position.events, status.error,
+           position.events, status.error, to_jsonb(status) -> 'events_waiting' AS events_waiting,
+           to_jsonb(status) -> 'tables' AS tables,
            CASE WHEN status.state <> 'idle' AND status.updated_at < clock_timestamp() - interval '15 seconds'
                 THEN 'silent' ELSE status.state END AS state
       FROM (SELECT 1) AS one
@@ -29,16 +47,35 @@ _TARGET = """
       LEFT JOIN strangler.stream_status status ON status.stream = %(stream)s
 """
 
+_COPIES = "SELECT source_table, state, rows FROM strangler.copy_progress WHERE stream = %(stream)s"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TableLag:
+    """One source table. `events_waiting`: captured and not applied, None when no worker has said. `last_applied`: when
+    its last event was applied. `copied_rows` and `copy_state`: None when no copy was asked for. `estimated_rows`: by
+    the source's statistics."""
+
+    table: str
+    events_waiting: int | None = None
+    last_applied: datetime | None = None
+    copy_state: Literal["requested", "copying", "done"] | None = None
+    copied_rows: int | None = None
+    estimated_rows: int | None = None
+    parked_rows: int = 0
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StreamLag:
     """`bytes`: source log written but not known to be applied, of this stream or not. `seconds`: age of the oldest
     change that may not be applied yet; 0 when there is none, None when nothing was ever applied.
 
-    `transactions`/`events`: applied in total. `state`: of the worker, `absent` when the stream is not provisioned,
-    `silent` when the worker has not said anything for 15 s: it is gone.
-    `error`: {"thing","reason","mend"} or None. `wal_retained_bytes`: log that the source keeps for the slot;
-    `wal_status`: None when there is no slot.
+    `transactions`/`events`: applied in total; `events_waiting`: captured and not applied, None when no worker says so.
+    `state`: of the worker, `absent` when the stream is not provisioned, `silent` when the worker has not said anything
+    for 15 s: it is gone. `error`: {"thing","reason","mend"} or None.
+    `wal_retained_bytes`: log that the source keeps for the slot; `wal_limit_bytes`: the most that it may keep, None
+    when nothing limits it; `wal_headroom_bytes`: how much more may be written until the slot is lost, None without a
+    limit. `wal_status`: None when there is no slot.
     """
 
     stream: str
@@ -52,6 +89,14 @@ class StreamLag:
     error: Mapping[str, Any] | None
     wal_retained_bytes: int | None
     wal_status: str | None
+    wal_limit_bytes: int | None = None
+    wal_headroom_bytes: int | None = None
+    events_waiting: int | None = None
+    tables: tuple[TableLag, ...] = ()
+
+    @property
+    def parked_rows(self) -> int:
+        return sum(table.parked_rows for table in self.tables)
 
 
 def read_lag(source_dsn: str, target_dsn: str, stream: str) -> StreamLag:
@@ -61,9 +106,12 @@ def read_lag(source_dsn: str, target_dsn: str, stream: str) -> StreamLag:
     """
     with open_database(source_dsn) as source:
         at_source = source.execute(_SOURCE, {"stream": stream}).fetchone()
+        estimates = source.execute(_ESTIMATES, {"stream": stream}).fetchall()
     assert at_source is not None
     with open_database(target_dsn) as target:
         at_target = _read_target(target, stream)
+        copies = target.execute(_COPIES, {"stream": stream}).fetchall() if at_target else []
+        parked = _read_parked(target, stream)
     source_lsn = Lsn(int(at_source["source_lsn"]))
     applied_lsn = _number(at_target, "applied")
     applied_through = max(applied_lsn, _number(at_source, "replayed") if applied_lsn else ZERO)
@@ -79,6 +127,15 @@ def read_lag(source_dsn: str, target_dsn: str, stream: str) -> StreamLag:
         error=at_target.get("error"),
         wal_retained_bytes=at_source["retained_bytes"],
         wal_status=at_source["wal_status"],
+        wal_limit_bytes=at_source["limit_bytes"],
+        wal_headroom_bytes=at_source["headroom_bytes"],
+        events_waiting=at_target.get("events_waiting"),
+        tables=_tables(
+            {row["name"]: row["rows"] for row in estimates},
+            at_target.get("tables") or {},
+            {row["source_table"]: row for row in copies},
+            parked,
+        ),
     )
 
 
@@ -87,6 +144,35 @@ def _read_target(target: CatalogConnection, stream: str) -> DictRow:
     if exists is None or not exists["it"]:
         return {}
     return target.execute(_TARGET, {"stream": stream}).fetchone() or {}
+
+
+def _read_parked(target: CatalogConnection, stream: str) -> dict[str, int]:
+    return {}
+
+
+def _tables(
+    estimates: Mapping[str, int],
+    seen: Mapping[str, Mapping[str, Any]],
+    copies: Mapping[str, Mapping[str, Any]],
+    parked: Mapping[str, int],
+) -> tuple[TableLag, ...]:
+    """Every table that any of the four knows, in name order."""
+    found = []
+    for name in sorted(estimates.keys() | seen.keys() | copies.keys() | parked.keys()):
+        copy, worker = copies.get(name), seen.get(name)
+        applied_s = worker.get("last_applied_s") if worker else None
+        found.append(
+            TableLag(
+                table=name,
+                events_waiting=worker.get("waiting") if worker else None,
+                last_applied=datetime.fromtimestamp(applied_s, UTC) if applied_s is not None else None,
+                copy_state=copy["state"] if copy else None,
+                copied_rows=copy["rows"] if copy else None,
+                estimated_rows=estimates.get(name),
+                parked_rows=parked.get(name, 0),
+            )
+        )
+    return tuple(found)
 
 
 def _seconds(at_source: DictRow, at_target: DictRow, source_lsn: Lsn, applied_through: Lsn) -> float | None:

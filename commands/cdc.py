@@ -4,21 +4,26 @@ import json
 import logging
 import threading
 import uuid
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import click
 from psycopg.conninfo import conninfo_to_dict
 
+from cdc.link import LinkSpec
+from cdc.metrics.exporter import MetricsExporter
 from cdc.tail import tail_database, tail_log
 from cdc.worker import StreamWorker, stop_on_signals
 from commands.context import Context
+from commands.lag import lag, thresholds
 from commands.layout import Layout
 from commands.mapping import table_name
-from commands.output import json_option, print_json, print_rows, service_argument, stderr
+from commands.output import service_argument, stderr
 from commands.sequences import SequencePusher
 from commands.streams import MoveStreams
 from strangler.clock import SystemClock
 from strangler.errors import BadInput
+from strangler.settings import StreamSettings
 
 _POLL_S = 0.3
 
@@ -26,6 +31,9 @@ _POLL_S = 0.3
 @click.group()
 def cdc() -> None:
     """Change data capture: run the worker, see its lag, read the events."""
+
+
+cdc.add_command(lag)
 
 
 @cdc.command("stream")
@@ -46,11 +54,11 @@ def stream(context: Context, service: str | None) -> None:
     with MoveStreams(context.settings, plan, SystemClock()) as streams:
         while not stop.is_set():
             if streams.wanted():
-                _run_while_wanted(streams, stop)
+                _run_while_wanted(streams, context.settings.stream, stop)
             stop.wait(_POLL_S)
 
 
-def _run_while_wanted(streams: MoveStreams, stop: threading.Event) -> None:
+def _run_while_wanted(streams: MoveStreams, settings: StreamSettings, stop: threading.Event) -> None:
     """One worker run; ends when the move is deprovisioned or `stop` is set."""
     ended = threading.Event()
 
@@ -62,46 +70,31 @@ def _run_while_wanted(streams: MoveStreams, stop: threading.Event) -> None:
 
     watcher = threading.Thread(target=watch, name="watch", daemon=True)
     with SequencePusher(streams) as push:
-        worker = StreamWorker(streams.links(), push_sequences=push)
+        links = streams.links()
+        worker = StreamWorker(links, push_sequences=push)
         watcher.start()
         try:
-            worker.run(ended)
+            with _metrics(links, worker, settings):
+                worker.run(ended)
         finally:
             ended.set()
             watcher.join()
 
 
-@cdc.command("lag")
-@service_argument
-@json_option
-@click.pass_obj
-def lag(context: Context, service: str | None, as_json: bool) -> None:
-    """How far each stream is behind its source: bytes of log, seconds, events applied, state.
-
-    \b
-    Example: strangler cdc lag --json
-    """
-    plan = context.plan(context.service(service))
-    with MoveStreams(context.settings, plan, SystemClock()) as streams:
-        seen = {direction: streams.stream_lag(direction) for direction in ("forward", "reverse")}
-    rows: list[dict[str, Any]] = [
-        {
-            "direction": direction,
-            "state": each.state,
-            "seconds": each.seconds,
-            "bytes": each.bytes,
-            "transactions": each.transactions,
-            "events": each.events,
-            "wal_retained_bytes": each.wal_retained_bytes,
-            "slot": each.wal_status,
-            "error": each.error,
-        }
-        for direction, each in seen.items()
-    ]
-    if as_json:
-        print_json(rows)
-    else:
-        print_rows(tuple(rows[0]), [tuple(row.values()) for row in rows], title=f"streams of {plan.move}")
+@contextmanager
+def _metrics(links: Sequence[LinkSpec], worker: StreamWorker, settings: StreamSettings) -> Iterator[None]:
+    """The worker's Prometheus endpoint, when settings name an address."""
+    if not settings.metrics:
+        yield
+        return
+    exporter = MetricsExporter(
+        links, worker.meters(), address=settings.metrics, thresholds=thresholds(settings), clock=SystemClock()
+    )
+    exporter.start()
+    try:
+        yield
+    finally:
+        exporter.close()
 
 
 @cdc.command("tail")

@@ -52,6 +52,13 @@ class StreamSettings(_Frozen):
     copy_chunk_rows: int = Field(default=5000, ge=1, le=1_000_000)
     log_retention_bytes: int = Field(default=1 << 30, ge=1 << 20)
     sequence_headroom: int = Field(default=1000, ge=1)
+    metrics: str = Field(default="", pattern=r"^$|^[^\s/]*:\d{1,5}$")
+    """Where the worker serves Prometheus metrics, `host:port`; empty: nowhere. Without a password: keep it on loopback
+    or a private network."""
+    alert_wal_bytes: int = Field(default=8 << 30, ge=0)
+    """Log retained at a source for a stream, above which `cdc lag` and the metrics alert. 0: never."""
+    alert_lag_seconds: float = Field(default=300.0, ge=0)
+    """Age of the oldest change that is not applied, above which they alert. 0: never."""
 
 
 class Settings(_Frozen):

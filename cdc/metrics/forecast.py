@@ -14,11 +14,16 @@ class ProgressSample:
     source: Lsn
     applied: Lsn
 
+    @classmethod
+    def of(cls, source: Lsn, behind_bytes: int, at_s: float) -> "ProgressSample":
+        """`behind_bytes`: source log not known to be applied."""
+        return cls(at_s=at_s, source=source, applied=Lsn(source - behind_bytes))
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Forecast:
-    """`caught_up`: nothing waits. `converging`: in `seconds`. `not_converging`: the source writes at least as fast as the
-    target applies. `unknown`: nothing moved between the samples, so there is nothing to measure.
+    """`caught_up`: nothing waits. `converging`: caught up in `seconds`. `not_converging`: the source writes at least as
+    fast as the target applies. `unknown`: nothing moved between the samples, so there is nothing to measure.
 
     Rates are bytes of source log per second.
     """

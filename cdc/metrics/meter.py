@@ -1,4 +1,4 @@
-"""Counts of one link, kept while it runs. No clock: times are parameters. One lock, so that every thread may tell it."""
+"""Counts of one link, kept while it runs. Times are parameters; one lock, so that every thread may tell it."""
 
 import threading
 from bisect import bisect_left
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from cdc.events import Change, Message, RowChange, Transaction, Truncate
+from cdc.events import RowChange, TableName, Transaction, Truncate
 from cdc.lsn import ZERO, Lsn
 
 DURATION_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -15,10 +15,10 @@ DURATION_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
 LARGE: Final = "(large transactions)"
 """Stands for the table of events that lie on disk: decoding them once more only to count them would cost too much."""
 
-_OPERATIONS: Final = {"c": "insert", "u": "update", "d": "delete", "r": "read"}
+_OPERATIONS: Final = {"c": "insert", "u": "update", "d": "delete", "r": "read", "t": "truncate", "m": "message"}
 
 TableOperation = tuple[str, str]
-"""(source table, operation): `insert`, `update`, `delete`, `truncate`, `message`; `any` for `LARGE`."""
+"""(source table, operation): `insert`, `update`, `delete`, `truncate`, `message` (of no table); `any` for `LARGE`."""
 
 
 class Durations:
@@ -46,17 +46,20 @@ def count_changes(transaction: Transaction) -> Counter[TableOperation]:
     """Events of a transaction by source table and operation; of one that lies on disk only their number."""
     if not isinstance(transaction.changes, tuple | list):
         return Counter({(LARGE, "any"): len(transaction.changes)})
-    return Counter(name for change in transaction.changes for name in _names(change))
+    found: Counter[tuple[str, str, str]] = Counter()
+    for change in transaction.changes:
+        if isinstance(change, RowChange):
+            relation = change.relation
+            found[relation.schema, relation.name, change.op] += 1
+        elif isinstance(change, Truncate):
+            found.update((relation.schema, relation.name, "t") for relation in change.relations)
+        else:
+            found["", "", "m"] += 1
+    return Counter({(_table(schema, name), _OPERATIONS[op]): count for (schema, name, op), count in found.items()})
 
 
-def _names(change: Change) -> list[TableOperation]:
-    match change:
-        case RowChange():
-            return [(f"{change.relation.schema}.{change.relation.name}", _OPERATIONS[change.op])]
-        case Truncate():
-            return [(f"{relation.schema}.{relation.name}", "truncate") for relation in change.relations]
-        case Message():
-            return [("(none)", "message")]
+def _table(schema: str, name: str) -> str:
+    return str(TableName(schema=schema, name=name)) if name else "(none)"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
