@@ -30,6 +30,7 @@ POLICIES: dict[type[StranglerError], Policy] = {
     errors.CopyRefused: Policy.MANUAL,
     errors.SchemaChanged: Policy.MANUAL,
     errors.SourceUnfit: Policy.MANUAL,
+    errors.ValueRefused: Policy.MANUAL,
     errors.TargetUnfit: Policy.MANUAL,
     errors.TransactionTooLarge: Policy.MANUAL,
     errors.MappingInvalid: Policy.MANUAL,

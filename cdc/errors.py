@@ -33,6 +33,10 @@ class SourceUnfit(Refused):
     """The source cannot be captured: wal_level, privileges, replica identity, missing table."""
 
 
+class ValueRefused(Refused):
+    """A source row holds a value that the stream cannot carry exactly."""
+
+
 class SchemaChanged(Refused):
     """A captured or target table no longer has the columns the mapping was made for.
 
