@@ -30,8 +30,8 @@ _ESTIMATES = """
       FROM pg_publication_tables published
       JOIN pg_namespace n ON n.nspname = published.schemaname
       JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = published.tablename
-     CROSS JOIN LATERAL pg_partition_tree(c.oid) AS tree
-      JOIN pg_class leaf ON leaf.oid = tree.relid AND tree.isleaf
+      LEFT JOIN LATERAL pg_partition_tree(c.oid) AS tree ON tree.isleaf
+      JOIN pg_class leaf ON leaf.oid = coalesce(tree.relid, c.oid)
      WHERE published.pubname = %(stream)s AND published.schemaname <> 'strangler'
      GROUP BY 1 ORDER BY 1
 """
@@ -48,6 +48,11 @@ _TARGET = """
 """
 
 _COPIES = "SELECT source_table, state, rows FROM strangler.copy_progress WHERE stream = %(stream)s"
+
+
+_PARKED = """
+    SELECT source_table, count(DISTINCT key) AS rows FROM strangler.parked_row WHERE stream = %(stream)s GROUP BY 1
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -147,7 +152,11 @@ def _read_target(target: CatalogConnection, stream: str) -> DictRow:
 
 
 def _read_parked(target: CatalogConnection, stream: str) -> dict[str, int]:
-    return {}
+    """Rows that wait, by source table; none in a database that was provisioned before there were any."""
+    exists = target.execute("SELECT to_regclass('strangler.parked_row') IS NOT NULL AS it").fetchone()
+    if exists is None or not exists["it"]:
+        return {}
+    return {row["source_table"]: row["rows"] for row in target.execute(_PARKED, {"stream": stream})}
 
 
 def _tables(

@@ -8,7 +8,7 @@ import psycopg
 
 from cdc.link import LinkSpec
 from cdc.link_signals import LinkSignals
-from cdc.metrics.meter import MeterView, StreamMeter
+from cdc.metrics.meter import LARGE, NO_TABLE, MeterView, StreamMeter
 from cdc.sessions import Connection, connect, target_error
 
 _WRITE = """
@@ -61,7 +61,7 @@ class StatusLoop:
 
 def _tables(counted: MeterView) -> dict[str, dict[str, float | None]]:
     """By source table; what an earlier worker wrote about a table that this one has not met stays."""
-    names = counted.waiting.keys() | counted.last_applied_s.keys()
+    names = (counted.waiting.keys() | counted.last_applied_s.keys()) - {NO_TABLE, LARGE}
     return {
         name: {"waiting": counted.waiting.get(name, 0), "last_applied_s": counted.last_applied_s.get(name)}
         for name in sorted(names)

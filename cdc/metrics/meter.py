@@ -15,6 +15,9 @@ DURATION_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
 LARGE: Final = "(large transactions)"
 """Stands for the table of events that lie on disk: decoding them once more only to count them would cost too much."""
 
+NO_TABLE: Final = "(none)"
+"""Stands for the table of messages."""
+
 _OPERATIONS: Final = {"c": "insert", "u": "update", "d": "delete", "r": "read", "t": "truncate", "m": "message"}
 
 TableOperation = tuple[str, str]
@@ -59,7 +62,7 @@ def count_changes(transaction: Transaction) -> Counter[TableOperation]:
 
 
 def _table(schema: str, name: str) -> str:
-    return str(TableName(schema=schema, name=name)) if name else "(none)"
+    return str(TableName(schema=schema, name=name)) if name else NO_TABLE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
