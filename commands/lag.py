@@ -13,13 +13,27 @@ from cdc.link import Direction
 from cdc.metrics.alerts import Alert, Thresholds, alerts
 from cdc.metrics.forecast import Forecast, ProgressSample, forecast
 from commands.context import Context
-from commands.output import json_option, print_error, print_json, print_rows, service_argument
+from commands.output import json_option, print_error, print_json, print_rows, service_argument, stderr
 from commands.streams import MoveStreams
 from strangler.clock import SystemClock
 from strangler.settings import StreamSettings
 
 _DIRECTIONS: tuple[Direction, Direction] = ("forward", "reverse")
 _BETWEEN_SAMPLES_S = 1.0
+
+_COLUMNS: Mapping[str, str] = {
+    "direction": "direction",
+    "state": "state",
+    "seconds": "seconds",
+    "bytes": "bytes",
+    "waiting": "events_waiting",
+    "caught up in": "caught_up_in",
+    "transactions": "transactions",
+    "events": "events",
+    "slot": "slot",
+    "slot retains": "wal_retained_bytes",
+    "until lost": "wal_headroom_bytes",
+}
 
 Seen = Mapping[Direction, tuple[StreamLag, Forecast]]
 
@@ -97,9 +111,14 @@ def _show(move: str, seen: Seen, raised: list[Alert], *, as_json: bool) -> None:
             row["alerts"] = [asdict(alert) for alert in raised if alert.thing.endswith(str(row["stream"]))]
         print_json(rows)
         return
-    for title, shown in ((f"streams of {move}", rows), ("tables", tables)):
-        if shown:
-            print_rows(tuple(shown[0]), [tuple(row.values()) for row in shown], title=title)
+    facing = {name: key for name, key in _COLUMNS.items() if any(row[key] is not None for row in rows)}
+    print_rows(tuple(facing), [tuple(row[key] for key in facing.values()) for row in rows], title=f"streams of {move}")
+    if tables:
+        headings = tuple(name.replace("_", " ") for name in tables[0])
+        print_rows(headings, [tuple(row.values()) for row in tables], title="tables")
+    for row in rows:
+        if row["error"]:
+            stderr.print(f"{row['stream']}: {row['error'].get('thing')}: {row['error'].get('reason')}", markup=False)
 
 
 def _row(direction: Direction, each: StreamLag, ahead: Forecast) -> dict[str, Any]:
