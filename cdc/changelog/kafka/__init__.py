@@ -5,7 +5,7 @@ Topics of one stream, all under its prefix:
 | topic | holds |
 |---|---|
 | `<prefix>.<schema>.<table>` | one record per row change, keyed by primary key, a tombstone after a delete |
-| `<prefix>.transaction` | one partition, the commit log: BEGIN and END of every transaction, who appends, where the log began |
+| `<prefix>.transaction` | one partition, the commit log: BEGIN and END of every transaction, who appends |
 | `<prefix>.message` | logical messages; barriers also stand, as copies, in every partition of every table |
 | `<prefix>.relations` | compacted: the columns of every table version that a record was written with |
 

@@ -44,7 +44,6 @@ class KafkaOptions:
             "request_timeout_ms": max(1000, int(self.timeout_s * 500)),
             "reconnect_backoff_max_ms": 1000,
             "security_protocol": self.security,
-            "metrics_enabled": False,
         }
         secrets = {
             "sasl_mechanism": self.sasl_mechanism,

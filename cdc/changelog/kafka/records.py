@@ -21,6 +21,8 @@ POSITION_HEADER: Final = "strangler.position"
 CHUNK_HEADER: Final = "strangler.chunk"
 COPY_HEADER: Final = "strangler.copy"
 
+_FOREIGN: Final = "somebody else writes to this topic, or a newer version did: use another topic prefix, or upgrade"
+
 Header = tuple[str, bytes]
 
 _ROW, _TRUNCATE, _MESSAGE = 0, 1, 2
@@ -32,7 +34,7 @@ class Position(NamedTuple):
     """Identity of an event, and the session of the appender that sent this copy of it."""
 
     commit_lsn: int
-    index: int
+    event: int
     session: int
 
 
@@ -41,18 +43,18 @@ def pack_position(position: Position) -> bytes:
 
 
 def unpack_position(data: bytes) -> Position:
-    lsn, index, session = data.split(b":")
-    return Position(int(lsn), int(index), int(session))
+    lsn, event, session = data.split(b":")
+    return Position(int(lsn), int(event), int(session))
 
 
 class RowForm:
     """How the rows of one relation are written: made once per relation, used for every row."""
 
-    __slots__ = ("_key_columns", "_key_prefixes", "fingerprint", "relation")
+    __slots__ = ("_key_columns", "_key_prefixes", "fingerprint", "relation", "topic")
 
-    def __init__(self, relation: Relation, key: Sequence[str] | None) -> None:
+    def __init__(self, relation: Relation, key: Sequence[str] | None, topic: str) -> None:
         """`key`: the primary key's columns; None takes the replica identity's."""
-        self.relation = relation
+        self.relation, self.topic = relation, topic
         self.fingerprint = fingerprint(relation)
         names = [column.name for column in relation.columns]
         chosen = [column.name for column in relation.columns if column.in_key] if key is None else key
@@ -97,9 +99,7 @@ def encode_truncate(truncate: Truncate, fingerprints: Sequence[bytes]) -> bytes:
 
 
 def encode_message(message: Message) -> bytes:
-    packed: bytes = msgpack.packb(
-        (b"", _MESSAGE, message.prefix, message.content, message.transactional, message.lsn)
-    )
+    packed: bytes = msgpack.packb((b"", _MESSAGE, message.prefix, message.content, message.transactional, message.lsn))
     return packed
 
 
@@ -121,18 +121,18 @@ def decode_change(value: bytes, relation_of: Callable[[bytes], Relation]) -> Cha
         raise LogDamaged(
             thing="Kafka record",
             reason=f"its content is not ours: {error}",
-            mend="somebody else writes to this topic, or a newer version did: use a topic prefix of its own, or upgrade",
+            mend=_FOREIGN,
         ) from None
 
 
 class Range(NamedTuple):
-    """Where the events of one transaction lie in one partition. `count`: events, without tombstones and copies."""
+    """Where the events of one transaction lie in one partition. `events`: without tombstones and copies."""
 
     topic: str
     partition: int
     first: int
     last: int
-    count: int
+    events: int
 
 
 class End(NamedTuple):
@@ -145,7 +145,7 @@ class End(NamedTuple):
     origin: str | None
     previous: int
     session: int
-    count: int
+    events: int
     size: int
     ranges: tuple[Range, ...]
 
@@ -174,17 +174,16 @@ def encode_begin(xid: int, commit_lsn: int, commit_time_us: int) -> tuple[bytes,
     return _json({"id": identity}), _json(value)
 
 
-def encode_end(end: End, events: Mapping[TableName, int]) -> tuple[bytes, bytes]:
-    """(key, value) of Debezium's END, with our own block. `events`: number of row events per table."""
+def encode_end(end: End, tables: Mapping[TableName, int]) -> tuple[bytes, bytes]:
+    """(key, value) of Debezium's END, with our own block. `tables`: number of row events of each."""
     identity = f"{end.xid}:{end.commit_lsn}"
     value = {
         "status": "END",
         "id": identity,
         "ts_ms": end.commit_time_us // 1000,
-        "event_count": end.count,
+        "event_count": end.events,
         "data_collections": [
-            {"data_collection": f"{table.schema}.{table.name}", "event_count": count}
-            for table, count in events.items()
+            {"data_collection": f"{table.schema}.{table.name}", "event_count": count} for table, count in tables.items()
         ],
         "strangler": end,
     }
@@ -216,7 +215,7 @@ def decode_journal(value: bytes | None) -> JournalEntry | None:
         raise LogDamaged(
             thing="Kafka transaction topic",
             reason=f"a record is not ours: {error}",
-            mend="somebody else writes to this topic, or a newer version did: use a topic prefix of its own, or upgrade",
+            mend=_FOREIGN,
         ) from None
 
 

@@ -1,0 +1,329 @@
+"""The one appender of a stream's topics: rows first, then, when they are durable, the ENDs that make them count."""
+
+import uuid
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from kafka.partitioner.default import DefaultPartitioner
+
+from cdc.changelog.kafka.connection import (
+    ensure_topics,
+    kafka_errors_of,
+    message_bytes,
+    open_producer,
+    translated,
+)
+from cdc.changelog.kafka.journal import Journal
+from cdc.changelog.kafka.names import Topics
+from cdc.changelog.kafka.options import KafkaOptions
+from cdc.changelog.kafka.records import (
+    CHUNK_HEADER,
+    COPY_HEADER,
+    POSITION_HEADER,
+    End,
+    Header,
+    Open,
+    Position,
+    Range,
+    RowForm,
+    Start,
+    encode_begin,
+    encode_end,
+    encode_message,
+    encode_open,
+    encode_relation_record,
+    encode_start,
+    encode_truncate,
+    pack_position,
+)
+from cdc.errors import LogInUse, WrongCluster
+from cdc.events import Message, Relation, RowChange, TableName, Transaction, Truncate
+from cdc.lsn import ZERO, Lsn
+from strangler import failpoints
+from strangler.clock import Clock
+
+_MARK_BYTES: Final = 1 << 20
+_MARKS: Final = 16
+"""So many MiB may be on their way to the brokers at a time."""
+_BARRIER_PREFIX: Final = "strangler.barrier"
+
+Where = tuple[str, int]
+
+
+class _Sent:
+    """What was sent of one transaction: per partition the first and the last future, and how many events."""
+
+    __slots__ = ("count", "events", "places", "size", "transaction")
+
+    def __init__(self, transaction: Transaction) -> None:
+        self.transaction = transaction
+        self.places: dict[Where, list[Any]] = {}
+        self.events: dict[TableName, int] = {}
+        self.count = 0
+        self.size = 0
+
+    def ranges(self) -> tuple[Range, ...]:
+        return tuple(
+            Range(topic, partition, first.value.offset, last.value.offset, count)
+            for (topic, partition), (first, last, count) in self.places.items()
+        )
+
+
+class Appender:
+    """One session: from taking the log to an error or `close`. Belongs to one thread.
+
+    A second appender that opens the log takes it: the first notices at its next append and raises `LogInUse`. What it
+    had made durable until then is whole, and the second one continues behind it.
+    """
+
+    def __init__(
+        self,
+        options: KafkaOptions,
+        *,
+        stream: str,
+        keys: Mapping[TableName, Sequence[str]],
+        clock: Clock,
+    ) -> None:
+        self._options, self._stream, self._keys = options, stream, keys
+        self._topics = Topics(prefix=options.prefix)
+        self._thing = f"change log {options.prefix} in Kafka"
+        self._instance = uuid.uuid4().hex
+        self._forms: dict[Relation, RowForm] = {}
+        self._newest_form: RowForm | None = None
+        self._failures: list[BaseException] = []
+        self._marks: deque[Any] = deque()
+        self._unmarked = 0
+        self._partitioner = DefaultPartitioner()
+        self.last_lsn = ZERO
+        self.has_transactions = False
+        self._partitions = self._make_topics()
+        self._limit = message_bytes(options, self._topics.transaction)
+        self._journal = Journal(options, clock)
+        self._producer = open_producer(options, self._limit)
+        try:
+            self._session = self._journal_next = self._take()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def journal_end(self) -> int:
+        """The offset after the newest END that is durable."""
+        return self._journal_next
+
+    def start(self, position: Lsn) -> None:
+        """See `ChangeLog.start`."""
+        if self.has_transactions or position <= self.last_lsn:
+            return
+        self._append_journal([encode_start(Start(position))])
+        self.last_lsn = position
+
+    def append(self, transactions: Sequence[Transaction]) -> None:
+        """See `ChangeLog.append`; `transactions` are new and in order. After any error this appender is done for."""
+        begins = [
+            self._send_journal(*encode_begin(each.xid, each.commit_lsn, each.commit_time_us)) for each in transactions
+        ]
+        sent = [self._send_rows(each) for each in transactions]
+        self._settle()
+        failpoints.reach("cdc.kafka.before_end")
+        self._check_fence(begins)
+        previous, ends = self.last_lsn, []
+        for each in sent:
+            ends.append(self._send_journal(*encode_end(self._end(each, previous), each.events)))
+            previous = each.transaction.commit_lsn
+        self._settle()
+        self._check_fence(ends)
+        self.last_lsn, self.has_transactions = previous, True
+
+    def close(self) -> None:
+        self._journal.close()
+        self._producer.close(timeout=1)
+
+    def _make_topics(self) -> dict[str, int]:
+        ensure_topics(self._options, {self._topics.relations: 1}, compacted=True)
+        tables = dict.fromkeys(self._topics.tables(self._keys), self._options.partitions)
+        return ensure_topics(self._options, {self._topics.transaction: 1, self._topics.message: 1, **tables})
+
+    def _take(self) -> int:
+        """Write who we are into the journal; returns the offset after it. What stands before it is all that counts."""
+        key, value = encode_open(Open(self._instance, self._stream))
+        future = self._producer.send(self._topics.transaction, value, key, partition=0)
+        with kafka_errors_of(self._options, self._thing):
+            self._producer.flush(timeout=self._options.timeout_s)
+            offset: int = future.get(timeout=self._options.timeout_s).offset
+        self._refuse_other_stream(offset)
+        self.last_lsn, self.has_transactions = self._journal.last_lsn(through=offset + 1)
+        self._session_number = offset
+        return offset + 1
+
+    def _refuse_other_stream(self, offset: int) -> None:
+        begin, _ = self._journal.bounds()
+        for _, entry in self._journal.entries(begin, min(offset, begin + 1000)):
+            if isinstance(entry, Open) and entry.stream != self._stream:
+                raise WrongCluster(
+                    thing=self._thing,
+                    reason=f"its topics belong to stream {entry.stream}, not to {self._stream}",
+                    mend="give each installation a stream.kafka.topic_prefix of its own",
+                )
+
+    def _end(self, sent: _Sent, previous: Lsn) -> End:
+        transaction = sent.transaction
+        return End(
+            transaction.xid,
+            transaction.commit_lsn,
+            transaction.end_lsn,
+            transaction.commit_time_us,
+            transaction.origin,
+            previous,
+            self._session_number,
+            sent.count,
+            sent.size,
+            sent.ranges(),
+        )
+
+    def _send_rows(self, transaction: Transaction) -> _Sent:
+        sent = _Sent(transaction)
+        for index, change in enumerate(transaction.changes):
+            mark = (POSITION_HEADER, pack_position(Position(transaction.commit_lsn, index, self._session_number)))
+            if isinstance(change, RowChange):
+                self._send_row(sent, change, mark)
+            elif isinstance(change, Truncate):
+                self._send_truncate(sent, change, mark)
+            else:
+                self._send_message(sent, change, mark)
+        return sent
+
+    def _send_row(self, sent: _Sent, change: RowChange, mark: Header) -> None:
+        form = self._newest_form
+        if form is None or form.relation is not change.relation:
+            form = self._form(change.relation)
+        topic = form.topic
+        key, left_behind = form.keys(change)
+        self._send(sent, (topic, self._partition(topic, key)), key, form.value(change), [mark])
+        table = change.relation.table
+        sent.events[table] = sent.events.get(table, 0) + 1
+        if left_behind is not None:
+            self._queue(topic, None, left_behind, [mark], self._partition(topic, left_behind))
+
+    def _send_truncate(self, sent: _Sent, truncate: Truncate, mark: Header) -> None:
+        forms = [self._form(relation) for relation in truncate.relations]
+        value = encode_truncate(truncate, [form.fingerprint for form in forms])
+        topics = list(dict.fromkeys(form.topic for form in forms))
+        self._send(sent, (topics[0], 0), None, value, [mark])
+        self._copy(topics, value, mark, already=(topics[0], 0))
+
+    def _send_message(self, sent: _Sent, message: Message, mark: Header) -> None:
+        value = encode_message(message)
+        self._send(sent, (self._topics.message, 0), message.prefix.encode(), value, [mark])
+        if message.prefix == _BARRIER_PREFIX:
+            tables = [topic for topic in self._partitions if topic not in self._internal]
+            self._copy(tables, value, mark, already=(self._topics.message, 0))
+
+    def _copy(self, topics: Sequence[str], value: bytes, mark: Header, already: Where) -> None:
+        """For consumers of single partitions: ours reads the first only. The key keeps compacted topics content."""
+        for topic in topics:
+            for partition in range(self._partitions[topic]):
+                if (topic, partition) != already:
+                    self._queue(topic, value, b'{"strangler":"marker"}', [mark, (COPY_HEADER, b"")], partition)
+
+    def _send(self, sent: _Sent, where: Where, key: bytes | None, value: bytes, headers: list[Header]) -> None:
+        size = len(value)
+        if size <= self._limit:
+            first = last = self._queue(where[0], value, key, headers, where[1])
+        else:
+            first, last = self._send_split(where, key, value, headers)
+        sent.count += 1
+        sent.size += size
+        place = sent.places.get(where)
+        if place is None:
+            sent.places[where] = [first, last, 1]
+        else:
+            place[1] = last
+            place[2] += 1
+
+    def _send_split(self, where: Where, key: bytes | None, value: bytes, headers: list[Header]) -> tuple[Any, Any]:
+        view = memoryview(value)
+        count = -(-len(view) // self._limit)
+        futures = [
+            self._queue(
+                where[0],
+                bytes(view[number * self._limit : (number + 1) * self._limit]),
+                key,
+                [*headers, (CHUNK_HEADER, b"%d/%d" % (number, count))],
+                where[1],
+            )
+            for number in range(count)
+        ]
+        return futures[0], futures[-1]
+
+    def _queue(self, topic: str, value: bytes | None, key: bytes | None, headers: list[Header], partition: int) -> Any:
+        """Hand one record to the producer; wait when too much is on its way."""
+        with kafka_errors_of(self._options, f"topic {topic}"):
+            future = self._producer.send(topic, value, key, headers, partition)
+        future.add_errback(self._failures.append)
+        self._unmarked += 256 + (0 if value is None else len(value))
+        if self._unmarked >= _MARK_BYTES:
+            self._unmarked = 0
+            self._marks.append(future)
+            if len(self._marks) > _MARKS:
+                with kafka_errors_of(self._options, self._thing):
+                    self._marks.popleft().get(timeout=self._options.timeout_s)
+        return future
+
+    def _send_journal(self, key: bytes, value: bytes) -> Any:
+        return self._queue(self._topics.transaction, value, key, [], 0)
+
+    def _append_journal(self, records: list[tuple[bytes, bytes]]) -> None:
+        futures = [self._send_journal(*record) for record in records]
+        self._settle()
+        self._check_fence(futures)
+
+    def _settle(self) -> None:
+        """Until everything sent is durable. Raises when anything is not."""
+        with kafka_errors_of(self._options, self._thing):
+            self._producer.flush(timeout=self._options.timeout_s)
+        self._marks.clear()
+        if self._failures:
+            raise translated(self._options, self._thing, self._failures[0])
+
+    def _check_fence(self, futures: Sequence[Any]) -> None:
+        """Our journal records follow one another without a gap as long as nobody else writes to it."""
+        for future in futures:
+            offset = future.value.offset
+            if offset != self._journal_next:
+                self._refuse_successor(self._journal_next, offset)
+            self._journal_next = offset + 1
+
+    def _refuse_successor(self, start: int, end: int) -> None:
+        for _, entry in self._journal.entries(start, end):
+            if isinstance(entry, Open) and entry.instance != self._instance:
+                raise LogInUse(
+                    thing=self._thing,
+                    reason="another process has taken it over and writes to it",
+                    mend="stop the other stream worker; there is one for each move",
+                )
+
+    def _partition(self, topic: str, key: bytes | None) -> int:
+        count = self._partitions[topic]
+        if count == 1 or key is None:
+            return 0
+        numbers = list(range(count))
+        chosen: int = self._partitioner(key, numbers, numbers)
+        return chosen
+
+    def _form(self, relation: Relation) -> RowForm:
+        form = self._forms.get(relation)
+        if form is None:
+            topic = self._topics.table(relation.schema, relation.name)
+            if topic not in self._partitions:
+                self._partitions |= ensure_topics(self._options, {topic: self._options.partitions})
+            form = self._forms[relation] = RowForm(relation, self._keys.get(relation.table), topic)
+            key, value = encode_relation_record(relation)
+            self._queue(self._topics.relations, value, key, [], 0)
+        self._newest_form = form
+        return form
+
+    @property
+    def _internal(self) -> frozenset[str]:
+        return frozenset({self._topics.transaction, self._topics.message, self._topics.relations})

@@ -1,0 +1,244 @@
+"""Rows out of the table topics: one consumer, bounded queues, the ranges that an END names."""
+
+import heapq
+from collections import deque
+from collections.abc import Callable, Collection, Iterator
+from typing import Any, Final
+
+from kafka import TopicPartition
+
+from cdc.changelog.kafka.connection import kafka_errors_of, open_consumer, partitions_of
+from cdc.changelog.kafka.names import Topics
+from cdc.changelog.kafka.options import KafkaOptions
+from cdc.changelog.kafka.records import (
+    CHUNK_HEADER,
+    COPY_HEADER,
+    POSITION_HEADER,
+    End,
+    Range,
+    decode_change,
+    decode_relation_record,
+    unpack_position,
+)
+from cdc.errors import BrokerUnreachable, LogDamaged, LogNotFound, PositionExpired
+from cdc.events import Change, Relation
+from strangler.clock import Clock
+
+_POLL_MS: Final = 250
+_QUEUED: Final = 10_000
+"""Records of other partitions that may wait in memory before those are paused."""
+_QUEUED_BYTES: Final = 16 << 20
+_WORTH_A_SEEK: Final = 5000
+
+IndexedChange = tuple[int, Change]
+
+
+class PartitionReader:
+    """Reads ranges of partitions, mostly forward. Not to be used by two threads at a time."""
+
+    def __init__(self, options: KafkaOptions, clock: Clock) -> None:
+        self._options, self._clock = options, clock
+        self._consumer: Any = None
+        self._queues: dict[TopicPartition, deque[Any]] = {}
+        self._consumed: dict[TopicPartition, int] = {}
+        self._bytes = 0
+
+    def records(self, topic: str, partition: int, first: int, last: int) -> Iterator[Any]:
+        """The records from offset `first` through `last` that are still there."""
+        where = TopicPartition(topic, partition)
+        consumer = self._place(where, first)
+        queue = self._queues[where]
+        idle_since_s = self._clock.monotonic()
+        while True:
+            while queue:
+                if queue[0].offset > last:
+                    return
+                record = self._pop(where, queue)
+                if record.offset >= first:
+                    yield record
+                if record.offset == last:
+                    return
+            with kafka_errors_of(self._options, f"topic {topic}"):
+                if consumer.position(where) > last:
+                    return
+            if self._fill(consumer, where):
+                idle_since_s = self._clock.monotonic()
+            elif self._clock.monotonic() - idle_since_s > self._options.timeout_s:
+                raise BrokerUnreachable(
+                    thing=f"topic {topic}",
+                    reason=f"Kafka at {self._options.bootstrap} gave no records for {self._options.timeout_s:g} s",
+                    mend="start the brokers or correct stream.kafka.bootstrap; reading goes on by itself",
+                )
+
+    def close(self) -> None:
+        if self._consumer is not None:
+            self._consumer.close(timeout_ms=1000)
+            self._consumer = None
+        self._queues.clear()
+
+    def _place(self, where: TopicPartition, first: int) -> Any:
+        """Make sure that the next records of the queue lead to `first`."""
+        if self._consumer is None:
+            self._consumer = open_consumer(self._options)
+        consumer = self._consumer
+        if where not in self._queues:
+            if where.topic not in partitions_of(self._options, [where.topic]):
+                raise LogNotFound(
+                    thing=f"topic {where.topic}",
+                    reason="was removed, but the transaction topic names rows in it",
+                    mend="deprovision the stream and copy anew, or give the topic back",
+                )
+            self._queues[where] = deque()
+            consumer.assign(list(self._queues))
+            consumer.seek(where, first)
+            self._consumed[where] = first
+            return consumer
+        queue = self._queues[where]
+        while queue and queue[0].offset < first:
+            self._pop(where, queue)
+        if first < self._consumed[where] or (not queue and first > self._consumed[where] + _WORTH_A_SEEK):
+            self._bytes -= sum(_size(record) for record in queue)
+            queue.clear()
+            consumer.seek(where, first)
+            self._consumed[where] = first
+        return consumer
+
+    def _fill(self, consumer: Any, wanted: TopicPartition) -> bool:
+        """Poll once; whether records of `wanted` came."""
+        others = [where for where in self._queues if where != wanted]
+        if others:
+            is_full = self._bytes > _QUEUED_BYTES or sum(map(len, self._queues.values())) > _QUEUED
+            (consumer.pause if is_full else consumer.resume)(*others)
+            consumer.resume(wanted)
+        with kafka_errors_of(self._options, f"topic {wanted.topic}"):
+            polled = consumer.poll(timeout_ms=_POLL_MS, max_records=2000)
+        for where, records in polled.items():
+            self._queues[where].extend(records)
+            self._bytes += sum(_size(record) for record in records)
+        return wanted in polled
+
+    def _pop(self, where: TopicPartition, queue: deque[Any]) -> Any:
+        record = queue.popleft()
+        self._bytes -= _size(record)
+        self._consumed[where] = record.offset + 1
+        return record
+
+
+class Relations:
+    """The columns of every table version, by fingerprint; read again when one is missing."""
+
+    def __init__(self, options: KafkaOptions, clock: Clock) -> None:
+        self._options, self._clock = options, clock
+        self._topic = Topics(prefix=options.prefix).relations
+        self._known: dict[bytes, Relation] = {}
+
+    def __call__(self, fingerprint: bytes) -> Relation:
+        found = self._known.get(fingerprint)
+        if found is None:
+            self._load()
+            found = self._known.get(fingerprint)
+        if found is None:
+            raise LogDamaged(
+                thing=f"topic {self._topic}",
+                reason=f"does not hold the columns of table version {fingerprint.hex()}",
+                mend="its cleanup.policy has to be compact; deprovision the stream and copy anew",
+            )
+        return found
+
+    def _load(self) -> None:
+        partition = TopicPartition(self._topic, 0)
+        consumer = open_consumer(self._options)
+        try:
+            consumer.assign([partition])
+            with kafka_errors_of(self._options, f"topic {self._topic}"):
+                begin = consumer.beginning_offsets([partition])[partition]
+                end = consumer.end_offsets([partition])[partition]
+                consumer.seek(partition, begin)
+                idle_since_s = self._clock.monotonic()
+                while consumer.position(partition) < end:
+                    records = consumer.poll(timeout_ms=_POLL_MS).get(partition, [])
+                    for record in records:
+                        if record.value is not None and record.key is not None:
+                            self._known[bytes.fromhex(record.key.decode())] = decode_relation_record(record.value)
+                    if not records and self._clock.monotonic() - idle_since_s > self._options.timeout_s:
+                        break
+        finally:
+            consumer.close(timeout_ms=1000)
+
+
+def events(
+    reader: PartitionReader, end: End, where: Range, relation_of: Callable[[bytes], Relation]
+) -> Iterator[IndexedChange]:
+    """The events of one transaction in one partition, in order; what another session sent is passed over.
+
+    Raises `PositionExpired` when some are gone: retention or compaction came first.
+    """
+    count = 0
+    chunks: list[bytes] = []
+    of_this = f"{end.commit_lsn}:".encode()
+    of_session = f":{end.session}".encode()
+    for record in reader.records(where.topic, where.partition, where.first, where.last):
+        headers = record.headers
+        if record.value is None or not headers or headers[0][0] != POSITION_HEADER:
+            continue
+        mark = headers[0][1]
+        if not (mark.startswith(of_this) and mark.endswith(of_session)):
+            continue
+        value = record.value
+        if len(headers) > 1:
+            name, text = headers[1]
+            if name == COPY_HEADER:
+                continue
+            if name == CHUNK_HEADER:
+                number, chunk_count = map(int, text.split(b"/"))
+                chunks = [*chunks, value] if number else [value]
+                if number + 1 < chunk_count:
+                    continue
+                if len(chunks) != chunk_count:
+                    raise _expired(end, where, "parts of a split event are gone")
+                value, chunks = b"".join(chunks), []
+        yield unpack_position(mark).event, decode_change(value, relation_of)
+        count += 1
+    if count != where.events:
+        raise _expired(end, where, f"{where.events - count} of {where.events} events are gone")
+
+
+def merged(reader: PartitionReader, end: End, relation_of: Callable[[bytes], Relation]) -> Iterator[IndexedChange]:
+    """All events of a transaction in their order."""
+    ranges = [events(reader, end, where, relation_of) for where in end.ranges]
+    return ranges[0] if len(ranges) == 1 else heapq.merge(*ranges, key=lambda each: each[0])
+
+
+class KafkaChanges(Collection[Change]):
+    """The changes of a huge transaction, read from the topics each time they are iterated."""
+
+    def __init__(self, options: KafkaOptions, clock: Clock, end: End, relation_of: Callable[[bytes], Relation]) -> None:
+        self._options, self._clock, self._end, self._relation_of = options, clock, end, relation_of
+
+    def __len__(self) -> int:
+        return self._end.events
+
+    def __contains__(self, change: object) -> bool:
+        return any(change == each for each in self)
+
+    def __iter__(self) -> Iterator[Change]:
+        reader = PartitionReader(self._options, self._clock)
+        try:
+            for _, change in merged(reader, self._end, self._relation_of):
+                yield change
+        finally:
+            reader.close()
+
+
+def _expired(end: End, where: Range, reason: str) -> PositionExpired:
+    return PositionExpired(
+        thing=f"topic {where.topic}",
+        reason=f"partition {where.partition}: {reason} of the transaction at {end.commit_lsn:#x}: retention or "
+        "compaction of the topic came before the reader",
+        mend="this reader has to start over from a new copy; keep cleanup.policy=delete and retention.ms=-1 on the "
+        "topics that it reads, the appender trims them itself",
+    )
+
+
+def _size(record: Any) -> int:
+    return 0 if record.value is None else len(record.value)
