@@ -7,147 +7,238 @@ such a message where its record ends: a boundary, at which the next commit recor
 therefore the position just before (see `cdc.lsn.before_boundary`): inside its own record, which no other record shares,
 so `commit_lsn` stays strictly increasing without any reordering or dropping; the assembler checks that it does.
 
+Large transactions. A server that streams (protocol 2) sends pieces of an open one as it grows, any number of them in
+turn, and the end of each when it decodes its commit record: the order above holds. What is not complete is kept in
+memory up to `memory_bytes` over all of them; beyond, the largest goes to a `Spill`. A table described inside a streamed
+transaction counts for that transaction, and for others from its commit on: so the server sees it.
+
 Left out: transactions without changes (older servers send them for tables that are not captured) and transactions that
 our own apply sessions wrote (their replication origin begins with `own_origin_prefix`). Servers from 16 on do not send
 the latter. Both are counted.
 """
 
-from cdc import pgoutput
 from cdc.errors import DecodeError, TransactionTooLarge
-from cdc.events import Change, Message, Relation, RowChange, Transaction, Truncate
+from cdc.events import Relation, Transaction
 from cdc.lsn import ZERO, Lsn, before_boundary, format_lsn
+from cdc.pgoutput import decode
+from cdc.pgoutput_messages import (
+    Begin,
+    Commit,
+    LogicalMessage,
+    Origin,
+    RelationMessage,
+    StreamAbort,
+    StreamCommit,
+    StreamStart,
+    StreamStop,
+)
+from cdc.received import OpenSpill, Payload, Received, message_change
 
 OWN_ORIGIN_PREFIX = "strangler_"
-DEFAULT_TRANSACTION_BYTES = 1 << 30
+DEFAULT_MEMORY_BYTES = 16 << 20
+DEFAULT_TRANSACTION_BYTES = 64 << 30
+
+_CHANGE_TAGS = frozenset(b"IUDT")
+_MESSAGE_TAG, _RELATION_TAG = ord("M"), ord("R")
 
 
 class Assembler:
     """One connection's worth of messages. Not shared between connections: the server describes its tables anew.
 
-    A transaction is held in memory until its commit arrives; one larger than `transaction_bytes` of protocol bytes
-    raises `TransactionTooLarge`.
+    `memory_bytes`: of messages held in memory, over all open transactions; without `open_spill` there is no such
+    bound. A transaction of more than `transaction_bytes` of protocol raises `TransactionTooLarge`.
     """
 
     def __init__(
         self,
         *,
         own_origin_prefix: str = OWN_ORIGIN_PREFIX,
+        open_spill: OpenSpill | None = None,
+        memory_bytes: int = DEFAULT_MEMORY_BYTES,
         transaction_bytes: int = DEFAULT_TRANSACTION_BYTES,
     ) -> None:
         self._own_origin_prefix = own_origin_prefix
+        self._open_spill = open_spill
+        self._memory_bytes = memory_bytes
         self._transaction_bytes = transaction_bytes
         self._relations: dict[int, Relation] = {}
-        self._begin: pgoutput.Begin | None = None
-        self._origin: str | None = None
-        self._changes: list[Change] = []
-        self._bytes = 0
+        self._described_at: dict[int, int] = {}
+        self._descriptions = 0
+        self._streamed: dict[int, Received] = {}
+        self._current: Received | None = None
+        self._weight = 0
         self._last_lsn = ZERO
         self.own_transactions_dropped = 0
         self.empty_transactions_dropped = 0
 
     @property
     def in_transaction(self) -> bool:
-        """A transaction has begun and its commit has not arrived."""
-        return self._begin is not None
+        """A transaction, or a piece of one, has begun and its end has not arrived."""
+        return self._current is not None
 
-    def feed(self, payload: bytes, *, sent_at_us: int) -> Transaction | None:
+    def feed(self, payload: Payload, *, sent_at_us: int) -> Transaction | None:
         """Take one message; return the transaction that it completes, if any.
 
         `sent_at_us`: when the server sent it, microseconds since the Unix epoch; the time of a non-transactional
-        message, which carries none itself.
+        message, which carries none itself. Raises `DecodeError`, here or while the changes are iterated.
         """
-        message = pgoutput.decode(payload)
-        if isinstance(message, pgoutput.Insert):
-            relation = self._relation(message.relation_oid)
-            self._add(RowChange(relation=relation, op="c", new=message.new), payload)
-        elif isinstance(message, pgoutput.Update):
-            relation = self._relation(message.relation_oid)
-            self._add(
-                RowChange(relation=relation, op="u", new=message.new, old=message.old, old_is_key=message.old_is_key),
-                payload,
-            )
-        elif isinstance(message, pgoutput.Delete):
-            relation = self._relation(message.relation_oid)
-            self._add(
-                RowChange(relation=relation, op="d", new=None, old=message.old, old_is_key=message.old_is_key), payload
-            )
-        elif isinstance(message, pgoutput.Commit):
+        tag = payload[0] if payload else 0
+        if tag in _CHANGE_TAGS:
+            self._add(payload)
+            return None
+        if tag == _MESSAGE_TAG and self._is_transactional(payload):
+            self._add(payload)
+            return None
+        return self._feed_rare(bytes(payload), sent_at_us)
+
+    def _feed_rare(self, payload: bytes, sent_at_us: int) -> Transaction | None:
+        streamed = self._current is not None and self._current.streamed
+        message = decode(payload, streamed=streamed)
+        if isinstance(message, Begin):
+            self._start(Received(message.xid, streamed=False, begin=message), message.commit_lsn)
+        elif isinstance(message, Commit):
             return self._commit(message)
-        elif isinstance(message, pgoutput.LogicalMessage):
-            return self._message(message, payload, sent_at_us)
-        else:
-            self._feed_rare(message, payload)
+        elif isinstance(message, RelationMessage):
+            self._describe(message.relation, payload)
+        elif isinstance(message, LogicalMessage):
+            return self._message(message, sent_at_us)
+        elif isinstance(message, Origin):
+            if self._current is not None:
+                self._current.origin = message.name
+        elif isinstance(message, StreamStart):
+            self._start_piece(message)
+        elif isinstance(message, StreamStop):
+            self._stop_piece()
+        elif isinstance(message, StreamAbort):
+            self._abort(message)
+        elif isinstance(message, StreamCommit):
+            return self._commit_streamed(message)
         return None
 
-    def _feed_rare(self, message: pgoutput.PgMessage, payload: bytes) -> None:
-        if isinstance(message, pgoutput.Begin):
-            if self._begin is not None:
-                raise _out_of_order("a transaction begins inside another", message.commit_lsn)
-            self._begin, self._origin, self._changes, self._bytes = message, None, [], 0
-        elif isinstance(message, pgoutput.Origin):
-            self._origin = message.name
-        elif isinstance(message, pgoutput.RelationMessage):
-            self._relations[message.relation.oid] = message.relation
-        elif isinstance(message, pgoutput.TruncateMessage):
-            relations = tuple(self._relation(oid) for oid in message.relation_oids)
-            self._add(
-                Truncate(relations=relations, cascade=message.cascade, restart_identity=message.restart_identity),
-                payload,
-            )
+    def _start(self, received: Received, lsn: Lsn) -> None:
+        if self._current is not None:
+            raise _out_of_order("a transaction begins inside another", lsn)
+        self._current = received
 
-    def _add(self, change: Change, payload: bytes) -> None:
-        if self._begin is None:
+    def _start_piece(self, start: StreamStart) -> None:
+        received = self._streamed.get(start.xid)
+        if (received is None) is not start.first:
+            raise _out_of_order(f"not the next piece of transaction {start.xid}", self._last_lsn)
+        if received is None:
+            received = self._streamed[start.xid] = Received(start.xid, streamed=True)
+        self._start(received, self._last_lsn)
+
+    def _stop_piece(self) -> None:
+        if self._current is None or not self._current.streamed:
+            raise _out_of_order("the end of a piece that did not begin", self._last_lsn)
+        self._current = None
+
+    def _add(self, payload: Payload) -> None:
+        received = self._current
+        if received is None:
             raise _out_of_order("a change outside any transaction", self._last_lsn)
-        self._changes.append(change)
-        self._bytes += len(payload)
-        if self._bytes > self._transaction_bytes:
+        if isinstance(payload, memoryview) and self._open_spill is not None:
+            self._spill(received)
+        self._weight += received.add(payload)
+        if self._weight > self._memory_bytes or received.size > self._transaction_bytes:
+            self._bound(received)
+
+    def _describe(self, relation: Relation, payload: bytes) -> None:
+        received = self._current
+        if received is None:
+            raise _out_of_order("a table described outside any transaction", self._last_lsn)
+        self._descriptions += 1
+        received.described[relation.oid] = (self._descriptions, relation)
+        self._weight += received.add(payload, is_change=False)
+
+    def _bound(self, received: Received) -> None:
+        if self._open_spill is not None and self._weight > self._memory_bytes:
+            self._spill(self._heaviest())
+        if received.size > self._transaction_bytes:
             raise TransactionTooLarge(
-                thing=f"source transaction {self._begin.xid} at {format_lsn(self._begin.commit_lsn)}",
+                thing=f"source transaction {received.xid}"
+                + ("" if received.begin is None else f" at {format_lsn(received.begin.commit_lsn)}"),
                 reason=f"holds more than {self._transaction_bytes} bytes of changes",
-                mend="raise the capture's transaction_bytes if the machine has the memory (about four times that), "
-                "or copy the tables again from after this transaction",
+                mend="raise the capture's transaction_bytes if the disk has the room, or copy the tables again from "
+                "after this transaction",
             )
 
-    def _commit(self, commit: pgoutput.Commit) -> Transaction | None:
-        begin, self._begin = self._begin, None
-        if begin is None or begin.commit_lsn != commit.commit_lsn:
+    def _heaviest(self) -> Received:
+        held = [*self._streamed.values()]
+        if self._current is not None and not self._current.streamed:
+            held.append(self._current)
+        return max(held, key=lambda received: received.weight)
+
+    def _spill(self, received: Received) -> None:
+        if received.spill is None:
+            assert self._open_spill is not None
+            self._weight -= received.weight
+            received.move_to(self._open_spill(), self._relations)
+
+    def _commit(self, commit: Commit) -> Transaction | None:
+        received, self._current = self._current, None
+        if received is None or received.begin is None or received.begin.commit_lsn != commit.commit_lsn:
             raise _out_of_order("a commit that does not end the open transaction", commit.commit_lsn)
-        changes, self._changes = self._changes, []
-        self._advance(commit.commit_lsn)
-        if self._origin is not None and self._origin.startswith(self._own_origin_prefix):
+        return self._completed(received, commit.commit_lsn, commit.end_lsn, commit.commit_time_us)
+
+    def _commit_streamed(self, commit: StreamCommit) -> Transaction | None:
+        received = self._streamed.pop(commit.xid, None)
+        if received is None or self._current is not None:
+            raise _out_of_order(f"a commit of transaction {commit.xid}, which is not complete", commit.commit_lsn)
+        return self._completed(received, commit.commit_lsn, commit.end_lsn, commit.commit_time_us)
+
+    def _abort(self, abort: StreamAbort) -> None:
+        received = self._streamed.get(abort.xid)
+        if received is None or self._current is not None:
+            raise _out_of_order(f"a rollback in transaction {abort.xid}, which is not open", self._last_lsn)
+        if abort.subxid != abort.xid:
+            received.aborted.add(abort.subxid)
+            return
+        del self._streamed[abort.xid]
+        self._weight -= received.weight
+
+    def _completed(self, received: Received, commit_lsn: Lsn, end_lsn: Lsn, time_us: int) -> Transaction | None:
+        self._weight -= received.weight
+        self._advance(commit_lsn)
+        is_own = received.origin is not None and received.origin.startswith(self._own_origin_prefix)
+        changes = () if is_own else received.changes(self._relations)
+        self._take_descriptions(received)
+        if is_own:
             self.own_transactions_dropped += 1
             return None
         if not changes:
             self.empty_transactions_dropped += 1
             return None
         return Transaction(
-            xid=begin.xid,
-            commit_lsn=commit.commit_lsn,
-            end_lsn=commit.end_lsn,
-            commit_time_us=commit.commit_time_us,
-            changes=tuple(changes),
-            origin=self._origin,
+            xid=received.xid,
+            commit_lsn=commit_lsn,
+            end_lsn=end_lsn,
+            commit_time_us=time_us,
+            changes=changes,
+            origin=received.origin,
         )
 
-    def _message(self, raw: pgoutput.LogicalMessage, payload: bytes, sent_at_us: int) -> Transaction | None:
-        message = Message(prefix=raw.prefix, content=raw.content, transactional=raw.transactional, lsn=raw.lsn)
-        if raw.transactional:
-            self._add(message, payload)
-            return None
+    def _take_descriptions(self, received: Received) -> None:
+        """The newest description of a table is the one that the server will not repeat."""
+        for oid, (number, relation) in received.described.items():
+            if number > self._described_at.get(oid, 0):
+                self._described_at[oid], self._relations[oid] = number, relation
+
+    def _is_transactional(self, payload: Payload) -> bool:
+        """Of a logical message; one that is not comes between transactions, or while one is sent at its commit."""
+        flags_at = 5 if self._current is not None and self._current.streamed else 1
+        return len(payload) > flags_at and payload[flags_at] & 1 == 1
+
+    def _message(self, raw: LogicalMessage, sent_at_us: int) -> Transaction:
         position = before_boundary(raw.lsn)
         self._advance(position)
-        return Transaction(xid=0, commit_lsn=position, end_lsn=raw.lsn, commit_time_us=sent_at_us, changes=(message,))
+        changes = (message_change(raw),)
+        return Transaction(xid=0, commit_lsn=position, end_lsn=raw.lsn, commit_time_us=sent_at_us, changes=changes)
 
     def _advance(self, lsn: Lsn) -> None:
         if lsn <= self._last_lsn:
             raise _out_of_order(f"follows {format_lsn(self._last_lsn)}", lsn)
         self._last_lsn = lsn
-
-    def _relation(self, oid: int) -> Relation:
-        relation = self._relations.get(oid)
-        if relation is None:
-            raise _out_of_order(f"a change of table {oid}, which was never described", self._last_lsn)
-        return relation
 
 
 def _out_of_order(reason: str, lsn: int) -> DecodeError:

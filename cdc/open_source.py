@@ -2,7 +2,7 @@
 
 from cdc.link import LinkSpec
 from cdc.lsn import Lsn
-from cdc.postgres_source import PostgresSource
+from cdc.postgres_source import PostgresSource, StreamLimits
 from cdc.source_port import ChangeSource, OpenSource
 from strangler.clock import Clock
 
@@ -18,6 +18,7 @@ def source_opener(link: LinkSpec, clock: Clock) -> OpenSource:
             position=position,
             resume_from=resume_from,
             clock=clock,
+            limits=StreamLimits(spill_folder=link.log_folder),
         )
 
     return open_postgres

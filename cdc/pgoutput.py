@@ -1,102 +1,37 @@
-"""PostgreSQL's logical replication messages (`pgoutput`, protocol version 1): bytes → values. Pure.
+"""PostgreSQL's logical replication messages (`pgoutput`, protocol versions 1 and 2): bytes → values. Pure.
 
 `decode` is the hot loop of capture, so the messages are named tuples and every decoder works on one `bytes` object
-with an offset. Protocol 2 (streaming of open transactions) would add the decoders for `S`, `E`, `c` and `A` and a
-transaction id after the tag of the data messages: `_DECODERS` is the one place that knows the tags.
+with an offset. Protocol 2 streams open transactions: between `StreamStart` and `StreamStop` the id of the
+(sub-)transaction follows the tag of each message (`streamed`). `_DECODERS` is the one place that knows the tags.
 """
 
 import struct
 from collections.abc import Callable
-from typing import Final, Literal, NamedTuple, cast
+from typing import Final, Literal, cast
 
 from cdc.errors import DecodeError
 from cdc.events import UNCHANGED, Column, Relation, Row, Value
-from cdc.lsn import Lsn
+from cdc.pgoutput_messages import (
+    Begin,
+    Commit,
+    Delete,
+    Insert,
+    LogicalMessage,
+    Origin,
+    PgMessage,
+    RelationMessage,
+    StreamAbort,
+    StreamCommit,
+    StreamStart,
+    StreamStop,
+    TruncateMessage,
+    TypeMessage,
+    Update,
+)
 
 POSTGRES_EPOCH_US: Final = 946_684_800_000_000
 """2000-01-01 in microseconds since the Unix epoch; the protocol counts from there."""
 
-
-class Begin(NamedTuple):
-    """`commit_lsn` and the commit time (microseconds since the Unix epoch) are known before the first change."""
-
-    commit_lsn: Lsn
-    commit_time_us: int
-    xid: int
-
-
-class Commit(NamedTuple):
-    commit_lsn: Lsn
-    end_lsn: Lsn
-    commit_time_us: int
-
-
-class Origin(NamedTuple):
-    """The transaction was itself applied by replication; `lsn` is its commit position on that other server."""
-
-    lsn: Lsn
-    name: str
-
-
-class RelationMessage(NamedTuple):
-    """The shape of a table for the changes that follow it."""
-
-    relation: Relation
-
-
-class TypeMessage(NamedTuple):
-    """Name of a type that is not built in."""
-
-    oid: int
-    schema: str
-    name: str
-
-
-class Insert(NamedTuple):
-    relation_oid: int
-    new: Row
-
-
-class Update(NamedTuple):
-    relation_oid: int
-    new: Row
-    old: Row | None
-    old_is_key: bool
-
-
-class Delete(NamedTuple):
-    relation_oid: int
-    old: Row
-    old_is_key: bool
-
-
-class TruncateMessage(NamedTuple):
-    relation_oids: tuple[int, ...]
-    cascade: bool
-    restart_identity: bool
-
-
-class LogicalMessage(NamedTuple):
-    """`pg_logical_emit_message`."""
-
-    transactional: bool
-    lsn: Lsn
-    prefix: str
-    content: bytes
-
-
-PgMessage = (
-    Begin
-    | Commit
-    | Origin
-    | RelationMessage
-    | TypeMessage
-    | Insert
-    | Update
-    | Delete
-    | TruncateMessage
-    | LogicalMessage
-)
 
 _U16 = struct.Struct(">H")
 _U32 = struct.Struct(">I")
@@ -106,45 +41,62 @@ _U64 = struct.Struct(">Q")
 _TRUNCATE = struct.Struct(">IB")
 _COLUMN_TAIL = struct.Struct(">Ii")
 _MESSAGE = struct.Struct(">BQ")
+_STREAM_START = struct.Struct(">IB")
+_STREAM_COMMIT = struct.Struct(">IBQQq")
+_STREAM_ABORT = struct.Struct(">II")
 
 _NULL, _UNCHANGED, _TEXT = ord("n"), ord("u"), ord("t")
 _NEW, _KEY, _OLD = ord("N"), ord("K"), ord("O")
 
 
-def decode(payload: bytes) -> PgMessage:
-    """One message. Raises `DecodeError`, and nothing else, on bytes that are not one whole protocol 1 message."""
+def decode(payload: bytes, *, streamed: bool = False) -> PgMessage:
+    """One message. Raises `DecodeError`, and nothing else, on bytes that are not one whole message.
+
+    `streamed`: it came between `StreamStart` and `StreamStop`.
+    """
     try:
-        return _DECODERS[payload[0]](payload)
+        return _DECODERS[payload[0]](payload, 5 if streamed else 1)
     except (KeyError, IndexError, ValueError, struct.error) as error:
-        raise DecodeError(
-            thing=f"pgoutput message {payload[:1]!r} of {len(payload)} bytes",
-            reason=f"not protocol version 1 in text form: {error}",
-            mend="check that the slot uses pgoutput on PostgreSQL 14 or later and that its database is UTF-8",
-        ) from None
+        raise not_the_protocol(payload[:1], len(payload), error) from None
 
 
-def _begin(data: bytes) -> Begin:
+def subtransaction(payload: bytes | memoryview) -> int:
+    """Which (sub-)transaction a streamed message belongs to."""
+    xid: int = _U32.unpack_from(payload, 1)[0]
+    return xid
+
+
+def not_the_protocol(tag: bytes, size: int, error: Exception) -> DecodeError:
+    """The error for bytes that cannot be decoded."""
+    return DecodeError(
+        thing=f"pgoutput message {tag!r} of {size} bytes",
+        reason=f"not protocol version 1 or 2 in text form: {error}",
+        mend="check that the slot uses pgoutput on PostgreSQL 14 or later and that its database is UTF-8",
+    )
+
+
+def _begin(data: bytes, _: int) -> Begin:
     _expect_end(data, 21)
     commit_lsn, time, xid = _BEGIN.unpack_from(data, 1)
     return Begin(commit_lsn, time + POSTGRES_EPOCH_US, xid)
 
 
-def _commit(data: bytes) -> Commit:
+def _commit(data: bytes, _: int) -> Commit:
     _expect_end(data, 26)
     _, commit_lsn, end_lsn, time = _COMMIT.unpack_from(data, 1)
     return Commit(commit_lsn, end_lsn, time + POSTGRES_EPOCH_US)
 
 
-def _origin(data: bytes) -> Origin:
+def _origin(data: bytes, _: int) -> Origin:
     (lsn,) = _U64.unpack_from(data, 1)
     name, at = _string(data, 9)
     _expect_end(data, at)
     return Origin(lsn, name)
 
 
-def _relation(data: bytes) -> RelationMessage:
-    (oid,) = _U32.unpack_from(data, 1)
-    schema, at = _string(data, 5)
+def _relation(data: bytes, at: int) -> RelationMessage:
+    (oid,) = _U32.unpack_from(data, at)
+    schema, at = _string(data, at + 4)
     name, at = _string(data, at)
     identity = chr(data[at])
     if identity not in "dnfi":
@@ -170,30 +122,30 @@ def _relation(data: bytes) -> RelationMessage:
     )
 
 
-def _type(data: bytes) -> TypeMessage:
-    (oid,) = _U32.unpack_from(data, 1)
-    schema, at = _string(data, 5)
+def _type(data: bytes, at: int) -> TypeMessage:
+    (oid,) = _U32.unpack_from(data, at)
+    schema, at = _string(data, at + 4)
     name, at = _string(data, at)
     _expect_end(data, at)
     return TypeMessage(oid, schema or "pg_catalog", name)
 
 
-def _insert(data: bytes) -> Insert:
-    (oid,) = _U32.unpack_from(data, 1)
-    if data[5] != _NEW:
+def _insert(data: bytes, at: int) -> Insert:
+    (oid,) = _U32.unpack_from(data, at)
+    if data[at + 4] != _NEW:
         raise ValueError("insert without a new row")
-    row, at = _row(data, 6)
+    row, at = _row(data, at + 5)
     _expect_end(data, at)
     return Insert(oid, row)
 
 
-def _update(data: bytes) -> Update:
-    (oid,) = _U32.unpack_from(data, 1)
-    kind = data[5]
+def _update(data: bytes, at: int) -> Update:
+    (oid,) = _U32.unpack_from(data, at)
+    at += 4
+    kind = data[at]
     old: Row | None = None
-    at = 5
     if kind in (_KEY, _OLD):
-        old, at = _row(data, 6)
+        old, at = _row(data, at + 1)
     if data[at] != _NEW:
         raise ValueError("update without a new row")
     new, at = _row(data, at + 1)
@@ -201,28 +153,50 @@ def _update(data: bytes) -> Update:
     return Update(oid, new, old, kind == _KEY)
 
 
-def _delete(data: bytes) -> Delete:
-    (oid,) = _U32.unpack_from(data, 1)
-    kind = data[5]
+def _delete(data: bytes, at: int) -> Delete:
+    (oid,) = _U32.unpack_from(data, at)
+    kind = data[at + 4]
     if kind not in (_KEY, _OLD):
         raise ValueError("delete without an old row")
-    old, at = _row(data, 6)
+    old, at = _row(data, at + 5)
     _expect_end(data, at)
     return Delete(oid, old, kind == _KEY)
 
 
-def _truncate(data: bytes) -> TruncateMessage:
-    count, options = _TRUNCATE.unpack_from(data, 1)
-    _expect_end(data, 6 + 4 * count)
-    return TruncateMessage(struct.unpack_from(f">{count}I", data, 6), options & 1 == 1, options & 2 == 2)
+def _truncate(data: bytes, at: int) -> TruncateMessage:
+    count, options = _TRUNCATE.unpack_from(data, at)
+    _expect_end(data, at + 5 + 4 * count)
+    return TruncateMessage(struct.unpack_from(f">{count}I", data, at + 5), options & 1 == 1, options & 2 == 2)
 
 
-def _message(data: bytes) -> LogicalMessage:
-    flags, lsn = _MESSAGE.unpack_from(data, 1)
-    prefix, at = _string(data, 10)
+def _message(data: bytes, at: int) -> LogicalMessage:
+    flags, lsn = _MESSAGE.unpack_from(data, at)
+    prefix, at = _string(data, at + 9)
     (length,) = _U32.unpack_from(data, at)
     _expect_end(data, at + 4 + length)
     return LogicalMessage(flags & 1 == 1, lsn, prefix, data[at + 4 :])
+
+
+def _stream_start(data: bytes, _: int) -> StreamStart:
+    _expect_end(data, 6)
+    xid, first = _STREAM_START.unpack_from(data, 1)
+    return StreamStart(xid, first == 1)
+
+
+def _stream_stop(data: bytes, _: int) -> StreamStop:
+    _expect_end(data, 1)
+    return StreamStop()
+
+
+def _stream_commit(data: bytes, _: int) -> StreamCommit:
+    _expect_end(data, 30)
+    xid, _flags, commit_lsn, end_lsn, time = _STREAM_COMMIT.unpack_from(data, 1)
+    return StreamCommit(xid, commit_lsn, end_lsn, time + POSTGRES_EPOCH_US)
+
+
+def _stream_abort(data: bytes, _: int) -> StreamAbort:
+    _expect_end(data, 9)
+    return StreamAbort(*_STREAM_ABORT.unpack_from(data, 1))
 
 
 def _row(data: bytes, at: int) -> tuple[Row, int]:
@@ -259,7 +233,7 @@ def _expect_end(data: bytes, at: int) -> None:
         raise ValueError(f"{len(data)} bytes where the message ends at {at}")
 
 
-_DECODERS: Final[dict[int, Callable[[bytes], PgMessage]]] = {
+_DECODERS: Final[dict[int, Callable[[bytes, int], PgMessage]]] = {
     ord("B"): _begin,
     ord("C"): _commit,
     ord("O"): _origin,
@@ -270,4 +244,8 @@ _DECODERS: Final[dict[int, Callable[[bytes], PgMessage]]] = {
     ord("D"): _delete,
     ord("T"): _truncate,
     ord("M"): _message,
+    ord("S"): _stream_start,
+    ord("E"): _stream_stop,
+    ord("c"): _stream_commit,
+    ord("A"): _stream_abort,
 }

@@ -9,16 +9,19 @@ acknowledgement. It only moves `delivered_through`: a caller that has durably ap
 write that position to its ledger and *then* acknowledge it, so that an idle stream does not retain the log of its
 busy neighbours (T11).
 
-Memory. The server sends a transaction when it commits; it is assembled in memory up to `transaction_bytes`. At most one
-batch of `batch_transactions`/`batch_bytes` plus one transaction is held; beyond that the socket pushes back.
+Memory. A server sends a large transaction in pieces while it is open (`streaming`), any other when it commits. At most
+one batch of `batch_transactions`/`batch_bytes` and `memory_bytes` of transactions that are not complete are held;
+beyond that their messages go to files in `spill_folder`, and the socket pushes back.
 """
 
 import contextlib
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from cdc.assembly import DEFAULT_TRANSACTION_BYTES, Assembler
+from cdc.assembly import DEFAULT_MEMORY_BYTES, DEFAULT_TRANSACTION_BYTES, Assembler
 from cdc.connections import open_database, unreachable
 from cdc.errors import DatabaseUnreachable
 from cdc.events import Transaction
@@ -27,6 +30,7 @@ from cdc.pgoutput import POSTGRES_EPOCH_US
 from cdc.replication_connection import Keepalive, ReplicationConnection
 from cdc.slot_checks import check_slot
 from cdc.source_port import Delivered
+from cdc.spill import SpillFile
 from strangler.clock import Clock, SystemClock
 
 FIRST_VERSION_WITH_ORIGIN_FILTER: Final = 16
@@ -34,11 +38,18 @@ FIRST_VERSION_WITH_ORIGIN_FILTER: Final = 16
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StreamLimits:
-    """Bounds of one open stream. A `poll` handles at most about `batch_bytes` of the log, so it also ends in time."""
+    """Bounds of one open stream. A `poll` handles at most about `batch_bytes` of the log, so it also ends in time.
+
+    `memory_bytes`: of messages of incomplete transactions that are held in memory rather than in `spill_folder` (None:
+    the system's temporary folder). `transaction_bytes`: the largest transaction that may lie there.
+    """
 
     batch_transactions: int = 10_000
     batch_bytes: int = 16 << 20
+    memory_bytes: int = DEFAULT_MEMORY_BYTES
     transaction_bytes: int = DEFAULT_TRANSACTION_BYTES
+    spill_folder: Path | None = None
+    streaming: bool = True
     status_interval_s: float = 1.0
     silence_limit_s: float = 120.0
 
@@ -67,7 +78,11 @@ class WalStream:
         self._batch_bytes = limits.batch_bytes
         self._status_interval_s = limits.status_interval_s
         self._silence_limit_s = limits.silence_limit_s
-        self._assembler = Assembler(transaction_bytes=limits.transaction_bytes)
+        self._assembler = Assembler(
+            open_spill=partial(SpillFile, limits.spill_folder),
+            memory_bytes=limits.memory_bytes,
+            transaction_bytes=limits.transaction_bytes,
+        )
         self._acknowledged = acknowledged
         self._last_delivered = after
         self._delivered_through = Delivered(ZERO, POSTGRES_EPOCH_US)
@@ -314,6 +329,8 @@ def start_stream(
 ) -> WalStream:
     """Start decoding `slot` on an open walsender; closes it when that fails. `server_version`: major number."""
     options = {"proto_version": "1", "publication_names": f'"{publication}"', "messages": "true"}
+    if limits.streaming:
+        options |= {"proto_version": "2", "streaming": "on"}
     if server_version >= FIRST_VERSION_WITH_ORIGIN_FILTER:
         options["origin"] = "none"
     try:

@@ -13,6 +13,7 @@ from cdc.connections import canonical_conninfo, place, reaching, unreachable
 from cdc.errors import SlotInUse, SlotMismatch, SourceUnfit
 from cdc.lsn import Lsn, format_lsn
 from cdc.pgoutput import POSTGRES_EPOCH_US
+from cdc.spill import LARGE_BYTES
 from strangler.errors import StranglerError
 from strangler.redaction import redact
 
@@ -24,11 +25,14 @@ _DATA_TAG, _KEEPALIVE_TAG = ord("w"), ord("k")
 
 
 class WalData(NamedTuple):
-    """One logical message. `sent_at_us`: server clock, microseconds since the Unix epoch."""
+    """One logical message. `sent_at_us`: server clock, microseconds since the Unix epoch.
+
+    `payload` is the driver's own buffer when it has `LARGE_BYTES` or more, so that it exists only once.
+    """
 
     lsn: Lsn
     sent_at_us: int
-    payload: bytes
+    payload: bytes | memoryview
 
 
 class Keepalive(NamedTuple):
@@ -106,7 +110,8 @@ class ReplicationConnection:
         tag = view[0]
         if tag == _DATA_TAG:
             lsn, _, sent_at = _XLOG_DATA.unpack_from(view, 1)
-            return WalData(lsn, sent_at + POSTGRES_EPOCH_US, bytes(view[_DATA_HEADER_BYTES:]))
+            payload = view[_DATA_HEADER_BYTES:]
+            return WalData(lsn, sent_at + POSTGRES_EPOCH_US, payload if len(payload) >= LARGE_BYTES else bytes(payload))
         if tag == _KEEPALIVE_TAG:
             lsn, sent_at, reply_requested = _KEEPALIVE.unpack_from(view, 1)
             return Keepalive(lsn, sent_at + POSTGRES_EPOCH_US, reply_requested)

@@ -2,9 +2,10 @@
 
 A transaction is one msgpack array. Relations are not repeated in it: a change names its relation by a small number,
 and `RelationTable` says which relations a reader must have seen first. UNCHANGED is an extension type, so it can be
-confused with no text (D10).
+confused with no text (D10). A long transaction is a head and parts (`cdc.changelog.long_codec`).
 """
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgpack
@@ -78,7 +79,7 @@ def encode_relation(relation: Relation) -> bytes:
 
 
 def decode_relation(data: bytes | memoryview) -> Relation:
-    oid, schema, name, identity, columns = _unpack(data)
+    oid, schema, name, identity, columns = unpack(data)
     return Relation(
         oid=oid,
         schema=schema,
@@ -100,26 +101,26 @@ def encode_transaction(transaction: Transaction, table: RelationTable) -> bytes:
             transaction.end_lsn,
             transaction.commit_time_us,
             transaction.origin,
-            [_change_fields(change, table) for change in transaction.changes],
+            [change_fields(change, table) for change in transaction.changes],
         ),
-        default=_pack_unchanged,
+        default=pack_unchanged,
     )
     return packed
 
 
 def decode_transaction(data: bytes | memoryview, table: RelationTable) -> Transaction:
-    xid, commit_lsn, end_lsn, commit_time_us, origin, changes = _unpack(data)
+    xid, commit_lsn, end_lsn, commit_time_us, origin, changes = unpack(data)
     return Transaction(
         xid=xid,
         commit_lsn=Lsn(commit_lsn),
         end_lsn=Lsn(end_lsn),
         commit_time_us=commit_time_us,
         origin=origin,
-        changes=tuple([_change(fields, table) for fields in changes]),
+        changes=tuple([change_from(fields, table) for fields in changes]),
     )
 
 
-def _change_fields(change: Change, table: RelationTable) -> tuple[Any, ...]:
+def change_fields(change: Change, table: RelationTable) -> tuple[Any, ...]:
     if isinstance(change, RowChange):
         return (_ROW, table.number(change.relation), change.op, change.new, change.old, change.old_is_key)
     if isinstance(change, Truncate):
@@ -128,7 +129,7 @@ def _change_fields(change: Change, table: RelationTable) -> tuple[Any, ...]:
     return (_MESSAGE, change.prefix, change.content, change.transactional, change.lsn)
 
 
-def _change(fields: tuple[Any, ...], table: RelationTable) -> Change:
+def change_from(fields: tuple[Any, ...], table: RelationTable) -> Change:
     kind = fields[0]
     if kind == _ROW:
         _, number, op, new, old, old_is_key = fields
@@ -141,24 +142,30 @@ def _change(fields: tuple[Any, ...], table: RelationTable) -> Change:
     return Message(prefix=prefix, content=content, transactional=transactional, lsn=Lsn(lsn))
 
 
-def _pack_unchanged(value: object) -> msgpack.ExtType:
+def pack_unchanged(value: object) -> msgpack.ExtType:
     if value is UNCHANGED:
         return _UNCHANGED_EXT
     raise TypeError(f"no column value: {type(value).__name__}")
 
 
-def _unpack_ext(code: int, data: bytes) -> object:
+def unpack_ext(code: int, data: bytes) -> object:
     if code != _UNCHANGED_CODE:
         raise ValueError(f"extension type {code}")
     return UNCHANGED
 
 
-def _unpack(data: bytes | memoryview) -> Any:
+def unpack(data: bytes | memoryview, ext_hook: Callable[[int, bytes], object] = unpack_ext) -> Any:
+    """One msgpack object. Raises `LogDamaged`."""
     try:
-        return msgpack.unpackb(data, use_list=False, ext_hook=_unpack_ext, strict_map_key=False)
+        return msgpack.unpackb(data, use_list=False, ext_hook=ext_hook, strict_map_key=False)
     except (ValueError, msgpack.UnpackException) as error:
-        raise LogDamaged(
-            thing="change-log record",
-            reason=f"its checksum is right but its content is not ours: {error}",
-            mend="it was written by a newer version: upgrade, or deprovision the stream and copy anew",
-        ) from None
+        raise foreign_content(error) from None
+
+
+def foreign_content(error: Exception) -> LogDamaged:
+    """The error for a record whose bytes are whole and make no sense."""
+    return LogDamaged(
+        thing="change-log record",
+        reason=f"its checksum is right but its content is not ours: {error}",
+        mend="it was written by a newer version: upgrade, or deprovision the stream and copy anew",
+    )

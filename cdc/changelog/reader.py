@@ -6,12 +6,17 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from cdc.changelog.codec import RelationTable, decode_relation, decode_transaction
+from cdc.changelog.logged_changes import LoggedChanges, pass_over
+from cdc.changelog.long_codec import decode_head
 from cdc.changelog.memory import position_expired
 from cdc.changelog.segments import (
+    BEGIN,
+    END,
     HEADER,
     RELATION,
     TRANSACTION,
     Frame,
+    SegmentFile,
     damaged,
     list_segments,
     refuse_damage,
@@ -24,6 +29,8 @@ from strangler.errors import StranglerError
 
 TRIMMED_FILE: Final = "trimmed"
 """Holds how far retention went, or where an empty log was started, as a position."""
+
+_COMPLETING: Final = frozenset((HEADER, TRANSACTION, END))
 
 
 def read_trimmed(folder: Path) -> Lsn:
@@ -69,7 +76,7 @@ class SegmentReader:
             start = self._start(segment, None)
             last = start.lsn
             for frame in scan(segment_path(self._folder, segment), start.offset):
-                last = max(last, frame.lsn) if frame.kind != RELATION else last
+                last = max(last, frame.lsn) if frame.kind in _COMPLETING else last
             if last:
                 return last
         return self.first_lsn()
@@ -103,9 +110,9 @@ class SegmentReader:
             try:
                 yield from reading.transactions(after, before, limit)
                 if limit is None:
-                    refuse_damage(reading.path, reading.offset, sealed=index + 1 < len(segments))
+                    refuse_damage(reading.path, reading.stopped_at, sealed=index + 1 < len(segments))
                 elif reading.offset < limit:
-                    raise damaged(reading.path, reading.offset, "a record fails its checksum")
+                    raise damaged(reading.path, reading.stopped_at, "a record fails its checksum")
             except (FileNotFoundError, _SegmentMissing):
                 raise self._gone(after, segment) from None
             finally:
@@ -139,24 +146,39 @@ class _SegmentMissing(Exception):
 
 
 class _SegmentReading:
-    """One pass over one segment; the fields say how far it came."""
+    """One pass over one segment; the fields say how far it came, and where it found nothing whole any more."""
 
     def __init__(self, path: Path, start: _Cursor) -> None:
         self.path = path
-        self.offset = start.offset
+        self.offset = self.stopped_at = start.offset
         self.lsn = start.lsn
         self.relations = start.relations.copy()
 
     def transactions(self, after: Lsn, before: Lsn | None, limit: int | None) -> Iterator[Transaction]:
         """Those later than `after`. `before`: the last position of the segment before, when that was read too."""
-        for frame in scan(self.path, self.offset, limit):
-            if frame.kind == TRANSACTION:
-                transaction = decode_transaction(frame.body, self.relations) if frame.lsn > after else None
-                self.offset, self.lsn = frame.end, frame.lsn
-                if transaction is not None:
-                    yield transaction
-                continue
-            self._take_description(frame, after, before)
+        file = SegmentFile(self.path)
+        goes_on = True
+        while goes_on:
+            goes_on = False
+            for frame in scan(file, self.offset, limit):
+                if frame.kind == BEGIN:
+                    known = self.relations.copy()
+                    self.stopped_at, goes_on = pass_over(file, frame.end, limit, self.relations)
+                    if not goes_on:
+                        self.relations = known
+                        return
+                    self.offset, self.lsn = self.stopped_at, frame.lsn
+                    if frame.lsn > after:
+                        yield _long_transaction(file, frame, self.offset, known)
+                    break
+                if frame.kind == TRANSACTION:
+                    transaction = decode_transaction(frame.body, self.relations) if frame.lsn > after else None
+                    self.offset, self.lsn = frame.end, frame.lsn
+                    if transaction is not None:
+                        yield transaction
+                else:
+                    self._take_description(frame, after, before)
+        self.stopped_at = self.offset
 
     def _take_description(self, frame: Frame, after: Lsn, before: Lsn | None) -> None:
         if frame.kind == RELATION:
@@ -165,4 +187,18 @@ class _SegmentReading:
             if frame.lsn != before if before is not None else frame.lsn > after:
                 raise _SegmentMissing
             self.lsn = frame.lsn
+        else:
+            raise damaged(self.path, self.offset, f"a record of unknown kind {frame.kind}")
         self.offset = frame.end
+
+
+def _long_transaction(file: SegmentFile, begin: Frame, end: int, relations: RelationTable) -> Transaction:
+    head = decode_head(begin.body)
+    return Transaction(
+        xid=head.xid,
+        commit_lsn=Lsn(head.commit_lsn),
+        end_lsn=Lsn(head.end_lsn),
+        commit_time_us=head.commit_time_us,
+        origin=head.origin,
+        changes=LoggedChanges(file, begin.end, end, relations, head.changes),
+    )

@@ -3,6 +3,8 @@
     frame   = u32 length of payload · u32 crc32 of payload · payload        (little endian)
     payload = "SCL1" · u8 kind · u64 synced_to · u64 lsn · body
 
+A transaction is one frame; a long one is BEGIN · (RELATION | VALUE | PART)* · END, and counts when its END is whole.
+
 `synced_to` is how much of the file was known to be on disk when the frame was written. A bad frame at an offset below
 the `synced_to` of any later whole frame was on disk and has been damaged; otherwise the crash hit the write and the
 frame, with whatever of its batch follows, never counted as appended.
@@ -18,7 +20,7 @@ from typing import Final, NamedTuple
 from cdc.errors import LogDamaged
 from cdc.lsn import Lsn
 
-HEADER, RELATION, TRANSACTION = 1, 2, 3
+HEADER, RELATION, TRANSACTION, BEGIN, PART, VALUE, END = 1, 2, 3, 4, 5, 6, 7
 """Kinds of frames. `lsn` of a header: the last position of the segment before (0: none). Of the others: `commit_lsn`
 of the transaction, or of the one that the relation was first needed for."""
 
@@ -39,6 +41,14 @@ class Frame(NamedTuple):
     end: int
 
 
+class Head(NamedTuple):
+    """What the head of a frame says; `end` is the offset after the frame."""
+
+    kind: int
+    lsn: Lsn
+    end: int
+
+
 def encode_frame(kind: int, synced_to: int, lsn: Lsn, body: bytes) -> bytes:
     head = _PAYLOAD.pack(_MAGIC, kind, synced_to, lsn)
     crc = zlib.crc32(body, zlib.crc32(head))
@@ -55,23 +65,70 @@ def list_segments(folder: Path) -> list[Lsn]:
     return sorted(Lsn(int(path.stem, 16)) for path in folder.glob(f"{'?' * 16}{_SUFFIX}"))
 
 
-def scan(path: Path, start: int = 0, limit: int | None = None) -> Iterator[Frame]:
+class SegmentFile:
+    """A segment held open for reading: what it held stays readable when retention removes it.
+
+    Any number of readers at their own offsets share it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = -1
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.path = path
+
+    def __del__(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+
+    @property
+    def bytes_on_disk(self) -> int:
+        return os.fstat(self._descriptor).st_size
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Fewer bytes than `size` at the end."""
+        return os.pread(self._descriptor, size, offset)
+
+
+def scan(source: Path | SegmentFile, start: int = 0, limit: int | None = None) -> Iterator[Frame]:
     """Whole frames from offset `start`, up to the first that is not, or to offset `limit`."""
-    with path.open("rb", buffering=_READ_AHEAD_BYTES) as file:
-        file.seek(start)
-        offset = start
-        while limit is None or offset < limit:
-            head = file.read(_FRAME.size)
-            if len(head) < _FRAME.size:
+    file = SegmentFile(source) if isinstance(source, Path) else source
+    offset = start
+    ahead, ahead_at = b"", start
+    while limit is None or offset < limit:
+        at = offset - ahead_at
+        if len(ahead) - at < _FRAME.size:
+            ahead, ahead_at, at = file.read_at(offset, _READ_AHEAD_BYTES), offset, 0
+            if len(ahead) < _FRAME.size:
                 return
-            length, crc = _FRAME.unpack(head)
-            if length < _PAYLOAD.size or offset + _FRAME.size + length > os.fstat(file.fileno()).st_size:
-                return
-            frame = _frame(file.read(length), length, crc, offset)
-            if frame is None:
-                return
-            offset = frame.end
-            yield frame
+        length, crc = _FRAME.unpack_from(ahead, at)
+        if length < _PAYLOAD.size:
+            return
+        at += _FRAME.size
+        if len(ahead) - at >= length:
+            payload = ahead[at : at + length]
+        elif offset + _FRAME.size + length > file.bytes_on_disk:
+            return
+        else:
+            ahead, ahead_at = file.read_at(offset, _FRAME.size + max(length, _READ_AHEAD_BYTES)), offset
+            payload = ahead[_FRAME.size : _FRAME.size + length]
+        frame = _frame(payload, length, crc, offset)
+        if frame is None:
+            return
+        offset = frame.end
+        yield frame
+
+
+def head_at(file: SegmentFile, offset: int) -> Head | None:
+    """The head of the frame at `offset`, its body unread; None unless all of the frame is in the file."""
+    data = file.read_at(offset, _FRAME.size + _PAYLOAD.size)
+    if len(data) < _FRAME.size + _PAYLOAD.size:
+        return None
+    length, _ = _FRAME.unpack_from(data)
+    magic, kind, _, lsn = _PAYLOAD.unpack_from(data, _FRAME.size)
+    end = offset + _FRAME.size + length
+    if magic != _MAGIC or length < _PAYLOAD.size or end > file.bytes_on_disk:
+        return None
+    return Head(kind, lsn, end)
 
 
 def _frame(payload: bytes, length: int, crc: int, offset: int) -> Frame | None:
@@ -107,14 +164,22 @@ def damaged(path: Path, offset: int, reason: str) -> LogDamaged:
 
 def _has_later_frame(path: Path, stopped_at: int) -> bool:
     """A whole frame after `stopped_at` that was written when the bytes at `stopped_at` were already on disk."""
-    data = path.read_bytes()
-    at = data.find(_MAGIC, stopped_at)
-    while at >= 0:
-        start = at - _FRAME.size
+    file = SegmentFile(path)
+    for start in _magic_offsets(file, stopped_at):
         if start > stopped_at:
-            length, crc = _FRAME.unpack_from(data, start)
-            frame = _frame(data[at : at + length], length, crc, start) if length >= _PAYLOAD.size else None
+            frame = next(scan(file, start), None)
             if frame is not None and frame.synced_to > stopped_at:
                 return True
-        at = data.find(_MAGIC, at + 1)
     return False
+
+
+def _magic_offsets(file: SegmentFile, offset: int) -> Iterator[int]:
+    """Where frames may start, from `offset` on."""
+    while data := file.read_at(offset, _READ_AHEAD_BYTES):
+        at = data.find(_MAGIC)
+        while at >= 0:
+            yield offset + at - _FRAME.size
+            at = data.find(_MAGIC, at + 1)
+        if len(data) < len(_MAGIC):
+            return
+        offset += len(data) - len(_MAGIC) + 1

@@ -3,16 +3,21 @@
 import fcntl
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from cdc.changelog.codec import RelationTable, decode_relation, encode_relation, encode_transaction, new_relations
+from cdc.changelog.long_codec import PartPiece, RelationPiece, ValuePiece, encode_head, encode_pieces
 from cdc.changelog.reader import TRIMMED_FILE, Durable, read_trimmed
 from cdc.changelog.segments import (
+    BEGIN,
+    END,
     HEADER,
+    PART,
     RELATION,
     TRANSACTION,
+    VALUE,
     damaged,
     encode_frame,
     list_segments,
@@ -21,11 +26,15 @@ from cdc.changelog.segments import (
     segment_path,
 )
 from cdc.errors import LogInUse
-from cdc.events import Transaction
+from cdc.events import Relation, Transaction
 from cdc.lsn import ZERO, Lsn, format_lsn
 from strangler.durable_files import replace_file, sync_folder
 
 _LOCK_FILE: Final = "writer.lock"
+_SHORT_CHANGES: Final = 20_000
+_SHORT_BYTES: Final = 4 << 20
+"""Up to both of these a transaction is one record, which its readers hold in memory."""
+_WRITE_BYTES: Final = 4 << 20
 
 
 class SegmentWriter:
@@ -40,6 +49,8 @@ class SegmentWriter:
         self._segment_bytes = segment_bytes
         self._file: BinaryIO | None = None
         self._size = 0
+        self._pending: list[bytes] = []
+        self._pending_bytes = 0
         self._relations = RelationTable()
         self._must_roll_back = False
         self.durable: Durable | None = None
@@ -65,20 +76,17 @@ class SegmentWriter:
         if self._must_roll_back:
             self._roll_back()
         last = self.last_lsn
-        frames: list[bytes] = []
         for transaction in transactions:
             if transaction.commit_lsn <= last:
                 continue
             self._must_roll_back = True
             if self._file is None or self._size >= self._segment_bytes:
-                if frames:
-                    self._write(frames)
-                frames = [self._start_segment(transaction.commit_lsn, last)]
-            frames += self._frames(transaction)
+                self._start_segment(transaction.commit_lsn, last)
+            for kind, body in self._records(transaction):
+                self._add(encode_frame(kind, self._synced_to(), transaction.commit_lsn, body))
             last = transaction.commit_lsn
-        if not frames:
+        if last == self.last_lsn:
             return
-        self._write(frames)
         self._sync()
         self.last_lsn = last
         self._must_roll_back = False
@@ -105,18 +113,30 @@ class SegmentWriter:
             os.close(self._lock)
             self._lock = -1
 
-    def _frames(self, transaction: Transaction) -> list[bytes]:
-        synced_to = self._synced_to()
-        frames = []
-        for relation in new_relations(transaction, self._relations):
-            self._relations.add(relation)
-            frames.append(encode_frame(RELATION, synced_to, transaction.commit_lsn, encode_relation(relation)))
-        body = encode_transaction(transaction, self._relations)
-        frames.append(encode_frame(TRANSACTION, synced_to, transaction.commit_lsn, body))
-        self._size += sum(map(len, frames))
-        return frames
+    def _records(self, transaction: Transaction) -> Iterator[tuple[int, bytes]]:
+        """Kind and body of each record of a transaction; a long one is never all in memory."""
+        if isinstance(transaction.changes, tuple) and len(transaction.changes) <= _SHORT_CHANGES:
+            for relation in new_relations(transaction, self._relations):
+                self._relations.add(relation)
+                yield RELATION, encode_relation(relation)
+            body = encode_transaction(transaction, self._relations)
+            if len(body) <= _SHORT_BYTES:
+                yield TRANSACTION, body
+                return
+            del body
+        yield BEGIN, encode_head(transaction)
+        for piece in encode_pieces(transaction.changes, self._relations):
+            yield _KINDS[type(piece)], piece.body
+        yield END, b""
 
-    def _start_segment(self, first_lsn: Lsn, previous_lsn: Lsn) -> bytes:
+    def _add(self, frame: bytes) -> None:
+        self._pending.append(frame)
+        self._pending_bytes += len(frame)
+        self._size += len(frame)
+        if self._pending_bytes >= _WRITE_BYTES:
+            self._write()
+
+    def _start_segment(self, first_lsn: Lsn, previous_lsn: Lsn) -> None:
         if self._file is not None:
             self._sync()
         self._close_file()
@@ -124,19 +144,24 @@ class SegmentWriter:
         sync_folder(self._folder)
         self.durable = Durable(first_lsn, 0)
         self._relations = RelationTable()
-        header = encode_frame(HEADER, 0, previous_lsn, b"")
-        self._size = len(header)
-        return header
+        self._size = 0
+        self._add(encode_frame(HEADER, 0, previous_lsn, b""))
 
-    def _write(self, frames: list[bytes]) -> None:
+    def _write(self) -> None:
         assert self._file is not None
-        rest = memoryview(b"".join(frames))
+        rest = memoryview(b"".join(self._pending))
+        self._forget_pending()
         while rest:
             rest = rest[self._file.write(rest) :]
+
+    def _forget_pending(self) -> None:
+        self._pending, self._pending_bytes = [], 0
 
     def _sync(self) -> None:
         assert self._file is not None
         assert self.durable is not None
+        if self._pending:
+            self._write()
         os.fsync(self._file.fileno())
         self.durable = Durable(self.durable.segment, self._size)
 
@@ -174,6 +199,7 @@ class SegmentWriter:
 
     def _roll_back(self) -> None:
         """After a failed write: remove what is not known to be on disk."""
+        self._forget_pending()
         self._close_file()
         kept = self.durable if self.durable is not None and self.durable.size else None
         self._unlink([segment for segment in list_segments(self._folder) if segment > self.last_lsn])
@@ -201,13 +227,25 @@ def _read_through(path: Path) -> tuple[Lsn | None, int, RelationTable]:
     last: Lsn | None = None
     end = 0
     relations = RelationTable()
+    described: list[Relation] = []
+    in_long = False
     for frame in scan(path):
-        end = frame.end
         if frame.kind == RELATION:
-            relations.add(decode_relation(frame.body))
-        elif frame.kind == TRANSACTION:
-            last = frame.lsn
+            described.append(decode_relation(frame.body))
+        elif frame.kind in (BEGIN, PART, VALUE):
+            in_long = True
+        else:
+            in_long = False
+            last = frame.lsn if frame.kind in (TRANSACTION, END) else last
+        if not in_long:
+            end = frame.end
+            for relation in described:
+                relations.add(relation)
+            described = []
     return last, end, relations
+
+
+_KINDS: Final = {RelationPiece: RELATION, PartPiece: PART, ValuePiece: VALUE}
 
 
 def _lock(folder: Path) -> int:

@@ -128,7 +128,7 @@ def test_R2_our_own_transactions_do_not_come_back():
         [wire.begin(1), wire.begin(2)],
         [wire.begin(1), wire.commit(2, 3)],
         [wire.commit(2, 3)],
-        [wire.begin(1), wire.insert(99, "1")],
+        [wire.begin(1), wire.insert(99, "1"), wire.commit(1, 9)],
         [wire.message(5, "", b"", False), wire.message(5, "", b"", False)],
     ],
     ids=["outside", "nested", "other commit", "no begin", "unknown table", "not increasing"],

@@ -1,0 +1,167 @@
+"""The messages of one transaction while they arrive, and its changes once it is whole. Pure.
+
+Messages are kept as the bytes that came and decoded when the transaction is complete: in memory while they are few,
+otherwise in a `Spill`. Of a rolled-back subtransaction nothing but its id is kept, and its changes are passed over.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Final, Protocol
+
+from cdc.errors import DecodeError
+from cdc.events import Change, Message, Relation, RowChange, Truncate
+from cdc.pgoutput import decode, subtransaction
+from cdc.pgoutput_large import MessageReader, decode_large
+from cdc.pgoutput_messages import (
+    Begin,
+    Delete,
+    Insert,
+    LogicalMessage,
+    PgMessage,
+    RelationMessage,
+    TruncateMessage,
+    Update,
+)
+
+RECORD_OVERHEAD_BYTES: Final = 64
+"""What a message costs in memory besides its bytes."""
+_RELATION_TAG: Final = ord("R")
+
+Payload = bytes | memoryview
+Relations = dict[int, Relation]
+
+
+class Spill(Protocol):
+    """Where messages go that are too many for memory."""
+
+    def append(self, record: Payload) -> None: ...
+
+    def records(self) -> Iterator[bytes | MessageReader]: ...
+
+
+OpenSpill = Callable[[], Spill]
+
+
+class Received:
+    """One transaction. `weight`: bytes of memory it takes; `size`: bytes of protocol so far.
+
+    `described`: tables described inside it (only when `streamed`), each with a number that grows with the arrival.
+    """
+
+    __slots__ = ("_before", "aborted", "begin", "count", "described", "origin", "payloads", "size", "spill", "streamed",
+                 "weight", "xid")  # fmt: skip
+
+    def __init__(self, xid: int, *, streamed: bool, begin: Begin | None = None) -> None:
+        self.xid, self.streamed, self.begin = xid, streamed, begin
+        self.origin: str | None = None
+        self.payloads: list[bytes] = []
+        self.weight = self.size = self.count = 0
+        self.spill: Spill | None = None
+        self.aborted: set[int] = set()
+        self.described: dict[int, tuple[int, Relation]] = {}
+        self._before: Relations = {}
+
+    def add(self, payload: Payload, *, is_change: bool = True) -> int:
+        """Take one message that is a change or describes a table. Returns the bytes of memory that it takes."""
+        size = len(payload)
+        self.size += size
+        self.count += is_change
+        if self.spill is not None:
+            self.spill.append(payload)
+            return 0
+        self.payloads.append(bytes(payload))
+        weight = size + RECORD_OVERHEAD_BYTES
+        self.weight += weight
+        return weight
+
+    def move_to(self, spill: Spill, relations: Relations) -> None:
+        """From now on the messages lie in `spill`. `relations`: the tables known before the first message."""
+        self._before = dict(relations)
+        for payload in self.payloads:
+            spill.append(payload)
+        self.spill, self.payloads, self.weight = spill, [], 0
+
+    def changes(self, relations: Relations) -> Collection[Change]:
+        """What came, decoded. `relations`: known tables; those that the transaction describes are added, if it came
+        in one piece."""
+        if self.spill is not None:
+            return SpilledChanges(self)
+        return tuple(self._decoded(self.payloads, dict(relations) if self.streamed else relations))
+
+    def spilled(self) -> Iterator[Change]:
+        """Decoded anew from the spill."""
+        assert self.spill is not None
+        return self._decoded(self.spill.records(), dict(self._before))
+
+    def spilled_count(self) -> int:
+        """How many changes `spilled` yields."""
+        if not self.aborted:
+            return self.count
+        assert self.spill is not None
+        heads = (record if isinstance(record, bytes) else record.head for record in self.spill.records())
+        return sum(head[0] != _RELATION_TAG and subtransaction(head) not in self.aborted for head in heads)
+
+    def _decoded(self, records: Iterable[bytes | MessageReader], relations: Relations) -> Iterator[Change]:
+        streamed, aborted = self.streamed, self.aborted
+        for record in records:
+            head = record if isinstance(record, bytes) else record.head
+            if aborted and head[0] != _RELATION_TAG and subtransaction(head) in aborted:
+                continue
+            message = (
+                decode(record, streamed=streamed)
+                if isinstance(record, bytes)
+                else decode_large(record, streamed=streamed)
+            )
+            if type(message) is RelationMessage:
+                relations[message.relation.oid] = message.relation
+            else:
+                yield _change(message, relations)
+            # A large value may be the only one that there is room for.
+            del record, message
+
+
+class SpilledChanges(Collection[Change]):
+    """Changes that lie on disk, decoded while they are iterated, again and again."""
+
+    def __init__(self, received: Received) -> None:
+        self._received = received
+        self._count = received.spilled_count()
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Change]:
+        return self._received.spilled()
+
+    def __contains__(self, change: object) -> bool:
+        return any(change == one for one in self)
+
+
+def _change(message: PgMessage, relations: Relations) -> Change:
+    if isinstance(message, Insert):
+        return RowChange(relation=_relation(relations, message.relation_oid), op="c", new=message.new)
+    if isinstance(message, Update):
+        relation = _relation(relations, message.relation_oid)
+        return RowChange(relation=relation, op="u", new=message.new, old=message.old, old_is_key=message.old_is_key)
+    if isinstance(message, Delete):
+        relation = _relation(relations, message.relation_oid)
+        return RowChange(relation=relation, op="d", new=None, old=message.old, old_is_key=message.old_is_key)
+    if isinstance(message, TruncateMessage):
+        truncated = tuple(_relation(relations, oid) for oid in message.relation_oids)
+        return Truncate(relations=truncated, cascade=message.cascade, restart_identity=message.restart_identity)
+    assert isinstance(message, LogicalMessage)
+    return message_change(message)
+
+
+def message_change(raw: LogicalMessage) -> Message:
+    return Message(prefix=raw.prefix, content=raw.content, transactional=raw.transactional, lsn=raw.lsn)
+
+
+def _relation(relations: Relations, oid: int) -> Relation:
+    relation = relations.get(oid)
+    if relation is None:
+        raise DecodeError(
+            thing="replication stream",
+            reason=f"a change of table {oid}, which was never described",
+            mend="reconnect; if it happens again, report it with the PostgreSQL version",
+        )
+    return relation
