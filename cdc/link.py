@@ -49,6 +49,8 @@ class LinkSpec:
     `evolution`: what follows schema changes of the source; None: every one of them stops its table.
     `follows_copy`: the target's rows come from our own copy. Changes of a table are then applied only from the moment
     its copy begins (what happened before is in the copy). Always False for `reverse`, whose target was the origin.
+    `value_types`: `format_type` of the values that reach each target column (`cdc.sql_target.value_types`). PostgreSQL
+    targets need none; others tell an array from JSON by it, and refuse at the start what cannot hold its source.
     """
 
     move: str
@@ -61,6 +63,7 @@ class LinkSpec:
     follows_copy: bool = True
     limits: LinkLimits = LinkLimits()
     evolution: SchemaEvolution | None = None
+    value_types: Mapping[TableName, Mapping[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.direction == "reverse":
