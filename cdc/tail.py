@@ -10,6 +10,7 @@ from pathlib import Path
 from psycopg import sql
 
 from cdc.changelog.local import LocalChangeLog
+from cdc.changelog.port import ChangeLog
 from cdc.connections import CatalogConnection, open_database
 from cdc.doctor import read_server_facts, read_table_facts
 from cdc.envelope import DebeziumRecord, encode
@@ -35,7 +36,7 @@ _KEYS = """
 
 
 def tail_log(
-    folder: Path,
+    log: ChangeLog | Path,
     *,
     logical_name: str,
     database: str,
@@ -44,14 +45,14 @@ def tail_log(
     until_now: bool = False,
     clock: Clock | None = None,
 ) -> Iterator[DebeziumRecord]:
-    """Records of a stream's change log, whoever writes it meanwhile.
+    """Records of a stream's change log (or of a local one's folder), whoever writes it meanwhile.
 
     `after`: 0 means from the oldest that is kept. `tables`: only these; empty means all, messages too. `until_now`:
     stop at the newest transaction that the log had at the start; otherwise follow until the iterator is closed.
     Raises `LogNotFound`, `PositionExpired`, `LogDamaged`.
     """
     clock = clock or SystemClock()
-    log = LocalChangeLog(folder, read_only=True)
+    log = LocalChangeLog(log, read_only=True) if isinstance(log, Path) else log
     end = log.last_lsn() if until_now else None
     position = max(after, log.first_lsn()) if after == ZERO else after
     previous = ZERO

@@ -13,7 +13,7 @@ from cdc.changelog.local import LocalChangeLog
 from cdc.changelog.port import ChangeLog
 from cdc.chunk_handover import ChunkHandover
 from cdc.copier import CopyLoop
-from cdc.errors import DatabaseUnreachable, NotProvisioned
+from cdc.errors import BrokerUnreachable, DatabaseUnreachable, NotProvisioned
 from cdc.link import LinkSpec
 from cdc.link_signals import LinkView
 from cdc.loops import Loop
@@ -136,7 +136,7 @@ class _RunningLink:
         )
         try:
             apply.prepare()
-        except (DatabaseUnreachable, NotProvisioned) as error:
+        except (BrokerUnreachable, DatabaseUnreachable, NotProvisioned) as error:
             self.signals.trouble("apply", error)
         except BaseException:
             log.close()

@@ -14,9 +14,9 @@ from cdc.link import LinkSpec
 from cdc.metrics.exporter import MetricsExporter
 from cdc.tail import tail_database, tail_log
 from cdc.worker import StreamWorker, stop_on_signals
+from commands.change_logs import ChangeLogs
 from commands.context import Context
 from commands.lag import lag, thresholds
-from commands.layout import Layout
 from commands.mapping import table_name
 from commands.output import service_argument, stderr
 from commands.sequences import SequencePusher
@@ -71,7 +71,7 @@ def _run_while_wanted(streams: MoveStreams, settings: StreamSettings, stop: thre
     watcher = threading.Thread(target=watch, name="watch", daemon=True)
     with SequencePusher(streams) as push:
         links = streams.links()
-        worker = StreamWorker(links, push_sequences=push)
+        worker = StreamWorker(links, push_sequences=push, open_log=streams.change_logs.of_link)
         watcher.start()
         try:
             with _metrics(links, worker, settings):
@@ -134,9 +134,9 @@ def tail(
     else:
         plan = context.plan(context.service(service))
         is_reverse = direction == "reverse"
-        folder = Layout.of(context.settings).change_log(plan.move, "reverse" if is_reverse else "forward")
+        log = ChangeLogs(context.settings).to_read(plan.move, "reverse" if is_reverse else "forward")
         side = context.settings.service(plan.service) if is_reverse else context.settings.legacy
         database = str(conninfo_to_dict(side.database).get("dbname") or plan.move)
-        events = tail_log(folder, logical_name=plan.move, database=database, until_now=until_now)
+        events = tail_log(log, logical_name=plan.move, database=database, until_now=until_now)
     for event in events:
         click.echo(json.dumps({"topic": event.topic, "key": event.key, "value": event.value}, default=str))

@@ -1,6 +1,5 @@
 """`migration_plans.ports.Streams` over `cdc`, for one plan."""
 
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -9,7 +8,6 @@ from types import TracebackType
 from typing import Self
 
 from cdc import canary, copy_requests, positions
-from cdc.changelog.local import LocalChangeLog
 from cdc.connections import open_database
 from cdc.errors import DatabaseUnreachable, NotProvisioned, SlotInUse, StreamBusy
 from cdc.events import TableName
@@ -25,6 +23,7 @@ from cdc.sessions import Connection, connect
 from cdc.tables import Schema, schema_hash
 from cdc.target_reset import empty_copied_tables
 from cdc.verify import Verdict, changed_keys, verify_all, verify_keys
+from commands.change_logs import ChangeLogs
 from commands.layout import Layout
 from commands.mapping import move_mapping
 from commands.preflight import preflight_problems
@@ -59,6 +58,7 @@ class MoveStreams:
             "service": settings.service(plan.service).database,
         }
         self._layout = Layout.of(settings)
+        self.change_logs = ChangeLogs(settings)
         self._mappers: dict[Direction, CompiledMapping] = {}
         self._connections: dict[Side, Connection] = {}
 
@@ -179,7 +179,7 @@ class MoveStreams:
         for direction in _DIRECTIONS:
             ends, stream = self._ends(direction), self._stream(direction)
             self._once_let_go(partial(deprovision_target, ends.target_dsn, stream))
-            shutil.rmtree(self._layout.change_log(self._plan.move, direction), ignore_errors=True)
+            self.change_logs.remove(self._plan.move, direction)
 
     def _once_let_go(self, drop: Callable[[], object]) -> None:
         """The worker lets go within a moment; one that does not is somebody else's, and the error names it."""
@@ -289,7 +289,7 @@ class MoveStreams:
 
     def verify_changed(self, direction: Direction, since: str) -> Proof:
         ends = self._ends(direction)
-        log = LocalChangeLog(self._layout.change_log(self._plan.move, direction), read_only=True)
+        log = self.change_logs.to_read(self._plan.move, direction)
         try:
             keys = changed_keys(log.read(parse_lsn(since)), self._compiled(direction))
         finally:

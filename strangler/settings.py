@@ -8,7 +8,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -45,9 +45,38 @@ class RouterSettings(_Frozen):
     envoy_concurrency: int = Field(default=1, ge=1, le=64)
 
 
+class KafkaSettings(_Frozen):
+    """`[stream.kafka]`: the cluster that carries the change log when `stream.log` is `kafka`."""
+
+    bootstrap: str = "127.0.0.1:9092"
+    """`host:port` of brokers, several separated by commas."""
+    topic_prefix: str = Field(default="strangler", pattern=r"^[A-Za-z0-9._-]{1,80}$")
+    """Topics are called `<topic_prefix>_<move>_<direction>.<schema>.<table>`: one prefix for each installation."""
+    partitions: int = Field(default=1, ge=1, le=1000)
+    """Of each table's topic; order is kept per primary key."""
+    replication_factor: int | None = Field(default=None, ge=1, le=32)
+    """Empty: the cluster's default. With 3 or more two replicas have to hold a change before it counts."""
+    form: Literal["lossless", "debezium"] = "lossless"
+    cluster_id: str | None = None
+    """When given, any other cluster is refused."""
+    compression: Literal["gzip", "zstd"] | None = None
+    security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    username: str | None = None
+    password: str | None = Field(default=None, repr=False)
+    cafile: Path | None = None
+    certfile: Path | None = None
+    keyfile: Path | None = None
+    timeout_s: float = Field(default=20.0, ge=2, le=600)
+    """How long an unreachable broker is waited for before the stream says `retrying` and backs off."""
+
+
 class StreamSettings(_Frozen):
     """The stream worker. Bounds on everything that queues."""
 
+    log: Literal["local", "kafka"] = "local"
+    """What lies between capture and apply: files in the state folder, or topics of `[stream.kafka]`."""
+    kafka: KafkaSettings = KafkaSettings()
     batch_events: int = Field(default=2000, ge=1, le=100_000)
     copy_chunk_rows: int = Field(default=5000, ge=1, le=1_000_000)
     log_retention_bytes: int = Field(default=1 << 30, ge=1 << 20)

@@ -1,0 +1,64 @@
+"""One place decides where the change log of a stream is: files of ours, or topics of a Kafka cluster."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+
+from cdc.changelog.kafka.connection import delete_topics
+from cdc.changelog.kafka.log import KafkaChangeLog
+from cdc.changelog.kafka.options import KafkaOptions
+from cdc.changelog.local import LocalChangeLog
+from cdc.changelog.port import ChangeLog
+from cdc.events import TableName
+from cdc.link import Direction, LinkSpec, stream_name
+from commands.layout import Layout
+from strangler.settings import Settings
+
+
+class ChangeLogs:
+    """Opens and removes the change logs of one installation, as its settings say."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings, self._layout = settings, Layout.of(settings)
+
+    def of_link(self, link: LinkSpec) -> ChangeLog:
+        """For the stream worker, which appends."""
+        return self._open(link.move, link.direction, keys=link.source_keys, read_only=False)
+
+    def to_read(self, move: str, direction: Direction) -> ChangeLog:
+        """For everybody else."""
+        return self._open(move, direction, keys={}, read_only=True)
+
+    def remove(self, move: str, direction: Direction) -> None:
+        """When the stream is deprovisioned. What is not there is no error; a cluster that does not answer is."""
+        if self._settings.stream.log == "kafka":
+            delete_topics(self.kafka_options(move, direction))
+        shutil.rmtree(self._layout.change_log(move, direction), ignore_errors=True)
+
+    def kafka_options(self, move: str, direction: Direction) -> KafkaOptions:
+        """Topics of one stream: `<topic_prefix>_<move>_<direction>.…`."""
+        kafka = self._settings.stream.kafka
+        root = self._settings.root
+        files = {name: getattr(kafka, name) for name in ("cafile", "certfile", "keyfile")}
+        return KafkaOptions(
+            bootstrap=kafka.bootstrap,
+            prefix=f"{kafka.topic_prefix}_{move}_{direction}",
+            partitions=kafka.partitions,
+            replication_factor=kafka.replication_factor,
+            form=kafka.form,
+            cluster_id=kafka.cluster_id,
+            compression=kafka.compression,
+            security=kafka.security,
+            sasl_mechanism=kafka.sasl_mechanism,
+            username=kafka.username,
+            password=kafka.password,
+            timeout_s=kafka.timeout_s,
+            **{name: None if path is None else str(root / path) for name, path in files.items()},
+        )
+
+    def _open(
+        self, move: str, direction: Direction, *, keys: Mapping[TableName, Sequence[str]], read_only: bool
+    ) -> ChangeLog:
+        if self._settings.stream.log == "kafka":
+            options = self.kafka_options(move, direction)
+            return KafkaChangeLog(options, stream=stream_name(move, direction), keys=keys, read_only=read_only)
+        return LocalChangeLog(self._layout.change_log(move, direction), read_only=read_only)
