@@ -1,0 +1,347 @@
+"""Binlog events → whole transactions. Pure.
+
+A group begins with a GTID event (or BEGIN where GTIDs are off) and ends with XID, COMMIT or ROLLBACK, or is one
+statement. Rows of tables that are not captured are passed over without being decoded. What a transaction rolled back is
+normally not in the binlog at all; where it is, because a table without transactions took part, it is taken out here.
+
+Rows written to our own tables have a meaning: `strangler.message` carries barriers and heartbeats (they become
+`Message`s), and a change of `strangler.stream_position` marks a transaction as written by our own applier, which is
+left out so that two streams between the same databases never loop.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
+
+from cdc.errors import SchemaChanged, SourceUnfit, TransactionTooLarge
+from cdc.events import Change, Message, Relation, Row, RowChange, TableName, Truncate
+from cdc.lsn import ZERO, Lsn, format_lsn
+from cdc.mysql import binlog
+from cdc.mysql.binlog import Event, Header, malformed
+from cdc.mysql.positions import FIRST_OFFSET, boundary, position_of
+from cdc.mysql.statements import Statement, read_statement
+from cdc.mysql.table_map import Charsets, TableReader, read_table, table_name
+from cdc.mysql.transactions import BinlogTransaction, OpenTransaction, Place
+from cdc.mysql.values import ZeroDates
+
+OWN_SCHEMA: Final = "strangler"
+MESSAGE_TABLE: Final = "message"
+POSITION_TABLE: Final = "stream_position"
+DEFAULT_TRANSACTION_BYTES: Final = 1 << 30
+_MOST_DESCRIPTIONS: Final = 1024
+
+
+class BinlogAssembler:
+    """One connection's worth of events, fed in order.
+
+    `tables`: what is captured, `schema` being the database. `through`: transactions whose position is not above it are
+    passed over (they were taken before). `describe`: a table's relation when a TRUNCATE arrives before any row.
+    """
+
+    def __init__(
+        self,
+        tables: Iterable[TableName],
+        *,
+        charsets: Charsets,
+        describe: Callable[[TableName], Relation],
+        through: Lsn,
+        zero_dates: ZeroDates = "refuse",
+        transaction_bytes: int = DEFAULT_TRANSACTION_BYTES,
+        keep_places: bool = False,
+        lower_case_names: bool = False,
+    ) -> None:
+        self._lower = lower_case_names
+        self._tables = {self._cased(table.schema, table.name): table for table in tables}
+        self._charsets, self._describe, self._zero_dates = charsets, describe, zero_dates
+        self._through, self._transaction_bytes, self._keep_places = through, transaction_bytes, keep_places
+        self._checksummed = False
+        self._file = ""
+        self._open: OpenTransaction | None = None
+        self._readers: dict[int, TableReader | None] = {}
+        self._known: dict[bytes, TableReader] = {}
+        self._relations: dict[tuple[str, str], Relation] = {}
+        self._boundary = Lsn(through + 1)
+        self._last_end = ZERO
+        self._at_us = 0
+        self.gtids_seen: list[tuple[Lsn, str]] = []
+        self.own_transactions_dropped = 0
+        self.opened_s: dict[str, int] = {}
+        self.reached_end = False
+
+    @property
+    def file(self) -> str:
+        """The binlog file that is being read; empty before the first event."""
+        return self._file
+
+    @property
+    def through(self) -> Lsn:
+        """Ledger position: everything before the last boundary between groups was fed."""
+        return Lsn(self._boundary - 1)
+
+    @property
+    def source_time_us(self) -> int:
+        """The source's clock at the last event, microseconds since the Unix epoch; 0 before the first."""
+        return self._at_us
+
+    @property
+    def in_transaction(self) -> bool:
+        return self._open is not None
+
+    def start(self, *, checksummed: bool) -> None:
+        """What the server was told before it sent its first event."""
+        self._checksummed = checksummed
+
+    def feed(self, data: bytes) -> BinlogTransaction | None:
+        """Take one event; return the transaction that it completes, if any with captured changes.
+
+        Raises `DecodeError`, `SourceUnfit`, `ValueRefused`, `SchemaChanged`, `SlotMismatch`, `TransactionTooLarge`.
+        """
+        header = binlog.decode_header(data)
+        event = binlog.decode_event(data, header, checksummed=self._checksummed)
+        if header.at_s and header.kind != binlog.FORMAT:
+            self._at_us = header.at_s * 1_000_000
+        if isinstance(event, binlog.Rows):
+            self._rows(event, header)
+        elif isinstance(event, binlog.TableMap):
+            self._table_map(event)
+        elif isinstance(event, binlog.Xid):
+            return self._commit(header, event.xid)
+        elif isinstance(event, binlog.Gtid):
+            self._begin(header, event)
+        elif isinstance(event, binlog.Query):
+            return self._query(event, header)
+        elif isinstance(event, binlog.Statement):
+            if self._open is not None and self._keep_places:
+                self._open.query = event.sql
+        else:
+            self._feed_rare(event, header)
+        if self._open is None and not isinstance(event, binlog.Rotate | binlog.Format | binlog.Heartbeat):
+            self._pass(header)
+        return None
+
+    def _feed_rare(self, event: Event, header: Header) -> None:
+        if isinstance(event, binlog.Rotate):
+            self._rotate(event)
+        elif isinstance(event, binlog.Format):
+            self._checksummed = event.checksummed
+            self.opened_s[self._file] = header.at_s
+            self._readers.clear()
+        elif isinstance(event, binlog.Heartbeat):
+            self.reached_end = True
+            if self._open is None and event.file == self._file and event.offset:
+                self._boundary = max(self._boundary, boundary(event.file, event.offset))
+        elif isinstance(event, binlog.Prepared):
+            self._refuse_prepared()
+
+    def _rotate(self, event: binlog.Rotate) -> None:
+        """Also sent at the start, where it only names the file. Table numbers do not outlive a file."""
+        if self._open is not None:
+            raise malformed(f"file {self._file} ends inside a transaction: the server died while it wrote it")
+        self._file = event.file
+        self._readers.clear()
+        self._boundary = max(self._boundary, boundary(event.file, max(FIRST_OFFSET, event.offset)))
+
+    def _begin(self, header: Header, event: binlog.Gtid) -> None:
+        if self._open is not None:
+            raise malformed(f"a transaction begins inside another, at {self._file} {header.end}")
+        self._open = OpenTransaction(
+            pos=header.end - header.size,
+            server_id=header.server_id,
+            gtid=event.gtid,
+            began=event.began,
+            commit_time_us=event.commit_time_us,
+        )
+        if event.prepared:
+            self._refuse_prepared()
+
+    def _query(self, event: binlog.Query, header: Header) -> BinlogTransaction | None:
+        statement = read_statement(event.sql, event.schema)
+        if statement.kind == "begin":
+            if self._open is None:
+                self._begin(header, binlog.Gtid(gtid=None))
+            assert self._open is not None
+            self._open.thread, self._open.began = event.thread, True
+            return None
+        if statement.kind == "commit":
+            return self._commit(header, 0)
+        if statement.kind == "rollback":
+            self._open = None
+            self._pass(header)
+            return None
+        if self._open is not None and self._savepoint(self._open, statement):
+            return None
+        return self._statement(event, statement, header)
+
+    def _savepoint(self, open_: OpenTransaction, statement: Statement) -> bool:
+        if statement.kind == "savepoint":
+            open_.savepoints[statement.names[0][1].lower()] = len(open_.changes)
+        elif statement.kind == "rollback_to":
+            kept = open_.savepoints.get(statement.names[0][1].lower(), 0)
+            del open_.changes[kept:], open_.places[kept:]
+        return statement.kind in ("savepoint", "rollback_to", "release")
+
+    def _statement(self, event: binlog.Query, statement: Statement, header: Header) -> BinlogTransaction | None:
+        """A statement that is a group of its own, unless it stands inside a transaction (temporary tables)."""
+        if self._open is None:
+            self._begin(header, binlog.Gtid(gtid=None))
+        assert self._open is not None
+        self._open.thread = event.thread
+        if statement.kind == "rows_lost":
+            self._refuse_statement(statement, header)
+        elif statement.kind == "gone":
+            self._refuse_gone(statement, header)
+        elif statement.kind == "truncate":
+            self._truncate(self._open, statement, header)
+        return None if self._open.began else self._commit(header, 0)
+
+    def _truncate(self, open_: OpenTransaction, statement: Statement, header: Header) -> None:
+        for database, name in statement.names:
+            if (table := self._tables.get(self._cased(database, name))) is not None:
+                relation = self._relations.get((table.schema, table.name)) or self._describe(table)
+                self._add(open_, Truncate(relations=(relation,)), header, 0, 0)
+
+    def _table_map(self, event: binlog.TableMap) -> None:
+        database, name = table_name(event.body)
+        table = self._tables.get(self._cased(database, name))
+        if table is None and not (database == OWN_SCHEMA and name in (MESSAGE_TABLE, POSITION_TABLE)):
+            self._readers[event.table_id] = None
+            return
+        if table is None and name == POSITION_TABLE:
+            self._readers[event.table_id] = None
+            if self._open is not None:
+                self._open.ours = True
+            return
+        body = event.body[6:]
+        reader = self._known.get(body)
+        if reader is None:
+            if len(self._known) >= _MOST_DESCRIPTIONS:
+                self._known.clear()
+            reader = self._known[body] = read_table(event.body, self._charsets, self._zero_dates)
+        self._readers[event.table_id] = reader
+        self._relations[database, name] = reader.relation
+
+    def _rows(self, event: binlog.Rows, header: Header) -> None:
+        if event.table_id not in self._readers:
+            raise malformed(f"rows of table number {event.table_id}, which was not described in {self._file}")
+        reader = self._readers[event.table_id]
+        if reader is None:
+            return
+        if self._open is None:
+            raise malformed(f"rows outside any transaction, at {self._file} {header.end}")
+        if position_of(self._file, header.end) <= self._through:
+            return
+        images = reader.images(event)
+        relation, size = reader.relation, header.size // max(1, len(images))
+        if relation.schema == OWN_SCHEMA and relation.name == MESSAGE_TABLE:
+            self._messages(self._open, relation, event.op, images, header)
+        elif event.op == "u":
+            for row, (old, new) in enumerate(zip(images[::2], images[1::2], strict=True)):
+                change = RowChange(relation=relation, op="u", new=new, old=old)
+                self._add(self._open, change, header, row, 2 * size)
+        elif event.op == "c":
+            for row, new in enumerate(images):
+                self._add(self._open, RowChange(relation=relation, op="c", new=new), header, row, size)
+        else:
+            for row, old in enumerate(images):
+                self._add(self._open, RowChange(relation=relation, op="d", new=None, old=old), header, row, size)
+
+    def _messages(
+        self, open_: OpenTransaction, relation: Relation, op: str, images: Sequence[Row], header: Header
+    ) -> None:
+        """Only inserts speak; our own pruning of old messages is silent."""
+        if op != "c":
+            return
+        names = [column.name for column in relation.columns]
+        for row, image in enumerate(images):
+            values: Mapping[str, object] = dict(zip(names, image, strict=True))
+            lsn = position_of(self._file, header.end)
+            content = bytes.fromhex(str(values["content"]).removeprefix("\\x"))
+            message = Message(prefix=str(values["prefix"]), content=content, transactional=True, lsn=lsn)
+            self._add(open_, message, header, row, len(content))
+
+    def _add(self, open_: OpenTransaction, change: Change, header: Header, row: int, size: int) -> None:
+        open_.changes.append(change)
+        open_.size += size
+        if self._keep_places:
+            open_.places.append(Place(pos=header.end - header.size, row=row, query=open_.query))
+        if open_.size > self._transaction_bytes:
+            raise TransactionTooLarge(
+                thing=f"source transaction at {self._file} {open_.pos}",
+                reason=f"holds more than {self._transaction_bytes} bytes of changes",
+                mend="raise the capture's transaction_bytes if the machine has the memory, or copy the tables again "
+                "from after this transaction",
+            )
+
+    def _commit(self, header: Header, xid: int) -> BinlogTransaction | None:
+        open_, self._open = self._open, None
+        lsn = position_of(self._file, header.end)
+        self._pass(header)
+        if open_ is None:
+            if lsn <= self._through:
+                return None
+            raise malformed(f"a commit that ends no transaction, at {self._file} {header.end}")
+        if open_.gtid is not None:
+            self.gtids_seen.append((lsn, open_.gtid))
+        if open_.ours:
+            self.own_transactions_dropped += 1
+            return None
+        if lsn <= self._through or not open_.changes:
+            return None
+        return BinlogTransaction(
+            xid=xid or lsn,
+            commit_lsn=lsn,
+            end_lsn=boundary(self._file, header.end),
+            commit_time_us=open_.commit_time_us or header.at_s * 1_000_000,
+            changes=tuple(open_.changes),
+            file=self._file,
+            pos=open_.pos,
+            server_id=open_.server_id,
+            gtid=open_.gtid,
+            thread=open_.thread,
+            places=tuple(open_.places),
+        )
+
+    def _pass(self, header: Header) -> None:
+        if header.end:
+            reached = boundary(self._file, header.end)
+            if reached < self._last_end:
+                raise SourceUnfit(
+                    thing=f"binlog file {self._file}",
+                    reason=f"goes back from {format_lsn(self._last_end)} to {format_lsn(reached)}: it is larger than "
+                    "4 GiB, or was replaced",
+                    mend="divide the huge transaction that made it so, then copy the tables anew from after it",
+                )
+            self._last_end = reached
+            self._boundary = max(self._boundary, reached)
+
+    def _refuse_prepared(self) -> None:
+        raise SourceUnfit(
+            thing=f"XA transaction at {self._file}",
+            reason="was prepared, and its commit comes as a statement that holds no rows",
+            mend="let the application commit in one phase, then copy the tables anew from after this transaction",
+        )
+
+    def _refuse_statement(self, statement: Statement, header: Header) -> None:
+        words = {word for _, word in statement.names}
+        schema = statement.names[0][0] if statement.names else ""
+        for database, name in self._tables:
+            if name.lower() in words or (database == schema and schema):
+                raise SourceUnfit(
+                    thing=f"statement at {self._file} {header.end}",
+                    reason=f"may change {database}.{name} and is logged as text instead of rows",
+                    mend="SET GLOBAL binlog_format = ROW, reconnect the application, then copy the tables anew",
+                )
+
+    def _refuse_gone(self, statement: Statement, header: Header) -> None:
+        for database, name in statement.names:
+            for table in self._tables.values():
+                if self._cased(database, name) == self._cased(table.schema, table.name) or (
+                    name == "*" and self._cased(database, "") == self._cased(table.schema, "")
+                ):
+                    raise SchemaChanged(
+                        thing=f"table {table.schema}.{table.name}",
+                        reason=f"was dropped, renamed or replaced at {self._file} {header.end}",
+                        mend="end the move, or restore the table under its name and copy it anew",
+                    )
+
+    def _cased(self, database: str, name: str) -> tuple[str, str]:
+        return (database.lower(), name.lower()) if self._lower else (database, name)

@@ -1,0 +1,171 @@
+"""Connections to MySQL and MariaDB: URLs, driver errors translated at the border, what a server says about itself."""
+
+import contextlib
+import ssl
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pymysql
+from pymysql.cursors import DictCursor
+
+from cdc.errors import DatabaseUnreachable, SourceUnfit
+from cdc.mysql.values import ZeroDates
+from strangler.errors import BadInput
+
+SCHEMES: Final = frozenset({"mysql", "mariadb"})
+
+
+class ControlConnection(Protocol):
+    """What is used of the driver's connection."""
+
+    def cursor(self) -> Any: ...
+
+    def close(self) -> None: ...
+
+
+_CONNECT_S: Final = 10
+_READ_S: Final = 60
+_DENIED: Final = frozenset({1044, 1045, 1142, 1143, 1227, 1370, 1698})
+_SSL_MODES: Final = ("disabled", "required", "verify_ca", "verify_identity")
+_OPTIONS: Final = frozenset({"ssl_mode", "ssl_ca", "ssl_cert", "ssl_key", "zero_dates"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MysqlPlace:
+    """A parsed URL. `database` is empty when it names none."""
+
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False, default="")
+    database: str = ""
+    zero_dates: ZeroDates = "refuse"
+    ssl_mode: str | None = None
+    ssl_files: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}/{self.database}"
+
+
+def is_mysql(dsn: str) -> bool:
+    """Whether the URL's scheme is one of ours."""
+    return "://" in dsn and urlsplit(dsn).scheme in SCHEMES
+
+
+def parse_url(dsn: str) -> MysqlPlace:
+    """`mysql://user:password@host:port/database?ssl_mode=verify_ca&ssl_ca=FILE&zero_dates=null`. Raises `BadInput`."""
+    parts = urlsplit(dsn)
+    options = {name: found[-1] for name, found in parse_qs(parts.query).items()}
+    zero_dates, ssl_mode = options.get("zero_dates", "refuse"), options.get("ssl_mode")
+    if parts.scheme not in SCHEMES or not parts.hostname:
+        raise _bad_url("it is not of the form mysql://user@host:port/database")
+    if unknown := options.keys() - _OPTIONS:
+        raise _bad_url(f"it has the unknown option {sorted(unknown)[0]}")
+    if zero_dates not in ("refuse", "null") or ssl_mode not in (None, *_SSL_MODES):
+        raise _bad_url(f"zero_dates is one of refuse, null and ssl_mode one of {', '.join(_SSL_MODES)}")
+    return MysqlPlace(
+        host=parts.hostname,
+        port=parts.port or 3306,
+        user=unquote(parts.username or "root"),
+        password=unquote(parts.password or ""),
+        database=unquote(parts.path.lstrip("/")),
+        zero_dates="null" if zero_dates == "null" else "refuse",
+        ssl_mode=ssl_mode,
+        ssl_files={name: options[name] for name in ("ssl_ca", "ssl_cert", "ssl_key") if name in options},
+    )
+
+
+def connect(place: MysqlPlace, *, timeout_s: int = _CONNECT_S) -> ControlConnection:
+    """An autocommit connection in UTC and utf8mb4. Raises `DatabaseUnreachable`, or `SourceUnfit` when access is
+    denied."""
+    with translated(place):
+        connection: ControlConnection = pymysql.connect(
+            host=place.host,
+            port=place.port,
+            user=place.user,
+            password=place.password,
+            database=place.database or None,
+            charset="utf8mb4",
+            cursorclass=DictCursor,
+            autocommit=True,
+            connect_timeout=timeout_s,
+            read_timeout=_READ_S,
+            write_timeout=_READ_S,
+            init_command="SET time_zone = '+00:00'",
+            ssl=_ssl(place),
+        )
+        return connection
+
+
+@contextlib.contextmanager
+def open_mysql(dsn: str) -> Iterator[ControlConnection]:
+    """A control connection for as long as the block runs; its driver errors become ours."""
+    place = parse_url(dsn)
+    connection = connect(place)
+    try:
+        with translated(place):
+            yield connection
+    finally:
+        with contextlib.suppress(pymysql.MySQLError, OSError):
+            connection.close()
+
+
+@contextlib.contextmanager
+def translated(place: MysqlPlace) -> Iterator[None]:
+    """Driver errors of the block as ours; the driver's texts name no secrets."""
+    try:
+        yield
+    except pymysql.MySQLError as error:
+        raise translate(place, error) from error
+    except OSError as error:
+        raise unreachable(place, f"{type(error).__name__}: {error}") from error
+
+
+def translate(place: MysqlPlace, error: pymysql.MySQLError) -> DatabaseUnreachable | SourceUnfit:
+    code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
+    text = str(error.args[1]) if len(error.args) > 1 else str(error)
+    if code in _DENIED:
+        return denied(place, text)
+    return unreachable(place, f"{text} ({code})" if code else text)
+
+
+def denied(place: MysqlPlace, reason: str) -> SourceUnfit:
+    return SourceUnfit(
+        thing=f"account {place.user} at {place}",
+        reason=reason.partition("\n")[0],
+        mend="GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* (MariaDB 10.5 on: BINLOG MONITOR), SELECT on the "
+        "tables, and ALL on the database strangler",
+    )
+
+
+def unreachable(place: MysqlPlace, reason: str) -> DatabaseUnreachable:
+    return DatabaseUnreachable(
+        thing=f"database {place}", reason=reason, mend="start it, or correct its URL; the stream goes on by itself"
+    )
+
+
+def query(connection: ControlConnection, statement: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
+    """All rows of one statement."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, tuple(parameters))
+        return list(cursor.fetchall())
+
+
+def _ssl(place: MysqlPlace) -> ssl.SSLContext | None:
+    if place.ssl_mode in (None, "disabled"):
+        return None
+    context = ssl.create_default_context(cafile=place.ssl_files.get("ssl_ca"))
+    context.check_hostname = place.ssl_mode == "verify_identity"
+    if place.ssl_mode == "required":
+        context.verify_mode = ssl.CERT_NONE
+    if "ssl_cert" in place.ssl_files:
+        context.load_cert_chain(place.ssl_files["ssl_cert"], place.ssl_files.get("ssl_key"))
+    return context
+
+
+def _bad_url(reason: str) -> BadInput:
+    return BadInput(
+        thing="database URL", reason=reason, mend="write mysql://user:password@host:3306/database, options after a ?"
+    )
