@@ -1,28 +1,31 @@
 """Source transactions into the target: whole, in commit order, each exactly once.
 
-Several source transactions share one target transaction, which also moves the ledger and the copies' progress. When
-the target refuses a batch, its transactions are tried one by one, change by change, so that the error names the row and
-everything before it is applied.
+Several source transactions share one target transaction, which also moves the ledger and the copies' progress. It is
+filled in pieces, so that a transaction of any length passes in bounded memory. When the target refuses a batch, or
+something is parked, it is written carefully instead (`cdc.parking.careful`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from cdc.apply_batch import plan, plan_one_by_one
+from cdc.apply_batch import plan
 from cdc.batch_mapping import BatchMapper, BatchWork
 from cdc.chunk_handover import ChunkHandover
 from cdc.copy_tracker import CopyTracker
-from cdc.errors import ApplyFailed, ConflictingWrite, CopyRefused, DatabaseUnreachable, StreamBusy
-from cdc.events import TableName, TargetChange, Transaction
+from cdc.errors import ApplyFailed, ConflictingWrite, CopyRefused, DatabaseUnreachable, SchemaChanged, StreamBusy
+from cdc.events import Relation, TableName, Transaction
 from cdc.link import LinkSpec
 from cdc.lsn import Lsn, format_lsn
 from cdc.open_target import open_target
+from cdc.parking.careful import Parking
 from cdc.target_port import ApplyTarget, LedgerStep, RaceLost, RowRefused
 from strangler import failpoints
 from strangler.clock import Clock
 from strangler.errors import StranglerError
 
 _TRANSIENT_WAIT_S = 0.05
+Progress = Callable[[int, int], None]
+"""(source events written, of how many) while a large batch is applied."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,14 +40,23 @@ class ApplyCounts:
 class Applier:
     """Applies one stream. One thread uses it; after `DatabaseUnreachable` or `StreamBusy` close it and make another."""
 
-    def __init__(self, link: LinkSpec, *, clock: Clock, handover: ChunkHandover | None = None) -> None:
+    def __init__(
+        self,
+        link: LinkSpec,
+        *,
+        clock: Clock,
+        handover: ChunkHandover | None = None,
+        progress: Progress = lambda done, total: None,
+    ) -> None:
         self._link = link
         self._clock = clock
+        self._progress = progress
         self._handover = handover or ChunkHandover(in_flight=link.limits.copy_chunks_in_flight)
         self._mapper = BatchMapper(link, self._handover)
         self._session = open_target(link, clock)
         try:
             self._position = self._session.load_position()
+            self._parking = Parking(link, self._session, clock)
             self._tracker = CopyTracker(
                 source_keys=link.source_keys, follows_copy=link.follows_copy, tables=dict(self._session.load_copies())
             )
@@ -52,6 +64,8 @@ class Applier:
             self._session.close()
             raise
         self._counts = ApplyCounts()
+        self._followed: set[Relation] = set()
+        self._given_up: dict[Relation, SchemaChanged] = {}
 
     @property
     def position(self) -> Lsn:
@@ -85,23 +99,91 @@ class Applier:
     def close(self) -> None:
         self._session.close()
 
-    def apply(self, transactions: Sequence[Transaction]) -> None:
-        """Apply those above `position`; on return they are durable.
+    @property
+    def parked(self) -> bool:
+        """Something is parked."""
+        return self._parking.active
 
-        Raises `ApplyFailed`, `ConflictingWrite`, `CopyRefused`, `SchemaChanged` (position is then just before the
-        transaction that failed), `StreamBusy` or `DatabaseUnreachable`.
+    def apply(self, transactions: Sequence[Transaction]) -> None:
+        """Apply those above `position`; on return they are durable, or parked durably.
+
+        Raises `ApplyFailed`, `TooManyParked`, `ConflictingWrite`, `CopyRefused`, `SchemaChanged` (position is then just
+        before the transaction that failed), `StreamBusy` or `DatabaseUnreachable`.
         """
         todo = [transaction for transaction in transactions if transaction.commit_lsn > self._position]
         if not todo:
             return
+        if not self._parking.active and self._passes(todo, careful=False):
+            return
+        self._session.forget_tables()
+        if self._passes(todo, careful=True):
+            return
+        for transaction in todo:
+            self._attempt_following([transaction])
+
+    def _passes(self, batch: Sequence[Transaction], *, careful: bool) -> bool:
+        """Whether the batch got through; False when it has to be gone through more closely."""
         try:
-            self._attempt(todo, one_by_one=False)
+            self._attempt(batch, careful=careful)
         except (DatabaseUnreachable, StreamBusy):
             raise
         except (StranglerError, RowRefused):
-            self._session.forget_tables()
-            for transaction in todo:
-                self._attempt([transaction], one_by_one=True)
+            return False
+        return True
+
+    def _attempt_following(self, batch: Sequence[Transaction]) -> None:
+        """One transaction, and the schema changes that it shows."""
+        while True:
+            try:
+                self._attempt(batch, careful=True)
+                return
+            except SchemaChanged as changed:
+                self._follow(changed)
+
+    def _last_word(self, changed: SchemaChanged) -> SchemaChanged:
+        """What keeps a table from following. Raises `changed` as long as nobody was asked about this form of it."""
+        if changed.relation is None or changed.relation not in self._given_up:
+            raise changed
+        return self._given_up[changed.relation]
+
+    def _follow(self, changed: SchemaChanged) -> None:
+        """Find an answer to a new form of a table, outside of any transaction; none is an answer, too."""
+        relation, evolution = changed.relation, self._link.evolution
+        if relation is None or relation in self._given_up:
+            raise changed
+        if evolution is None or relation in self._followed:
+            self._given_up[relation] = changed
+            return
+        try:
+            self._mapper.use(evolution.follow(relation, self._mapper.mapper))
+            self._followed.add(relation)
+        except SchemaChanged as diff:
+            self._given_up[relation] = diff
+        self._session.forget_tables()
+
+    def serve_requests(self) -> bool:
+        """Retry and skip parked rows as people asked; whether anything was asked. Raises what `apply` raises."""
+        if not self._parking.active:
+            return False
+        self._given_up.clear()
+        self._followed.clear()
+        self._session.forget_tables()
+        while True:
+            try:
+                with self._session.transaction(pipelined=False):
+                    served = self._parking.serve(self._mapper.mapper, last_word=self._last_word)
+                    if served:
+                        self._check_owner(BatchWork(has_data=True), lock=True)
+                return served
+            except SchemaChanged as changed:
+                self._parking.forget()
+                self._follow(changed)
+            except RaceLost:
+                self._parking.forget()
+                return False
+            except BaseException:
+                self._parking.forget()
+                raise
 
     def advance(self, position: Lsn, source_time_us: int) -> None:
         """Move the ledger over a stretch of the source log that holds nothing for this stream.
@@ -116,13 +198,13 @@ class Applier:
         self._session.move_position(step)
         self._position = position
 
-    def _attempt(self, batch: Sequence[Transaction], *, one_by_one: bool) -> None:
+    def _attempt(self, batch: Sequence[Transaction], *, careful: bool) -> None:
         """One batch, tried again while it only loses races."""
         for attempt in range(self._link.limits.transient_attempts):
             if attempt:
                 self._clock.sleep(_TRANSIENT_WAIT_S * attempt)
             try:
-                self._commit(batch, one_by_one)
+                self._commit(batch, careful=careful)
                 return
             except RaceLost as error:
                 last = error
@@ -132,23 +214,41 @@ class Applier:
             mend="end the sessions that lock the target's tables (pg_stat_activity, pg_locks); the stream retries",
         ) from last
 
-    def _commit(self, batch: Sequence[Transaction], one_by_one: bool) -> None:
-        tracker = self._tracker.clone()
-        work = self._mapper.work(batch, tracker)
-        with self._session.transaction(pipelined=not one_by_one):
-            self._refuse_filled(work.must_be_empty)
-            if one_by_one:
-                self._check_owner(work, lock=False)
-                self._write_one_by_one(work.changes)
-            else:
-                self._session.write(plan(work.changes, self._session.batching))
-            for table in tracker.touched | work.copied_rows.keys():
-                self._session.save_copy(table, tracker.tables[table], work.copied_rows.get(table, 0))
-            self._check_owner(work, lock=True)
-            self._session.move_position(self._step(batch))
-            failpoints.reach("cdc.apply.before_commit")
+    def _commit(self, batch: Sequence[Transaction], *, careful: bool) -> None:
+        tracker, work = self._tracker.clone(), BatchWork()
+        try:
+            with self._session.transaction(pipelined=not careful):
+                if careful:
+                    self._write_carefully(batch, tracker, work)
+                else:
+                    self._write(batch, tracker, work)
+                for table in tracker.touched | work.copied_rows.keys():
+                    self._session.save_copy(table, tracker.tables[table], work.copied_rows.get(table, 0))
+                self._check_owner(work, lock=True)
+                self._session.move_position(self._step(batch))
+                failpoints.reach("cdc.apply.before_commit")
+        except BaseException:
+            if careful:
+                self._parking.forget()
+            raise
         failpoints.reach("cdc.apply.after_commit")
         self._keep(batch, tracker, work)
+
+    def _write(self, batch: Sequence[Transaction], tracker: CopyTracker, work: BatchWork) -> None:
+        """The stream's hot path."""
+        total = sum(len(transaction.changes) for transaction in batch)
+        for changes in self._mapper.changes(batch, tracker, work):
+            self._refuse_filled(work.take_must_be_empty())
+            self._session.write(plan(changes, self._session.batching))
+            self._progress(work.events, total)
+
+    def _write_carefully(self, batch: Sequence[Transaction], tracker: CopyTracker, work: BatchWork) -> None:
+        total = sum(len(transaction.changes) for transaction in batch)
+        for units in self._mapper.units(batch, tracker, work):
+            self._refuse_filled(work.take_must_be_empty())
+            self._check_owner(work, lock=False)
+            self._parking.write(units, self._mapper.mapper, last_word=self._last_word)
+            self._progress(work.events, total)
 
     def _keep(self, batch: Sequence[Transaction], tracker: CopyTracker, work: BatchWork) -> None:
         self._position = batch[-1].commit_lsn
@@ -194,17 +294,3 @@ class Applier:
                     reason="is not empty, and its rows did not come from this stream",
                     mend=f"empty it (DELETE FROM {table}) if nothing in it is needed; the copy then begins by itself",
                 )
-
-    def _write_one_by_one(self, changes: Sequence[TargetChange]) -> None:
-        for change in changes:
-            row = ", ".join(f"{name}={value}" for name, value in change.key.items())
-            thing = f"{change.kind} of {change.table} row {row}" if row else f"{change.kind} of {change.table}"
-            try:
-                self._session.write(plan_one_by_one(change))
-            except RowRefused as refused:
-                raise ApplyFailed(
-                    thing=thing,
-                    reason=f"{refused.reason} ({refused.code})" if refused.code else refused.reason,
-                    mend=f"run `strangler verify {self._link.move}`, put the row back, or copy the table again; "
-                    "the stream retries by itself and never passes it",
-                ) from refused

@@ -176,7 +176,7 @@ class ApplySession:
         for group in groups:
             query, parameters = statement(group, self._target(group.table))
             sent.append((group, self._connection.execute(query.encode(), parameters, prepare=True)))
-        if self._connection.pgconn.pipeline_status:
+        if sent and self._connection.pgconn.pipeline_status:
             self._sync()
         for group, cursor in sent:
             if group.must_match and cursor.rowcount != len(group.rows):

@@ -1,29 +1,48 @@
-"""Source transactions → what one target transaction has to do. Decides; executes nothing."""
+"""Source transactions → what one target transaction has to do. Decides; executes nothing.
 
-from collections.abc import Sequence
+The work comes in pieces of bounded size, so that a transaction of any length passes in bounded memory. Only events of
+source tables that fill one target row together stay in memory until their transaction ends: their order is not known
+before.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from cdc.bookkeeping import CANARY_TABLE
 from cdc.chunk_handover import ChunkHandover
 from cdc.copy_tracker import CopyTracker, Watermark, parse_watermark
-from cdc.events import Change, Message, RowChange, TableName, TargetChange, Transaction, Truncate
+from cdc.events import Message, Relation, RowChange, TableName, TargetChange, Transaction, Truncate
 from cdc.link import LinkSpec
+from cdc.mapping.port import Mapper
+from cdc.parking.footprint import Unit
+from cdc.parking.units import Event, Routed, as_lenient, units_of, woven_tables
+
+Out = TypeVar("Out", TargetChange, Unit)
+
+_MOST_RELATIONS_KNOWN = 256
+_PASSED_OVER, _CANARY, _PLAIN, _WOVEN = range(4)
 
 
 @dataclass(slots=True)
 class BatchWork:
-    """`changes` in commit order. `must_be_empty`: target tables of copies that begin here.
+    """What the pieces add up to, besides the changes.
 
-    `copied_rows`: rows of our chunks by source table. `settled`: chunks that are in it; `rejected`: one has to be read
-    again. `has_data`: something besides canaries is written, so ownership counts.
+    `must_be_empty`: target tables of copies that begin with the next piece. `copied_rows`: rows of our chunks by source
+    table. `settled`: chunks that are in it; `rejected`: one has to be read again. `has_data`: something besides
+    canaries is written, so ownership counts. `events`: source events passed so far.
     """
 
-    changes: list[TargetChange] = field(default_factory=list)
     must_be_empty: list[TableName] = field(default_factory=list)
     copied_rows: dict[TableName, int] = field(default_factory=dict)
     settled: list[Watermark] = field(default_factory=list)
     rejected: bool = False
     has_data: bool = False
+    events: int = 0
+
+    def take_must_be_empty(self) -> list[TableName]:
+        tables, self.must_be_empty = self.must_be_empty, []
+        return tables
 
 
 class BatchMapper:
@@ -32,69 +51,153 @@ class BatchMapper:
     def __init__(self, link: LinkSpec, handover: ChunkHandover) -> None:
         self._link = link
         self._handover = handover
-        self._mapped = frozenset(link.mapper.source_tables)
+        self.use(link.mapper)
 
-    def work(self, transactions: Sequence[Transaction], tracker: CopyTracker) -> BatchWork:
-        work = BatchWork()
+    def use(self, mapper: Mapper) -> None:
+        """From now on."""
+        self.mapper = mapper
+        self._mapped = frozenset(mapper.source_tables)
+        self._woven = woven_tables(mapper)
+        self._kinds: dict[int, tuple[Relation, int]] = {}
+
+    def changes(
+        self, transactions: Sequence[Transaction], tracker: CopyTracker, work: BatchWork
+    ) -> Iterator[Sequence[TargetChange]]:
+        """Target changes in commit order, a piece each. Raises what the mapper raises."""
+
+        def mapped(routed: Sequence[Routed]) -> Sequence[TargetChange]:
+            changes = self.mapper.map_transaction([event for _, event, _ in routed])
+            lenient = any(lenient for _, _, lenient in routed)
+            return [as_lenient(change) for change in changes] if lenient else changes
+
+        def own(change: TargetChange, order: tuple[int, int]) -> Sequence[TargetChange]:
+            return (change,)
+
+        return self._pieces(transactions, tracker, work, lambda routed, _: mapped(routed), own)
+
+    def units(
+        self, transactions: Sequence[Transaction], tracker: CopyTracker, work: BatchWork
+    ) -> Iterator[Sequence[Unit]]:
+        """The same, each event with its own changes, or with the error that its mapping is."""
+
+        def mapped(routed: Sequence[Routed], transaction: Transaction) -> Sequence[Unit]:
+            return units_of(routed, transaction.commit_lsn, self.mapper, self._woven)
+
+        def own(change: TargetChange, order: tuple[int, int]) -> Sequence[Unit]:
+            return (Unit(order=order, events=(), changes=(change,)),)
+
+        return self._pieces(transactions, tracker, work, mapped, own)
+
+    def _pieces(
+        self,
+        transactions: Sequence[Transaction],
+        tracker: CopyTracker,
+        work: BatchWork,
+        mapped: Callable[[Sequence[Routed], Transaction], Sequence[Out]],
+        own: Callable[[TargetChange, tuple[int, int]], Sequence[Out]],
+    ) -> Iterator[Sequence[Out]]:
+        piece: list[Out] = []
+        passed = work.events
+        most = self._link.limits.batch_events
         for transaction in transactions:
-            self._add(transaction, tracker, work)
+            routed: list[Routed] = []
+            kept: list[Routed] = []
+            for index, change in enumerate(transaction.changes):
+                if isinstance(change, Message):
+                    if mark := parse_watermark(change):
+                        rows = [(index, row, False) for row in self._pass_mark(mark, tracker, work)]
+                        if rows:
+                            piece += self._counted(mapped(rows, transaction), work)
+                    continue
+                kind, known = self._known(change)
+                if kind >= _PLAIN:
+                    assert known is not None
+                    events, may_be_absent = tracker.route(transaction.xid, known)
+                    routed += [(index, event, may_be_absent) for event in events]
+                    if len(routed) >= most:
+                        work.events = passed + index + 1
+                        kept += self._woven_part(routed)
+                        if plain := self._plain_part(routed):
+                            piece += self._counted(mapped(plain, transaction), work)
+                        routed = []
+                        yield piece
+                        piece = []
+                elif kind == _CANARY and (row := self._canary(change)):
+                    piece += own(row, (transaction.commit_lsn, index))
+            routed = kept + routed if kept else routed
+            if routed:
+                piece += self._counted(mapped(routed, transaction), work)
+            work.events = passed = passed + len(transaction.changes)
             tracker.recent.add(transaction.xid)
-        return work
+            if len(piece) >= most:
+                yield piece
+                piece = []
+        if piece or work.must_be_empty:
+            yield piece
 
-    def _add(self, transaction: Transaction, tracker: CopyTracker, work: BatchWork) -> None:
-        routed: list[RowChange | Truncate] = []
-        lenient = False
-        for change in transaction.changes:
-            if isinstance(change, Message):
-                if mark := parse_watermark(change):
-                    self._pass_mark(mark, tracker, work)
-            elif _is_canary(change):
-                work.changes += self._canary(change)
-            elif (known := self._known(change)) is not None:
-                changes, may_be_absent = tracker.route(transaction.xid, known)
-                routed += changes
-                lenient = lenient or may_be_absent
-        if routed:
-            self._map(routed, lenient, work)
+    def _counted(self, out: Sequence[Out], work: BatchWork) -> Sequence[Out]:
+        work.has_data = work.has_data or bool(out)
+        return out
 
-    def _map(self, changes: Sequence[Change], lenient: bool, work: BatchWork) -> None:
-        mapped = self._link.mapper.map_transaction(changes)
-        work.changes += [_lenient(each) for each in mapped] if lenient else mapped
-        work.has_data = work.has_data or bool(mapped)
-
-    def _known(self, change: RowChange | Truncate) -> RowChange | Truncate | None:
+    def _known(self, change: RowChange | Truncate) -> tuple[int, Event | None]:
         if isinstance(change, RowChange):
-            return change if change.relation.table in self._mapped else None
+            relation = change.relation
+            known = self._kinds.get(id(relation))
+            if known is None or known[0] is not relation:
+                if len(self._kinds) >= _MOST_RELATIONS_KNOWN:
+                    self._kinds.clear()
+                known = self._kinds[id(relation)] = (relation, self._kind(relation.table))
+            return known[1], change
         relations = tuple(relation for relation in change.relations if relation.table in self._mapped)
-        return replace(change, relations=relations) if relations else None
+        return (_PLAIN, replace(change, relations=relations)) if relations else (_PASSED_OVER, None)
 
-    def _pass_mark(self, mark: Watermark, tracker: CopyTracker, work: BatchWork) -> None:
+    def _kind(self, table: TableName) -> int:
+        if table == CANARY_TABLE:
+            return _CANARY
+        if table not in self._mapped:
+            return _PASSED_OVER
+        return _WOVEN if table in self._woven else _PLAIN
+
+    def _woven_part(self, routed: Sequence[Routed]) -> list[Routed]:
+        return [(index, part, lenient) for index, event, lenient in routed if (part := self._part(event, woven=True))]
+
+    def _plain_part(self, routed: Sequence[Routed]) -> list[Routed]:
+        return [(index, part, lenient) for index, event, lenient in routed if (part := self._part(event, woven=False))]
+
+    def _part(self, event: Event, *, woven: bool) -> Event | None:
+        if isinstance(event, RowChange):
+            return event if (event.relation.table in self._woven) is woven else None
+        relations = tuple(relation for relation in event.relations if (relation.table in self._woven) is woven)
+        return replace(event, relations=relations) if relations else None
+
+    def _pass_mark(self, mark: Watermark, tracker: CopyTracker, work: BatchWork) -> Sequence[RowChange]:
+        """The rows that a chunk brings."""
         if mark.mark == "low":
             relation = self._handover.relation(mark.run, mark.table)
             if relation is None:
-                return
+                return ()
             if tracker.state(mark.table) == "waiting":
-                emptied = self._link.mapper.map(Truncate(relations=(relation,)))
+                emptied = self.mapper.map(Truncate(relations=(relation,)))
                 work.must_be_empty += [change.table for change in emptied]
                 tracker.begin(mark.table)
             tracker.low(mark.table)
-            return
+            return ()
         chunk = self._handover.take(mark.run, mark.number)
         if chunk is None:
-            return
+            return ()
         rows = tracker.high(mark.table, chunk)
         if rows is None:
             work.rejected = True
-            return
-        self._map(rows, False, work)
+            return ()
         work.copied_rows[mark.table] = work.copied_rows.get(mark.table, 0) + (0 if chunk.again else len(chunk.rows))
         work.settled.append(mark)
+        return rows
 
-    def _canary(self, change: RowChange | Truncate) -> list[TargetChange]:
+    def _canary(self, change: RowChange | Truncate) -> TargetChange | None:
         """The stream's own row passes as it is, whoever owns the tables."""
         row = None if isinstance(change, Truncate) else change.new
         if row is None:
-            return []
+            return None
         assert isinstance(change, RowChange)
         values = {
             column.name: value
@@ -102,13 +205,5 @@ class BatchMapper:
             if isinstance(value, str)
         }
         if values.get("stream") != self._link.stream:
-            return []
-        return [TargetChange(kind="upsert", table=CANARY_TABLE, key={"stream": self._link.stream}, values=values)]
-
-
-def _lenient(change: TargetChange) -> TargetChange:
-    return change if change.kind == "upsert" else replace(change, missing="ignore")
-
-
-def _is_canary(change: RowChange | Truncate) -> bool:
-    return isinstance(change, RowChange) and change.relation.table == CANARY_TABLE
+            return None
+        return TargetChange(kind="upsert", table=CANARY_TABLE, key={"stream": self._link.stream}, values=values)

@@ -27,6 +27,8 @@ POLICIES: dict[type[StranglerError], Policy] = {
     errors.LogUnfit: Policy.MANUAL,
     errors.MessageTooLarge: Policy.MANUAL,
     errors.ApplyFailed: Policy.MANUAL,
+    errors.TooManyParked: Policy.MANUAL,
+    errors.RowsParked: Policy.MANUAL,
     errors.CopyRefused: Policy.MANUAL,
     errors.SchemaChanged: Policy.MANUAL,
     errors.SourceUnfit: Policy.MANUAL,

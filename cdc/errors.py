@@ -8,7 +8,6 @@ if TYPE_CHECKING:
     from cdc.events import Relation
 
 
-
 class DecodeError(Refused):
     """The server sent bytes that are not the replication protocol we know."""
 
@@ -54,6 +53,14 @@ class ConflictingWrite(Refused):
 
 class ApplyFailed(Refused):
     """The target refused a change, or a change matched no row: the sides have diverged."""
+
+
+class TooManyParked(Refused):
+    """More rows were refused than may be parked: this is no longer about single rows, so the stream stops."""
+
+
+class RowsParked(PromiseBroken):
+    """Rows are parked, so the two sides cannot be equal and nothing may rely on the stream."""
 
 
 class MappingInvalid(BadInput):

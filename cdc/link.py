@@ -37,6 +37,10 @@ class LinkLimits:
     """How long a starting worker waits for the session of a dead one to end."""
     transient_attempts: int = 10
     """Tries of one batch that keeps losing deadlocks or serialization conflicts."""
+    parked_rows: int = 1000
+    """Refused rows that may be parked; one more stops the stream."""
+    parked_events: int = 100_000
+    """The same, with all events that wait behind them."""
     retry_min_s: float = 0.2
     retry_max_s: float = 10.0
 
@@ -46,6 +50,7 @@ class LinkSpec:
     """One direction: where it reads, where it writes, how rows change on the way.
 
     `source_keys`: the primary-key columns of every captured source table, in index order.
+    `on_bad_row`: what a row that the target refuses does: `park` it with all that depends on it, or `stop` the stream.
     `evolution`: what follows schema changes of the source; None: every one of them stops its table.
     `follows_copy`: the target's rows come from our own copy. Changes of a table are then applied only from the moment
     its copy begins (what happened before is in the copy). Always False for `reverse`, whose target was the origin.
@@ -62,6 +67,7 @@ class LinkSpec:
     source_keys: Mapping[TableName, tuple[str, ...]]
     follows_copy: bool = True
     limits: LinkLimits = LinkLimits()
+    on_bad_row: Literal["park", "stop"] = "park"
     evolution: SchemaEvolution | None = None
     value_types: Mapping[TableName, Mapping[str, str]] = field(default_factory=dict)
 

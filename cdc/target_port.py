@@ -66,8 +66,8 @@ class ParkedStore(Protocol):
     Durability: that of the transaction, so a row is parked exactly when the position has passed it.
     """
 
-    def load(self) -> Sequence[ParkedRow]:
-        """All of them, by id."""
+    def load(self) -> Iterable[ParkedRow]:
+        """All of them, by id; read as they are asked for, while other statements of the transaction go in between."""
         ...
 
     def any(self) -> bool:

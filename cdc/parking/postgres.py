@@ -1,7 +1,7 @@
 """Parked rows of one stream in a PostgreSQL target."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
@@ -19,6 +19,8 @@ _COLUMNS = (
     "id, source_table, key, commit_lsn, event_index, event, state, whole_table, lenient, thing, reason, mend, code,"
     " parked_at, attempts"
 )
+
+_PAGE = 500
 
 _ADD = """
 INSERT INTO strangler.parked_row (stream, source_table, key, commit_lsn, event_index, operation, event, state,
@@ -53,9 +55,13 @@ class PostgresParkedStore:
             return False
         return bool(self._execute("SELECT 1 FROM strangler.parked_row WHERE stream = %s LIMIT 1", self._stream))
 
-    def load(self) -> Sequence[ParkedRow]:
-        query = f"SELECT {_COLUMNS} FROM strangler.parked_row WHERE stream = %s ORDER BY id"
-        return [read_parked(row) for row in self._execute(query, self._stream)]
+    def load(self) -> Iterator[ParkedRow]:
+        query = f"SELECT {_COLUMNS} FROM strangler.parked_row WHERE stream = %s AND id > %s ORDER BY id LIMIT {_PAGE}"
+        last = 0
+        while page := self._execute(query, self._stream, last):
+            for row in page:
+                yield read_parked(row)
+            last = page[-1][0]
 
     def add(self, rows: Sequence[NewParked], at: datetime) -> Sequence[int]:
         return [self._add(row, at) for row in rows]

@@ -82,6 +82,7 @@ def test_too_long_a_value_is_refused_not_cut(make_pair):
         identical(("t", "id v c")),
         "CREATE TABLE t (id int PRIMARY KEY, v text, c text)",
         "CREATE TABLE t (id int PRIMARY KEY, v varchar(3), c char(3))",
+        on_bad_row="stop",
     )
     pair.source.execute("INSERT INTO t VALUES (1, 'abc', 'abc')")
     pair.source.execute("INSERT INTO t VALUES (2, 'abcd', 'abcd')")
@@ -118,7 +119,7 @@ def test_applying_again_changes_nothing_and_the_ledger_moves_with_the_rows(make_
 
 
 def test_an_update_or_delete_that_meets_no_row_stops_the_stream_just_before_it(make_pair):
-    pair = make_pair(identical(("t", "id n")), "CREATE TABLE t (id int PRIMARY KEY, n int)")
+    pair = make_pair(identical(("t", "id n")), "CREATE TABLE t (id int PRIMARY KEY, n int)", on_bad_row="stop")
     pair.source.execute("INSERT INTO t SELECT g, 0 FROM generate_series(1, 5) g")
     pair.sync()
     pair.target.execute("DELETE FROM t WHERE id = 3")
@@ -135,11 +136,12 @@ def test_an_update_or_delete_that_meets_no_row_stops_the_stream_just_before_it(m
     assert pair.rows("SELECT id, n FROM t ORDER BY id") == [(1, 1), (2, 2), (3, 2), (4, 0), (5, 0)]
 
 
-def test_t19_a_row_that_the_target_refuses_is_named_and_never_passed(make_pair):
+def test_T19_a_row_that_the_target_refuses_is_named_and_by_policy_never_passed(make_pair):
     pair = make_pair(
         identical(("t", "id n")),
         "CREATE TABLE t (id int PRIMARY KEY, n int)",
         "CREATE TABLE t (id int PRIMARY KEY, n int CHECK (n < 10))",
+        on_bad_row="stop",
     )
     pair.source.execute("INSERT INTO t VALUES (1, 1), (2, 99)")
     position = pair.applier.position

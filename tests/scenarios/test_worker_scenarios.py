@@ -139,6 +139,7 @@ def test_T17_T19_a_refused_row_stops_the_stream_loudly_and_it_goes_on_when_mende
         "CREATE TABLE t (id int PRIMARY KEY, v text)",
         "CREATE TABLE t (id int PRIMARY KEY, v varchar(3))",
         follows_copy=False,
+        on_bad_row="stop",
     )
     with running([pair.link]):
         pair.source.execute("INSERT INTO t VALUES (1, 'abc')")

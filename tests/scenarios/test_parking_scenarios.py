@@ -1,0 +1,260 @@
+"""T19 and its kin: rows that the target refuses wait with what depends on them; everything else goes on."""
+
+import dataclasses
+import uuid
+
+import pytest
+
+from cdc.applier import Applier
+from cdc.errors import SchemaChanged, TooManyParked
+from cdc.link import LinkLimits
+from sandbox.postgres import create_database
+from strangler.clock import SystemClock
+from tests.stream_pair import StreamPair, identical
+
+pytestmark = pytest.mark.scenario
+
+SOURCE = """
+CREATE TABLE item (id int PRIMARY KEY, v text, code text UNIQUE, n numeric);
+CREATE TABLE parent (id int PRIMARY KEY, v text);
+CREATE TABLE child (id int PRIMARY KEY, parent int REFERENCES parent, v text);
+CREATE TABLE other (id int PRIMARY KEY, v text);
+"""
+TARGET = """
+CREATE TABLE item (id int PRIMARY KEY, v varchar(5), code text UNIQUE, n numeric CHECK (n > 0));
+CREATE TABLE parent (id int PRIMARY KEY, v varchar(5));
+CREATE TABLE child (id int PRIMARY KEY, parent int REFERENCES parent, v varchar(5));
+CREATE TABLE other (id int PRIMARY KEY, v text);
+"""
+TABLES = identical(("item", "id v code n"), ("parent", "id v"), ("child", "id parent v"), ("other", "id v"))
+NAMES = ("item", "parent", "child", "other")
+WIDEN = "ALTER TABLE item ALTER v TYPE text; ALTER TABLE parent ALTER v TYPE text; ALTER TABLE child ALTER v TYPE text"
+NARROW = WIDEN.replace("TYPE text", "TYPE varchar(5)")
+LONG = "far too long"
+
+
+@pytest.fixture(scope="module")
+def databases(postgres_url, tmp_path_factory):
+    made = StreamPair(
+        lambda label: create_database(postgres_url, f"{label}_{uuid.uuid4().hex[:8]}"),
+        tmp_path_factory.mktemp("log"), f"p{uuid.uuid4().hex[:6]}", TABLES, SOURCE, TARGET, follows_copy=False,
+    )  # fmt: skip
+    made.provision()
+    made.open()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def pair(databases):
+    """Both sides empty, nothing parked, narrow columns."""
+    databases.target.execute("DELETE FROM strangler.parked_row; DELETE FROM strangler.parked_audit")
+    databases.target.execute(WIDEN)
+    databases.applier.close()
+    databases.applier = Applier(databases.link, clock=SystemClock())
+    databases.source.execute("TRUNCATE item, parent, child, other")
+    databases.sync()
+    databases.target.execute(NARROW)
+    return databases
+
+
+def parked(pair):
+    return pair.rows(
+        "SELECT source_table, key ->> 'id', operation, state FROM strangler.parked_row ORDER BY id", "target"
+    )
+
+
+def ask(pair, kind, where="true"):
+    pair.target.execute(
+        f"UPDATE strangler.parked_row SET request = '{kind}', requested_by = 'ann', request_reason = 'not needed'"
+        f" WHERE state = 'refused' AND {where}"
+    )
+    return pair.applier.serve_requests()
+
+
+def same(pair):
+    for name in NAMES:
+        query = f"SELECT t::text FROM {name} t ORDER BY 1"
+        assert pair.rows(query, "target") == pair.rows(query, "source"), name
+
+
+def test_T19_a_refused_row_parks_with_its_key_and_everything_else_goes_on(pair):
+    with pair.source.transaction():
+        pair.source.execute("INSERT INTO item VALUES (1, 'a'), (2, %s), (3, 'c')", (LONG,))
+        pair.source.execute("INSERT INTO other VALUES (1, 'x')")
+    pair.source.execute("UPDATE item SET n = 1")
+    pair.sync()
+    assert pair.rows("SELECT id, v, n FROM item ORDER BY id") == [(1, "a", 1), (3, "c", 1)]
+    assert pair.rows("SELECT id FROM other") == [(1,)]
+    assert parked(pair) == [("item", "2", "c", "refused"), ("item", "2", "u", "waiting")]
+    ((thing, code),) = pair.rows("SELECT thing, code FROM strangler.parked_row WHERE state = 'refused'")
+    assert (thing, code) == ("upsert of item row id=2", "22001")
+    pair.target.execute(WIDEN)
+    assert ask(pair, "retry")
+    assert parked(pair) == []
+    same(pair)
+    assert not pair.applier.parked
+
+
+def test_T19_what_is_parked_survives_a_restart_and_keeps_its_place(pair):
+    pair.source.execute("INSERT INTO item VALUES (1, %s)", (LONG,))
+    pair.sync()
+    pair.applier.close()
+    pair.applier = Applier(pair.link, clock=SystemClock())
+    pair.source.execute("UPDATE item SET v = 'ok' WHERE id = 1")
+    pair.source.execute("INSERT INTO item VALUES (2, 'b')")
+    pair.sync()
+    assert parked(pair) == [("item", "1", "c", "refused"), ("item", "1", "u", "waiting")]
+    assert pair.rows("SELECT id FROM item") == [(2,)]
+    assert ask(pair, "retry")
+    assert pair.rows("SELECT attempts FROM strangler.parked_row ORDER BY id") == [(2,), (1,)], "still refused"
+    pair.target.execute(WIDEN)
+    assert ask(pair, "retry")
+    same(pair)
+
+
+def test_T19_children_wait_for_a_parked_parent_and_a_parent_stays_for_a_parked_child(pair):
+    pair.source.execute("INSERT INTO parent VALUES (1, 'ok'), (2, %s), (3, 'ok')", (LONG,))
+    pair.source.execute("INSERT INTO child VALUES (10, 1, 'ok'), (20, 2, 'ok'), (30, 3, 'ok')")
+    pair.source.execute("UPDATE child SET parent = 1, v = %s WHERE id = 30", (LONG,))
+    pair.source.execute("DELETE FROM parent WHERE id = 3")
+    pair.sync()
+    assert pair.rows("SELECT id FROM parent ORDER BY id") == [(1,), (3,)]
+    assert pair.rows("SELECT id, parent FROM child ORDER BY id") == [(10, 1), (30, 3)]
+    assert parked(pair) == [
+        ("parent", "2", "c", "refused"), ("child", "20", "c", "waiting"), ("child", "30", "u", "refused"),
+        ("parent", "3", "d", "waiting"),
+    ]  # fmt: skip
+    pair.source.execute("UPDATE child SET v = 'ok2' WHERE id = 10")
+    pair.sync()
+    assert pair.rows("SELECT v FROM child WHERE id = 10") == [("ok2",)]
+    pair.target.execute(WIDEN)
+    ask(pair, "retry")
+    same(pair)
+
+
+def test_T19_unique_values_of_parked_rows_are_not_given_away(pair):
+    pair.source.execute("INSERT INTO item VALUES (1, %s, 'a')", (LONG,))
+    pair.source.execute("UPDATE item SET code = 'b' WHERE id = 1")
+    pair.source.execute("INSERT INTO item VALUES (2, 'ok', 'a')")
+    pair.source.execute("INSERT INTO item VALUES (3, 'ok', 'c')")
+    pair.sync()
+    assert pair.rows("SELECT id, code FROM item") == [(3, "c")]
+    pair.source.execute("UPDATE item SET code = 'd', v = %s WHERE id = 3", (LONG,))
+    pair.source.execute("INSERT INTO item VALUES (4, 'ok', 'c')")
+    pair.sync()
+    assert parked(pair) == [
+        ("item", "1", "c", "refused"), ("item", "1", "u", "waiting"), ("item", "2", "c", "waiting"),
+        ("item", "3", "u", "refused"), ("item", "4", "c", "refused"),
+    ]  # fmt: skip
+    pair.target.execute(WIDEN)
+    ask(pair, "retry")
+    same(pair)
+
+
+def test_T19_keys_that_move_into_and_out_of_a_parked_key(pair):
+    pair.source.execute("INSERT INTO item VALUES (1, %s), (2, 'b'), (3, 'c')", (LONG,))
+    pair.source.execute("UPDATE item SET id = 11 WHERE id = 1")
+    pair.source.execute("UPDATE item SET id = 1 WHERE id = 2")
+    pair.source.execute("INSERT INTO item VALUES (2, 'new')")
+    pair.source.execute("UPDATE item SET v = 'c2' WHERE id = 3")
+    pair.sync()
+    assert pair.rows("SELECT id, v FROM item ORDER BY id") == [(2, "b"), (3, "c2")]
+    pair.target.execute(WIDEN)
+    ask(pair, "retry")
+    same(pair)
+
+
+def test_T19_a_truncate_waits_behind_a_parked_row_of_its_table(pair):
+    pair.source.execute("INSERT INTO item VALUES (1, %s), (2, 'b')", (LONG,))
+    pair.source.execute("TRUNCATE item")
+    pair.source.execute("INSERT INTO item VALUES (3, 'c')")
+    pair.source.execute("INSERT INTO other VALUES (3, 'c')")
+    pair.sync()
+    assert pair.rows("SELECT id FROM item") == [(2,)]
+    assert pair.rows("SELECT id FROM other") == [(3,)]
+    assert [each[2:] for each in parked(pair)] == [("c", "refused"), ("t", "waiting"), ("c", "waiting")]
+    ask(pair, "skip")
+    same(pair)
+
+
+def test_T19_a_skip_is_audited_and_what_waited_goes_on(pair):
+    pair.source.execute("INSERT INTO item VALUES (1, %s)", (LONG,))
+    pair.sync()
+    pair.source.execute("UPDATE item SET v = 'short' WHERE id = 1")
+    pair.sync()
+    assert ask(pair, "skip")
+    assert parked(pair) == [("item", "1", "u", "refused")], "an update of a row that was never there"
+    audit = "SELECT operation, skipped_by, skip_reason, length(event) > 0 FROM strangler.parked_audit"
+    assert pair.rows(audit) == [("c", "ann", "not needed", True)]
+    assert ask(pair, "skip")
+    assert parked(pair) == []
+    pair.source.execute("UPDATE item SET v = 'again' WHERE id = 1")
+    pair.sync()
+    assert [each[2:] for each in parked(pair)] == [("u", "refused")]
+
+
+def test_T19_diverged_sides_park_the_row_that_is_missing(pair):
+    pair.source.execute("INSERT INTO other SELECT g, 'x' FROM generate_series(1, 10) g")
+    pair.sync()
+    pair.target.execute("DELETE FROM other WHERE id IN (3, 7)")
+    pair.source.execute("UPDATE other SET v = 'y'")
+    pair.source.execute("DELETE FROM other WHERE id = 7")
+    pair.sync()
+    assert [each[:3] for each in parked(pair)] == [("other", "3", "u"), ("other", "7", "u"), ("other", "7", "d")]
+    pair.target.execute("INSERT INTO other VALUES (3, 'x'), (7, 'x')")
+    ask(pair, "retry")
+    same(pair)
+
+
+def test_T19_one_refused_row_more_than_the_limit_stops_the_stream(pair):
+    pair.applier.close()
+    limits = LinkLimits(parked_rows=3)
+    pair.applier = Applier(dataclasses.replace(pair.link, limits=limits), clock=SystemClock())
+    for number in range(5):
+        pair.source.execute("INSERT INTO item VALUES (%s, %s)", (number, LONG))
+    batch = pair.capture()
+    with pytest.raises(TooManyParked) as caught:
+        pair.applier.apply(batch)
+    assert "row id=3" in caught.value.reason
+    assert len(parked(pair)) == 3, "what came before it is parked and passed"
+    pair.target.execute(WIDEN)
+    ask(pair, "retry")
+    pair.applier.apply(batch)
+    same(pair)
+
+
+def test_T19_a_cause_that_is_no_row_stops_the_stream(pair):
+    pair.source.execute("INSERT INTO item VALUES (1, %s)", (LONG,))
+    pair.sync()
+    pair.target.execute("ALTER TABLE other RENAME TO away")
+    pair.source.execute("INSERT INTO other VALUES (1, 'x')")
+    batch = pair.capture()
+    try:
+        with pytest.raises(SchemaChanged):
+            pair.applier.apply(batch)
+    finally:
+        pair.target.execute("ALTER TABLE away RENAME TO other")
+    assert len(parked(pair)) == 1
+    pair.applier.apply(batch)
+    assert pair.rows("SELECT id FROM other") == [(1,)]
+
+
+@pytest.mark.parametrize("statement", ["ALTER TABLE other ADD UNIQUE (v)", "ALTER TABLE other ADD CHECK (v <> 'x')",
+                                       "ALTER TABLE other ALTER v SET NOT NULL"])  # fmt: skip
+def test_S05_a_constraint_added_to_the_target_alone_parks_rows_and_loses_none(pair, statement):
+    pair.target.execute(statement)
+    try:
+        pair.source.execute("INSERT INTO other VALUES (1, 'x'), (2, 'x'), (3, NULL), (4, 'y')")
+        pair.sync()
+        pair.source.execute("UPDATE other SET v = 'z' WHERE id = 1")
+        pair.sync()
+        assert parked(pair)
+        assert (4, "y") in pair.rows("SELECT id, v FROM other")
+    finally:
+        pair.target.execute("ALTER TABLE other DROP CONSTRAINT IF EXISTS other_v_key")
+        pair.target.execute("ALTER TABLE other DROP CONSTRAINT IF EXISTS other_v_check")
+        pair.target.execute("ALTER TABLE other ALTER v DROP NOT NULL")
+    ask(pair, "retry")
+    assert parked(pair) == []
+    same(pair)
