@@ -1,9 +1,12 @@
 """Where the brokers are and how topics are made. Pure."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 Security = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+_RETRY_MS: Final = 10
+"""Before a client asks again for metadata that it has not got yet: its first answer is on every cold path."""
+
 Form = Literal["lossless", "debezium"]
 
 
@@ -43,6 +46,7 @@ class KafkaOptions:
             "bootstrap_timeout_ms": int(self.timeout_s * 1000),
             "request_timeout_ms": max(1000, int(self.timeout_s * 500)),
             "reconnect_backoff_max_ms": 1000,
+            "retry_backoff_ms": _RETRY_MS,
             "security_protocol": self.security,
         }
         secrets = {
