@@ -36,6 +36,7 @@ class ApplyLoop:
         self._ready: Applier | None = None
         self._pending: Iterator[Transaction] = iter(())
         self._advanced_at_s = clock.monotonic()
+        self._asked_at_s = float("-inf")
 
     def prepare(self) -> None:
         """Take the stream now. Raises `StreamBusy` when another worker has it."""
@@ -47,7 +48,7 @@ class ApplyLoop:
         self._ready = None
         try:
             self._handover.interrupt()
-            self._pending = iter(())
+            self._pending, self._asked_at_s = iter(()), float("-inf")
             self._signals.applied(applier.position)
             while not self._stop.is_set():
                 self._step(applier)
@@ -60,7 +61,7 @@ class ApplyLoop:
             self._ready.close()
 
     def _open(self) -> Applier:
-        applier = Applier(self._link, clock=self._clock, handover=self._handover)
+        applier = Applier(self._link, clock=self._clock, handover=self._handover, progress=self._progress)
         if applier.awaits_copies:
             recently = Lsn(max(self._log.first_lsn(), applier.position - _REMEMBERED_BYTES))
             for transaction in self._log.read(recently):
@@ -69,7 +70,21 @@ class ApplyLoop:
                 applier.remember(transaction)
         return applier
 
+    def _progress(self, done: int, total: int) -> None:
+        if total > self._link.limits.batch_events:
+            self._signals.progress(done, total)
+
+    def _serve(self, applier: Applier) -> None:
+        """Now and then: what was asked about parked rows. Before anything else, as it may be what lets the stream go
+        on."""
+        now_s = self._clock.monotonic()
+        if now_s - self._asked_at_s >= self._link.limits.status_s:
+            applier.serve_requests()
+            self._asked_at_s = now_s
+
     def _step(self, applier: Applier) -> None:
+        if applier.parked:
+            self._serve(applier)
         version, (idle_through, idle_since_us) = self._signals.version, self._signals.idle_through
         batch = self._batch(applier)
         if batch:

@@ -41,7 +41,9 @@ _STREAM_STATUS = """
         lag_bytes bigint,
         lag_seconds double precision,
         events_waiting bigint,
-        tables jsonb
+        tables jsonb,
+        progress_events bigint,
+        progress_total bigint
     )
 """
 

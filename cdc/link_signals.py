@@ -12,12 +12,16 @@ PARTS = ("apply", "capture", "copy")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LinkView:
-    """One moment of a link. `lag_bytes`: source log captured and not yet applied."""
+    """One moment of a link. `lag_bytes`: source log captured and not yet applied.
+
+    `progress`: (events written, of how many) of a large transaction that is being applied.
+    """
 
     state: str
     error: dict[str, str] | None
     applied: Lsn
     captured: Lsn
+    progress: tuple[int, int] | None = None
 
     @property
     def lag_bytes(self) -> int:
@@ -34,6 +38,7 @@ class LinkSignals:
         self._captured = ZERO
         self._idle_through = (ZERO, 0)
         self._copying = False
+        self._progress: tuple[int, int] | None = None
         self._troubles: dict[str, StranglerError] = {}
 
     @property
@@ -77,6 +82,7 @@ class LinkSignals:
         """Everything through `lsn` is durable in the target."""
         with self._changed:
             self._applied = lsn
+            self._progress = None
             self._changed.notify_all()
 
     @property
@@ -94,6 +100,11 @@ class LinkSignals:
     def backlog_bytes(self) -> int:
         with self._changed:
             return max(0, self._captured - (self._applied or ZERO))
+
+    def progress(self, done: int, total: int) -> None:
+        """`done` of `total` source events of the transaction in hand are written, and not yet committed."""
+        with self._changed:
+            self._progress = (done, total)
 
     def copying(self, now: bool) -> None:
         with self._changed:
@@ -121,4 +132,5 @@ class LinkSignals:
                 error=error.as_dict() if error else None,
                 applied=self._applied or ZERO,
                 captured=self._captured,
+                progress=self._progress,
             )

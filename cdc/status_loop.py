@@ -13,15 +13,16 @@ from cdc.sessions import Connection, connect, target_error
 
 _WRITE = """
 INSERT INTO strangler.stream_status AS s (stream, state, error, updated_at, worker_pid, lag_bytes, lag_seconds,
-                                         events_waiting, tables)
+                                         events_waiting, tables, progress_events, progress_total)
 SELECT %(stream)s, %(state)s, %(error)s::jsonb, clock_timestamp(), %(pid)s, %(lag_bytes)s,
        CASE WHEN %(lag_bytes)s = 0 THEN 0
             ELSE greatest(0, extract(epoch FROM clock_timestamp() - p.source_commit_time)) END,
-       %(events_waiting)s, %(tables)s::jsonb
+       %(events_waiting)s, %(tables)s::jsonb, %(progress_events)s, %(progress_total)s
   FROM (VALUES (1)) AS one LEFT JOIN strangler.stream_position p ON p.stream = %(stream)s
 ON CONFLICT (stream) DO UPDATE SET state = EXCLUDED.state, error = EXCLUDED.error, updated_at = EXCLUDED.updated_at,
        worker_pid = EXCLUDED.worker_pid, lag_bytes = EXCLUDED.lag_bytes, lag_seconds = EXCLUDED.lag_seconds,
-       events_waiting = EXCLUDED.events_waiting, tables = coalesce(s.tables, '{}') || EXCLUDED.tables
+       events_waiting = EXCLUDED.events_waiting, tables = coalesce(s.tables, '{}') || EXCLUDED.tables,
+       progress_events = EXCLUDED.progress_events, progress_total = EXCLUDED.progress_total
 """
 
 
@@ -42,7 +43,10 @@ class StatusLoop:
     def _write(self, connection: Connection, *, alive: bool) -> None:
         """A stream that stopped with an error keeps it; one that was stopped cleanly is idle."""
         view, counted = self._signals.view(), self._meter.view()
+        done, total = view.progress if alive and view.progress else (None, None)
         parameters = {
+            "progress_events": done,
+            "progress_total": total,
             "stream": self._link.stream,
             "state": view.state if alive or view.error else "idle",
             "error": json.dumps(view.error) if view.error else None,

@@ -207,3 +207,26 @@ def test_R03_a_stray_change_stops_the_stream_until_somebody_looks(make_pair):
         until(lambda: status(pair) == ("stopped", f"legacy changed tables of move {pair.move}"))
     assert pair.rows("SELECT * FROM t") == []
     assert status(pair)[0] == "stopped", "a stopped stream stays stopped when its worker ends"
+
+
+def test_T19_the_worker_serves_what_people_ask_about_parked_rows(make_pair):
+    pair = make_pair(
+        identical(("t", "id v")),
+        "CREATE TABLE t (id int PRIMARY KEY, v text)",
+        "CREATE TABLE t (id int PRIMARY KEY, v varchar(3))",
+        follows_copy=False,
+        limits={"parked_rows": 2},
+    )
+    parked = "SELECT key ->> 'id' FROM strangler.parked_row ORDER BY id"
+    with running([pair.link]):
+        for number in range(4):
+            pair.source.execute("INSERT INTO t VALUES (%s, 'too long')", (number,))
+        until(lambda: status(pair) == ("stopped", f"stream {pair.link.stream}"))
+        pair.target.execute("UPDATE strangler.parked_row SET request = 'skip' WHERE key ->> 'id' = '0'")
+        pair.target.execute("ALTER TABLE t ALTER v TYPE text")
+        pair.target.execute("UPDATE strangler.parked_row SET request = 'retry' WHERE key ->> 'id' = '1'")
+        until(lambda: pair.rows(parked) == [])
+        settle(pair.link)
+        until(lambda: status(pair) == ("streaming", None))
+    assert pair.rows("SELECT id FROM t ORDER BY id") == [(1,), (2,), (3,)]
+    assert pair.rows("SELECT key ->> 'id' FROM strangler.parked_audit") == [("0",)]
