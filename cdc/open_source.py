@@ -2,13 +2,17 @@
 
 from cdc.link import LinkSpec
 from cdc.lsn import Lsn
+from cdc.mysql.connections import is_mysql
+from cdc.mysql.opening import mysql_opener
 from cdc.postgres_source import PostgresSource, StreamLimits
 from cdc.source_port import ChangeSource, OpenSource
 from strangler.clock import Clock
 
 
 def source_opener(link: LinkSpec, clock: Clock) -> OpenSource:
-    """A PostgreSQL slot named like the stream."""
+    """A PostgreSQL slot named like the stream, or the binlog of a `mysql://` or `mariadb://` server."""
+    if is_mysql(link.source_dsn):
+        return mysql_opener(link, clock)
 
     def open_postgres(*, position: Lsn, resume_from: Lsn) -> ChangeSource:
         return PostgresSource(

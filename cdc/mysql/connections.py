@@ -28,6 +28,9 @@ class ControlConnection(Protocol):
 _CONNECT_S: Final = 10
 _READ_S: Final = 60
 _DENIED: Final = frozenset({1044, 1045, 1142, 1143, 1227, 1370, 1698})
+_PASSING: Final = frozenset({1040, 1053, 1152, 1158, 1159, 1160, 1161, 1184, 1203, 1205, 1213, 1226})
+"""Too many connections, shutting down, a broken wire, a lock that was not had."""
+_CLIENT_ERRORS: Final = 2000
 _SSL_MODES: Final = ("disabled", "required", "verify_ca", "verify_identity")
 _OPTIONS: Final = frozenset({"ssl_mode", "ssl_ca", "ssl_cert", "ssl_key", "zero_dates"})
 
@@ -128,7 +131,13 @@ def translate(place: MysqlPlace, error: pymysql.MySQLError) -> DatabaseUnreachab
     text = str(error.args[1]) if len(error.args) > 1 else str(error)
     if code in _DENIED:
         return denied(place, text)
-    return unreachable(place, f"{text} ({code})" if code else text)
+    if code in _PASSING or code == 0 or _CLIENT_ERRORS <= code < 2 * _CLIENT_ERRORS:
+        return unreachable(place, f"{text} ({code})" if code else text)
+    return SourceUnfit(
+        thing=f"server of {place}",
+        reason=f"refused a statement: {text} ({code})",
+        mend="compare its version and settings with what the binlog source needs",
+    )
 
 
 def denied(place: MysqlPlace, reason: str) -> SourceUnfit:

@@ -89,7 +89,7 @@ def emit_message(dsn: str, stream: str, prefix: str, content: bytes) -> Lsn:
         end = server.end_of_log(connection, facts)
         query(
             connection,
-            f"DELETE FROM {OWN_SCHEMA}.{MESSAGE_TABLE} WHERE stream = %s AND id <= LAST_INSERT_ID() - %s",
+            f"DELETE FROM {OWN_SCHEMA}.{MESSAGE_TABLE} WHERE stream = %s AND id + %s <= LAST_INSERT_ID()",
             [stream, _MESSAGES_KEPT],
         )
         return position_of(end.file, end.offset)

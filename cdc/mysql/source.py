@@ -10,6 +10,7 @@ longer than the longest outage of the stream.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from cdc.errors import SourceUnfit
@@ -38,6 +39,7 @@ class BinlogLimits:
     batch_bytes: int = 16 << 20
     transaction_bytes: int = DEFAULT_TRANSACTION_BYTES
     silence_limit_s: float = 30.0
+    spill_folder: Path | None = None
 
 
 DEFAULT_LIMITS: Final = BinlogLimits()
