@@ -40,6 +40,8 @@ POLICIES: dict[type[StranglerError], Policy] = {
     errors.LogNotFound: Policy.MANUAL,
     errors.VerificationFailed: Policy.MANUAL,
     errors.StreamAlert: Policy.MANUAL,
+    errors.OutboxInvalid: Policy.MANUAL,
+    errors.DeliveryFailed: Policy.RETRY,
     errors.LogInUse: Policy.FATAL,
     errors.ConflictingWrite: Policy.FATAL,
     errors.SlotMismatch: Policy.FATAL,

@@ -71,6 +71,14 @@ class VerificationFailed(PromiseBroken):
     """Source and target differ."""
 
 
+class OutboxInvalid(Refused):
+    """An outbox table, its options, or a row in it cannot become a domain event."""
+
+
+class DeliveryFailed(Unreachable):
+    """The receiver of domain events did not take them; they are sent again."""
+
+
 class StreamAlert(PromiseBroken):
     """A stream is stopped, too far behind, or retains more log at its source than it may."""
 
