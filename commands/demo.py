@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
 
 import click
 import psycopg
@@ -48,9 +48,22 @@ _SEED = 7
 @click.option("--writes", "writes_per_s", type=click.FloatRange(1, 5000), default=200.0, show_default=True)
 @click.option("--reads", "reads_per_s", type=click.FloatRange(1, 5000), default=50.0, show_default=True)
 @click.option("--seed", type=int, default=_SEED, show_default=True)
+@click.option(
+    "--log",
+    type=click.Choice(["local", "kafka"]),
+    default="local",
+    show_default=True,
+    help="What lies between capture and apply: files, or a Kafka broker that the demo starts.",
+)
 @click.option("--report", "report_folder", type=click.Path(path_type=Path), default=_REPORT, show_default=True)
 def demo(
-    break_at: str | None, scale: float, writes_per_s: float, reads_per_s: float, seed: int, report_folder: Path
+    break_at: str | None,
+    scale: float,
+    writes_per_s: float,
+    reads_per_s: float,
+    seed: int,
+    log: Literal["local", "kafka"],
+    report_folder: Path,
 ) -> None:
     """Watch catalog leave a running store under load, come back, and leave again. Needs nothing but this package.
 
@@ -58,6 +71,7 @@ def demo(
 
     \b
     Example: strangler demo --break flip
+    Example: strangler demo --log kafka
     """
     broken = None if break_at is None else parse_break(break_at)
     signal.signal(signal.SIGTERM, _interrupt)
@@ -67,7 +81,7 @@ def demo(
         stderr.print(f"[dim]{time.monotonic() - started:6.1f} s[/]  {text}")
 
     with Stack() as stack:
-        store = start_store(stack, scale=scale, seed=seed, say=say)
+        store = start_store(stack, scale=scale, seed=seed, say=say, log=log)
         story = Story(store=store, say=say, started=started, rate=(writes_per_s, reads_per_s), seed=seed, broken=broken)
         with Watch(
             legacy_database=store.legacy_database,

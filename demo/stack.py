@@ -6,12 +6,15 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from commands.context import Context
 from commands.programs import toolkit_programs
 from sandbox.apps import uvicorn_program
+from sandbox.kafka import KafkaCluster
 from sandbox.postgres import create_database, postgres_program
 from sandbox.supervision import Stack
+from sandbox.tansu import start_any_broker
 from strangler.errors import Unreachable
 from strangler.redaction import redact
 
@@ -34,6 +37,15 @@ gate = "127.0.0.1:{gate_port}"
 inspect = "127.0.0.1:{inspect_port}"
 """
 
+_KAFKA_SETTINGS = """
+[stream]
+log = "kafka"
+
+[stream.kafka]
+bootstrap = "{bootstrap}"
+topic_prefix = "demo"
+"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Store:
@@ -44,6 +56,7 @@ class Store:
     legacy_database: str
     service_database: str
     front_url: str
+    broker: KafkaCluster | None = None
 
     @property
     def folder(self) -> Path:
@@ -54,8 +67,16 @@ class Store:
         return Context(config_path=self.config)
 
 
-def start_store(stack: Stack, *, scale: float, seed: int, say: Callable[[str], None], plan: Path = PLAN) -> Store:
-    """Start and seed everything inside `stack`."""
+def start_store(
+    stack: Stack,
+    *,
+    scale: float,
+    seed: int,
+    say: Callable[[str], None],
+    plan: Path = PLAN,
+    log: Literal["local", "kafka"] = "local",
+) -> Store:
+    """Start and seed everything inside `stack`. `log`: what lies between capture and apply."""
     ports = stack.reserve_ports(8)
     legacy_pg, service_pg, legacy_port, service_port, listen_port, admin_port, gate_port, inspect_port = ports
     say("starting two PostgreSQL servers")
@@ -63,6 +84,11 @@ def start_store(stack: Stack, *, scale: float, seed: int, say: Callable[[str], N
         stack.run(postgres_program(stack.folder, port=port, name=name))
     legacy_database = create_database(f"postgresql://postgres@127.0.0.1:{legacy_pg}/postgres", "store")
     service_database = create_database(f"postgresql://postgres@127.0.0.1:{service_pg}/postgres", "catalog")
+    broker = None
+    if log == "kafka":
+        say("starting a Kafka broker")
+        broker = start_any_broker(stack)
+        say(f"{broker.version} answers at {broker.bootstrap}")
     say(f"migrating and seeding the store, scale {scale:g}, seed {seed}")
     _python("legacy_monolith.migrate", database=legacy_database)
     _python("legacy_monolith.seed", "--scale", str(scale), "--seed", str(seed), database=legacy_database)
@@ -87,6 +113,7 @@ def start_store(stack: Stack, *, scale: float, seed: int, say: Callable[[str], N
             gate_port=gate_port,
             inspect_port=inspect_port,
         )
+        + ("" if broker is None else _KAFKA_SETTINGS.format(bootstrap=broker.bootstrap))
     )
     say("starting Envoy, the write gate, the inspection plane and the stream worker")
     for program in toolkit_programs(Context(config_path=config), "catalog"):
@@ -97,6 +124,7 @@ def start_store(stack: Stack, *, scale: float, seed: int, say: Callable[[str], N
         legacy_database=legacy_database,
         service_database=service_database,
         front_url=f"http://127.0.0.1:{listen_port}",
+        broker=broker,
     )
 
 

@@ -1,0 +1,90 @@
+"""Brokers for the tests: a real Apache Kafka and the wheel's broker, each started once, when first asked for."""
+
+import os
+import uuid
+from contextlib import contextmanager
+
+import pytest
+
+from cdc.changelog.kafka.connection import delete_topics
+from cdc.changelog.kafka.log import KafkaChangeLog
+from cdc.changelog.kafka.options import KafkaOptions
+from cdc.events import Column, Relation, RowChange, Transaction
+from sandbox.errors import PartMissing
+from sandbox.kafka import start_kafka
+from sandbox.supervision import Stack
+from sandbox.tansu import start_tansu
+
+STREAM = "strangler_shop_forward"
+ITEM = Relation(
+    oid=7,
+    schema="public",
+    name="item",
+    columns=(Column(name="id", type_oid=20, in_key=True), Column(name="descr", type_oid=25)),
+)
+
+
+@contextmanager
+def a_broker(start):
+    """A cluster in a stack of its own, or a skip that says why there is none."""
+    with Stack() as stack:
+        try:
+            cluster = start(stack)
+        except PartMissing as missing:
+            pytest.skip(f"no broker: {missing.thing}: {missing.reason}")
+        yield stack, cluster
+
+
+@pytest.fixture(scope="session")
+def real_kafka():
+    """(bootstrap, stack, cluster) of one Apache Kafka broker."""
+    with a_broker(start_kafka) as (stack, cluster):
+        yield cluster.bootstrap, stack, cluster
+
+
+@pytest.fixture(scope="session")
+def wheel_broker():
+    """The same of the broker that comes as a wheel."""
+    with a_broker(start_tansu) as (stack, cluster):
+        yield cluster.bootstrap, stack, cluster
+
+
+@pytest.fixture(scope="session", params=["kafka", "tansu"])
+def any_kafka(request):
+    """Each of the two. Session scope: the brokers start once."""
+    return request.getfixturevalue("real_kafka" if request.param == "kafka" else "wheel_broker")
+
+
+def new_options(bootstrap, **options):
+    """A prefix that nobody else has."""
+    return KafkaOptions(bootstrap=bootstrap, prefix=f"t{os.getpid()}-{uuid.uuid4().hex[:8]}", **options)
+
+
+@pytest.fixture
+def kafka_logs():
+    """Makes change logs; closes them and removes their topics afterwards."""
+    made, prefixes = [], {}
+
+    def make(options, **more):
+        log = KafkaChangeLog(options, stream=STREAM, **more)
+        made.append(log)
+        prefixes[options.prefix] = options
+        return log
+
+    yield make
+    for log in made:
+        log.close()
+    for options in prefixes.values():
+        delete_topics(options)
+
+
+def row(*values, relation=ITEM, op="c", **more):
+    return RowChange(relation=relation, op=op, new=values, **more)
+
+
+def transaction(lsn, *changes, **more):
+    return Transaction(xid=lsn, commit_lsn=lsn, end_lsn=lsn + 8, commit_time_us=lsn * 1000, changes=changes, **more)
+
+
+def lsns(log, after=0):
+    return [found.commit_lsn for found in log.read(after)]
