@@ -104,7 +104,29 @@ _PARKED_AUDIT = """
     )
 """
 
-_STREAM_TABLES: Final = ("stream_position", "stream_status", "copy_progress", "parked_row", "parked_audit")
+_SOURCE_SCHEMA = """
+    CREATE TABLE IF NOT EXISTS strangler.source_schema (
+        stream text NOT NULL,
+        source_table text NOT NULL,
+        version int NOT NULL,
+        state text NOT NULL CHECK (state IN ('met', 'stopped')),
+        form jsonb NOT NULL,
+        changes jsonb NOT NULL,
+        mend text NOT NULL DEFAULT '',
+        position pg_lsn,
+        noted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+        PRIMARY KEY (stream, source_table, version)
+    )
+"""
+
+_STREAM_TABLES: Final = (
+    "stream_position",
+    "stream_status",
+    "copy_progress",
+    "parked_row",
+    "parked_audit",
+    "source_schema",
+)
 
 _IN_USE = """
     SELECT EXISTS (SELECT FROM pg_publication_rel r JOIN pg_class c ON c.oid = r.prrelid
@@ -124,12 +146,20 @@ def create_target_tables(connection: CatalogConnection, stream: str) -> None:
     """What apply writes to, and the stream's own status row, `idle`."""
     with connection.transaction():
         lock_schema(connection)
-        tables = (_CANARY, _STREAM_POSITION, _STREAM_STATUS, _COPY_PROGRESS, _PARKED_ROW, _PARKED_AUDIT)
+        tables = (_CANARY, _STREAM_POSITION, _STREAM_STATUS, _COPY_PROGRESS, _PARKED_ROW, _PARKED_AUDIT, _SOURCE_SCHEMA)
         for statement in (_SCHEMA, *tables):
             connection.execute(statement)
         connection.execute(
             "INSERT INTO strangler.stream_status (stream, state) VALUES (%s, 'idle') ON CONFLICT DO NOTHING", [stream]
         )
+
+
+def create_source_schema(connection: CatalogConnection) -> None:
+    """Of a stream that was provisioned before there was this table."""
+    with connection.transaction():
+        lock_schema(connection)
+        for statement in (_SCHEMA, _SOURCE_SCHEMA):
+            connection.execute(statement)
 
 
 def forget_stream(connection: CatalogConnection, stream: str) -> None:
