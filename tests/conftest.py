@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from sandbox.errors import PartMissing
+from sandbox.mariadb import find_server, mariadb_server
 from sandbox.postgres import create_database, postgres_server
 
 
@@ -23,3 +25,14 @@ def new_database(postgres_url: str) -> Callable[[str], str]:
         return create_database(postgres_url, f"{label}_{uuid.uuid4().hex[:8]}")
 
     return make
+
+
+@pytest.fixture(scope="session")
+def mariadb_url() -> Iterator[str]:
+    """One real MariaDB for the whole run; skips where none is installed."""
+    try:
+        find_server()
+    except PartMissing as missing:
+        pytest.skip(str(missing))
+    with mariadb_server({"innodb-flush-log-at-trx-commit": "0", "sync-binlog": "0"}) as url:
+        yield url

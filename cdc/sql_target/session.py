@@ -54,10 +54,11 @@ class SqlApplySession:
         self.parked = SqlParkedStore(self._connection, link.stream, self._work)
 
     def close(self) -> None:
-        """Also after the connection was lost: closing a dead one says nothing new."""
+        """Also after the connection was lost, and again."""
         try:
-            self._connection.invalidate()
-            self._connection.close()
+            if not self._connection.closed:
+                self._connection.invalidate()
+                self._connection.close()
         finally:
             self._claim.release()
             self._engine.dispose()
@@ -176,7 +177,7 @@ class SqlApplySession:
 
     def is_empty(self, table: TableName) -> bool:
         with self._work(str(table)) as connection:
-            return connection.exec_driver_sql(self._statements(table).exists().text).first() is None
+            return not connection.exec_driver_sql(self._statements(table).exists().text).scalar_one()
 
     def move_position(self, step: LedgerStep) -> None:
         ledger = STREAM_POSITION.c

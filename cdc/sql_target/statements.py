@@ -122,7 +122,9 @@ class TableStatements:
         return self._once(("truncate",), (), lambda _: sa.delete(self._sql))
 
     def exists(self) -> Compiled:
-        return self._once(("exists",), (), lambda _: sa.select(sa.literal_column("1")).select_from(self._sql).limit(1))
+        """One row, one value: whether there is any row."""
+        some = sa.select(sa.literal_column("1")).select_from(self._sql)
+        return self._once(("exists",), (), lambda _: sa.select(sa.exists(some)))
 
     def select(self, key: Sequence[str], columns: Sequence[str]) -> Compiled:
         return self._once(
