@@ -32,7 +32,7 @@ from cdc.pgoutput_messages import (
     StreamStart,
     StreamStop,
 )
-from cdc.received import OpenSpill, Payload, Received, message_change
+from cdc.received import RECORD_OVERHEAD_BYTES, OpenSpill, Payload, Received, message_change
 
 OWN_ORIGIN_PREFIX = "strangler_"
 DEFAULT_MEMORY_BYTES = 16 << 20
@@ -83,11 +83,19 @@ class Assembler:
         message, which carries none itself. Raises `DecodeError`, here or while the changes are iterated.
         """
         tag = payload[0] if payload else 0
-        if tag in _CHANGE_TAGS:
-            self._add(payload)
-            return None
-        if tag == _MESSAGE_TAG and self._is_transactional(payload):
-            self._add(payload)
+        if tag in _CHANGE_TAGS or (tag == _MESSAGE_TAG and self._is_transactional(payload)):
+            received = self._current
+            if received is None:
+                raise _out_of_order("a change outside any transaction", self._last_lsn)
+            if received.spill is None and type(payload) is bytes:
+                size = len(payload)
+                received.payloads.append(payload)
+                received.size += size
+                self._weight += size + RECORD_OVERHEAD_BYTES
+                if self._weight > self._memory_bytes or received.size > self._transaction_bytes:
+                    self._bound(received)
+            else:
+                self._add_spilled(received, payload)
             return None
         return self._feed_rare(bytes(payload), sent_at_us)
 
@@ -133,15 +141,19 @@ class Assembler:
             raise _out_of_order("the end of a piece that did not begin", self._last_lsn)
         self._current = None
 
-    def _add(self, payload: Payload) -> None:
-        received = self._current
-        if received is None:
-            raise _out_of_order("a change outside any transaction", self._last_lsn)
-        if isinstance(payload, memoryview) and self._open_spill is not None:
+    def _add_spilled(self, received: Received, payload: Payload) -> None:
+        if received.spill is None and self._open_spill is not None:
             self._spill(received)
-        self._weight += received.add(payload)
-        if self._weight > self._memory_bytes or received.size > self._transaction_bytes:
-            self._bound(received)
+        self._add(received, payload)
+        self._bound(received)
+
+    def _add(self, received: Received, payload: Payload) -> None:
+        if received.spill is not None:
+            received.add_spilled(payload)
+            return
+        received.payloads.append(bytes(payload))
+        received.size += len(payload)
+        self._weight += len(payload) + RECORD_OVERHEAD_BYTES
 
     def _describe(self, relation: Relation, payload: bytes) -> None:
         received = self._current
@@ -149,7 +161,7 @@ class Assembler:
             raise _out_of_order("a table described outside any transaction", self._last_lsn)
         self._descriptions += 1
         received.described[relation.oid] = (self._descriptions, relation)
-        self._weight += received.add(payload, is_change=False)
+        self._add(received, payload)
 
     def _bound(self, received: Received) -> None:
         if self._open_spill is not None and self._weight > self._memory_bytes:

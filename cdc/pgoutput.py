@@ -60,6 +60,20 @@ def decode(payload: bytes, *, streamed: bool = False) -> PgMessage:
         raise not_the_protocol(payload[:1], len(payload), error) from None
 
 
+def decode_insert(payload: bytes, *, streamed: bool = False) -> tuple[int, Row]:
+    """Table and new row of an insert: `decode` for the message that most logs consist of."""
+    try:
+        at = 5 if streamed else 1
+        if payload[at + 4] != _NEW:
+            raise ValueError("insert without a new row")
+        row, end = _row(payload, at + 5)
+        if end != len(payload):
+            _expect_end(payload, end)
+        return _U32.unpack_from(payload, at)[0], row
+    except (IndexError, ValueError, struct.error) as error:
+        raise not_the_protocol(payload[:1], len(payload), error) from None
+
+
 def subtransaction(payload: bytes | memoryview) -> int:
     """Which (sub-)transaction a streamed message belongs to."""
     xid: int = _U32.unpack_from(payload, 1)[0]
@@ -131,12 +145,7 @@ def _type(data: bytes, at: int) -> TypeMessage:
 
 
 def _insert(data: bytes, at: int) -> Insert:
-    (oid,) = _U32.unpack_from(data, at)
-    if data[at + 4] != _NEW:
-        raise ValueError("insert without a new row")
-    row, at = _row(data, at + 5)
-    _expect_end(data, at)
-    return Insert(oid, row)
+    return Insert(*decode_insert(data, streamed=at != 1))
 
 
 def _update(data: bytes, at: int) -> Update:

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from cdc.errors import DecodeError
 from cdc.events import Change, Message, Relation, RowChange, Truncate
-from cdc.pgoutput import decode, subtransaction
+from cdc.pgoutput import decode, decode_insert, subtransaction
 from cdc.pgoutput_large import MessageReader, decode_large
 from cdc.pgoutput_messages import (
     Begin,
@@ -24,7 +24,7 @@ from cdc.pgoutput_messages import (
 
 RECORD_OVERHEAD_BYTES: Final = 64
 """What a message costs in memory besides its bytes."""
-_RELATION_TAG: Final = ord("R")
+_RELATION_TAG, _INSERT_TAG = ord("R"), ord("I")
 
 Payload = bytes | memoryview
 Relations = dict[int, Relation]
@@ -42,43 +42,43 @@ OpenSpill = Callable[[], Spill]
 
 
 class Received:
-    """One transaction. `weight`: bytes of memory it takes; `size`: bytes of protocol so far.
+    """One transaction. `size`: bytes of protocol so far; `payloads`: those that are held in memory.
 
-    `described`: tables described inside it (only when `streamed`), each with a number that grows with the arrival.
+    `described`: tables described inside it, each with a number that grows with the arrival.
     """
 
-    __slots__ = ("_before", "aborted", "begin", "count", "described", "origin", "payloads", "size", "spill", "streamed",
-                 "weight", "xid")  # fmt: skip
+    __slots__ = ("_before", "_count", "aborted", "begin", "described", "origin", "payloads", "size", "spill",
+                 "streamed", "xid")  # fmt: skip
 
     def __init__(self, xid: int, *, streamed: bool, begin: Begin | None = None) -> None:
         self.xid, self.streamed, self.begin = xid, streamed, begin
         self.origin: str | None = None
         self.payloads: list[bytes] = []
-        self.weight = self.size = self.count = 0
+        self.size = self._count = 0
         self.spill: Spill | None = None
         self.aborted: set[int] = set()
         self.described: dict[int, tuple[int, Relation]] = {}
         self._before: Relations = {}
 
-    def add(self, payload: Payload, *, is_change: bool = True) -> int:
-        """Take one message that is a change or describes a table. Returns the bytes of memory that it takes."""
-        size = len(payload)
-        self.size += size
-        self.count += is_change
-        if self.spill is not None:
-            self.spill.append(payload)
-            return 0
-        self.payloads.append(bytes(payload))
-        weight = size + RECORD_OVERHEAD_BYTES
-        self.weight += weight
-        return weight
+    @property
+    def weight(self) -> int:
+        """Bytes of memory that it takes."""
+        return self.size + RECORD_OVERHEAD_BYTES * len(self.payloads) if self.spill is None else 0
 
     def move_to(self, spill: Spill, relations: Relations) -> None:
         """From now on the messages lie in `spill`. `relations`: the tables known before the first message."""
         self._before = dict(relations)
-        for payload in self.payloads:
-            spill.append(payload)
-        self.spill, self.payloads, self.weight = spill, [], 0
+        self.spill = spill
+        payloads, self.payloads, self.size = self.payloads, [], 0
+        for payload in payloads:
+            self.add_spilled(payload)
+
+    def add_spilled(self, payload: Payload) -> None:
+        """Take one message that is a change or describes a table, after `move_to`."""
+        assert self.spill is not None
+        self.spill.append(payload)
+        self.size += len(payload)
+        self._count += payload[0] != _RELATION_TAG
 
     def changes(self, relations: Relations) -> Collection[Change]:
         """What came, decoded. `relations`: known tables; those that the transaction describes are added, if it came
@@ -95,7 +95,7 @@ class Received:
     def spilled_count(self) -> int:
         """How many changes `spilled` yields."""
         if not self.aborted:
-            return self.count
+            return self._count
         assert self.spill is not None
         heads = (record if isinstance(record, bytes) else record.head for record in self.spill.records())
         return sum(head[0] != _RELATION_TAG and subtransaction(head) not in self.aborted for head in heads)
@@ -106,12 +106,16 @@ class Received:
             head = record if isinstance(record, bytes) else record.head
             if aborted and head[0] != _RELATION_TAG and subtransaction(head) in aborted:
                 continue
+            if head[0] == _INSERT_TAG and isinstance(record, bytes):
+                oid, row = decode_insert(record, streamed=streamed)
+                yield RowChange(relation=_relation(relations, oid), op="c", new=row)
+                continue
             message = (
                 decode(record, streamed=streamed)
                 if isinstance(record, bytes)
                 else decode_large(record, streamed=streamed)
             )
-            if type(message) is RelationMessage:
+            if isinstance(message, RelationMessage):
                 relations[message.relation.oid] = message.relation
             else:
                 yield _change(message, relations)

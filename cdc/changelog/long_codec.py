@@ -174,18 +174,14 @@ def _is_large(fields: Any) -> bool:
     return False
 
 
-def _without_large(fields: Any, large: list[str | bytes]) -> Any:
-    """`fields` with each large value replaced by its number in `large`."""
-
-    def replaced(value: Any) -> Any:
-        if isinstance(value, tuple):
-            return tuple([replaced(one) for one in value])
-        if isinstance(value, str | bytes) and len(value) >= LARGE_VALUE:
-            large.append(value)
-            return msgpack.ExtType(LARGE_CODE, _NUMBER.pack(len(large) - 1))
-        return value
-
-    return replaced(fields)
+def _without_large(value: Any, large: list[str | bytes]) -> Any:
+    """`value` with each large one in it replaced by its number in `large`."""
+    if isinstance(value, tuple):
+        return tuple([_without_large(one, large) for one in value])
+    if isinstance(value, str | bytes) and len(value) >= LARGE_VALUE:
+        large.append(value)
+        return msgpack.ExtType(LARGE_CODE, _NUMBER.pack(len(large) - 1))
+    return value
 
 
 def _value_pieces(value: str | bytes) -> Iterator[ValuePiece]:
