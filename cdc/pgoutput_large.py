@@ -40,10 +40,9 @@ class MessageReader(Protocol):
 
 def decode_large(reader: MessageReader, *, streamed: bool) -> Insert | Update | Delete | LogicalMessage:
     """See `cdc.pgoutput.decode`; only the messages that can be large."""
-    tag = reader.take(1)
+    tag = reader.head[:1]
     try:
-        if streamed:
-            reader.take(4)
+        reader.take(5 if streamed else 1)
         message = _decode(tag, reader)
         if reader.left:
             raise ValueError(f"{reader.left} bytes after its end")

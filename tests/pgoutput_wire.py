@@ -62,3 +62,30 @@ def origin(name):
 
 def truncate(*oids, options=0):
     return b"T" + struct.pack(f">IB{len(oids)}I", len(oids), options, *oids)
+
+
+def stream_start(xid, first):
+    return b"S" + struct.pack(">IB", xid, first)
+
+
+def stream_stop():
+    return b"E"
+
+
+def stream_commit(xid, lsn, end, time_us=POSTGRES_EPOCH_US):
+    return b"c" + struct.pack(">IBQQq", xid, 0, lsn, end, time_us - POSTGRES_EPOCH_US)
+
+
+def stream_abort(xid, subxid):
+    return b"A" + struct.pack(">II", xid, subxid)
+
+
+def streamed(xid, payload):
+    """A message as it looks between `stream_start` and `stream_stop`."""
+    return payload[:1] + struct.pack(">I", xid) + payload[1:]
+
+
+def piece(xid, *payloads, first=False, subxid=None):
+    """One piece of an open transaction."""
+    inside = [streamed(subxid or xid, payload) for payload in payloads]
+    return [stream_start(xid, first), *inside, stream_stop()]

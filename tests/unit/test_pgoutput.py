@@ -11,7 +11,23 @@ from cdc import pgoutput
 from cdc.errors import DecodeError
 from cdc.events import UNCHANGED, Column, Relation
 from cdc.pgoutput import POSTGRES_EPOCH_US, decode
-from tests.pgoutput_wire import begin, commit, delete, insert, message, relation, text, truncate, update
+from cdc.pgoutput_large import decode_large
+from tests.pgoutput_wire import (
+    begin,
+    commit,
+    delete,
+    insert,
+    message,
+    relation,
+    stream_abort,
+    stream_commit,
+    stream_start,
+    stream_stop,
+    streamed,
+    text,
+    truncate,
+    update,
+)
 
 RELATION = Relation(
     oid=16385,
@@ -35,12 +51,26 @@ CASES = [
     (delete(5, ("1", "x"), b"O"), pgoutput.Delete(5, ("1", "x"), False)),
     (truncate(5, 6, options=3), pgoutput.TruncateMessage((5, 6), True, True)),
     (message(8, "p", b"\0\xff", True), pgoutput.LogicalMessage(True, 8, "p", b"\0\xff")),
+    (stream_start(9, True), pgoutput.StreamStart(9, True)),
+    (stream_stop(), pgoutput.StreamStop()),
+    (stream_commit(9, 10, 20, POSTGRES_EPOCH_US - 3), pgoutput.StreamCommit(9, 10, 20, POSTGRES_EPOCH_US - 3)),
+    (stream_abort(9, 11), pgoutput.StreamAbort(9, 11)),
 ]
+INSIDE = [(streamed(77, payload), expected) for payload, expected in CASES if payload[:1] in b"RYIUDTM"]
 
 
 @pytest.mark.parametrize(("payload", "expected"), CASES, ids=[type(expected).__name__ for _, expected in CASES])
 def test_decodes(payload, expected):
     assert decode(payload) == expected
+
+
+@pytest.mark.parametrize(("payload", "expected"), INSIDE, ids=[type(expected).__name__ for _, expected in INSIDE])
+def test_decodes_inside_a_streamed_transaction(payload, expected):
+    assert decode(payload, streamed=True) == expected
+    assert pgoutput.subtransaction(payload) == 77
+    for end in range(len(payload)):
+        with pytest.raises(DecodeError):
+            decode(payload[:end], streamed=True)
 
 
 @pytest.mark.parametrize("payload", [payload for payload, _ in CASES])
@@ -62,9 +92,37 @@ def test_text_that_is_no_utf8_is_refused():
         decode(b"I" + struct.pack(">I", 1) + b"N" + struct.pack(">H", 1) + b"t" + struct.pack(">I", 1) + b"\xff")
 
 
+class Reader:
+    """A message in memory, read as a large one is."""
+
+    def __init__(self, data):
+        self.data, self.size, self.left, self.head = data, len(data), len(data), data[:5]
+
+    def take(self, size):
+        if size > self.left:
+            raise ValueError("past the end")
+        at, self.left = self.size - self.left, self.left - size
+        return self.data[at : at + size]
+
+    def text(self, size):
+        return self.take(size).decode()
+
+
 def only_decode_error(payload):
-    with contextlib.suppress(DecodeError):
-        decode(payload)
+    for streamed_piece in (False, True):
+        with contextlib.suppress(DecodeError):
+            decode(payload, streamed=streamed_piece)
+        with contextlib.suppress(DecodeError):
+            decode_large(Reader(payload), streamed=streamed_piece)
+
+
+@pytest.mark.parametrize(("payload", "expected"), [case for case in CASES if case[0][:1] in b"IUDM"])
+def test_a_large_message_decodes_like_a_small_one(payload, expected):
+    assert decode_large(Reader(payload), streamed=False) == expected
+    assert decode_large(Reader(streamed(77, payload)), streamed=True) == expected
+    for cut in (*(payload[:end] for end in range(len(payload))), payload + b"\0"):
+        with pytest.raises(DecodeError):
+            decode_large(Reader(cut), streamed=False)
 
 
 @given(st.binary())
