@@ -5,7 +5,7 @@ marks come by, together with the progress, so a copy that is killed goes on from
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import psycopg
@@ -20,6 +20,8 @@ from cdc.link_signals import LinkSignals
 from cdc.schema import reflect
 from cdc.sessions import Connection, connect, source_error, target_error
 from cdc.snapshot_window import Chunk
+from cdc.sql_target.board import open_board
+from cdc.sql_target.engine import is_postgresql
 from strangler import failpoints
 from strangler.errors import StranglerError
 
@@ -46,24 +48,31 @@ class CopyLoop:
 
     def session(self) -> None:
         """Runs until `stop`. Raises `CopyRefused`, `SourceUnfit` or `DatabaseUnreachable`."""
+        if not is_postgresql(self._link.target_dsn):
+            with open_board(self._link.target_dsn, self._link.stream) as board:
+                self._serve(lambda: self._known(board.pending_copies()))
+            return
         try:
             with connect(self._link.target_dsn, f"{self._link.stream} copy progress") as target:
-                while not self._stop.is_set():
-                    if self._signals.applied_through is None or not (pending := self._pending(target)):
-                        self._signals.well("copy")
-                        self._stop.wait(_LOOK_S)
-                        continue
-                    self._copy(target, pending)
+                self._serve(partial(self._pending, target))
         except psycopg.Error as error:
             raise target_error(self._link.target_dsn, "strangler.copy_progress", error) from error
 
-    def _copy(self, target: Connection, pending: dict[TableName, CopyCursor]) -> None:
+    def _serve(self, pending: Callable[[], dict[TableName, CopyCursor]]) -> None:
+        while not self._stop.is_set():
+            if self._signals.applied_through is None or not (wanted := pending()):
+                self._signals.well("copy")
+                self._stop.wait(_LOOK_S)
+                continue
+            self._copy(pending, wanted)
+
+    def _copy(self, pending: Callable[[], dict[TableName, CopyCursor]], wanted: dict[TableName, CopyCursor]) -> None:
         """One run over everything that is pending; ends early when the applier ends the run."""
         run = CopierRun(self._link, self._handover, self._new_run())
         try:
             with connect(self._link.source_dsn, f"{self._link.stream} copy") as source:
                 try:
-                    run.copy(source, pending, lambda table: self._pending(target).get(table))
+                    run.copy(source, wanted, lambda table: pending().get(table))
                 except psycopg.Error as error:
                     raise source_error(self._link.source_dsn, f"copy of {self._link.stream}", error) from error
             self._signals.well("copy")
@@ -74,13 +83,12 @@ class CopyLoop:
             self._handover.end(run.run)
 
     def _pending(self, target: Connection) -> dict[TableName, CopyCursor]:
-        names = {str(table): table for table in self._link.mapper.source_tables}
         rows = target.execute(_PENDING, (self._link.stream,)).fetchall()
-        return {
-            names[str(name)]: cursor_from_json(raw if isinstance(raw, dict) else None)
-            for name, raw in rows
-            if str(name) in names
-        }
+        return self._known({str(name): cursor_from_json(raw if isinstance(raw, dict) else None) for name, raw in rows})
+
+    def _known(self, pending: Mapping[str, CopyCursor]) -> dict[TableName, CopyCursor]:
+        names = {str(table): table for table in self._link.mapper.source_tables}
+        return {names[name]: cursor for name, cursor in pending.items() if name in names}
 
 
 class CopierRun:

@@ -9,6 +9,8 @@ import psycopg
 
 from cdc.events import TableName
 from cdc.sessions import connect, target_error
+from cdc.sql_target import provision as sql_target
+from cdc.sql_target.engine import is_postgresql
 
 ProgressState = Literal["requested", "copying", "done"]
 
@@ -26,6 +28,8 @@ class TableCopy:
 
 def request_copy(target_dsn: str, stream: str, tables: Sequence[TableName]) -> None:
     """Ask the worker of `stream` to copy `tables`. A table that was asked for before stays as it is."""
+    if not is_postgresql(target_dsn):
+        return sql_target.request_copy(target_dsn, stream, tables)
     try:
         with connect(target_dsn, f"{stream} copy request") as connection, connection.transaction():
             for table in tables:
@@ -40,6 +44,8 @@ def request_copy(target_dsn: str, stream: str, tables: Sequence[TableName]) -> N
 
 def copy_progress(target_dsn: str, stream: str) -> list[TableCopy]:
     """Every table that was asked for, by name; empty before provisioning."""
+    if not is_postgresql(target_dsn):
+        return [_table_copy(row) for row in sql_target.copy_rows(target_dsn, stream)]
     try:
         with connect(target_dsn, f"{stream} copy progress") as connection:
             rows = connection.execute(
@@ -51,13 +57,15 @@ def copy_progress(target_dsn: str, stream: str) -> list[TableCopy]:
         return []
     except psycopg.Error as error:
         raise target_error(target_dsn, "strangler.copy_progress", error) from error
-    return [
-        TableCopy(
-            table=str(table),
-            state=cast(ProgressState, state),
-            rows=int(str(count)),
-            started_at=cast(datetime | None, started_at),
-            finished_at=cast(datetime | None, finished_at),
-        )
-        for table, state, count, started_at, finished_at in rows
-    ]
+    return [_table_copy(row) for row in rows]
+
+
+def _table_copy(row: Sequence[object]) -> TableCopy:
+    table, state, count, started_at, finished_at = row
+    return TableCopy(
+        table=str(table),
+        state=cast(ProgressState, state),
+        rows=int(str(count)),
+        started_at=cast(datetime | None, started_at),
+        finished_at=cast(datetime | None, finished_at),
+    )

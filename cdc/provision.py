@@ -27,6 +27,8 @@ from cdc.events import TableName
 from cdc.fitness import judge_source_server, judge_source_tables
 from cdc.lsn import Lsn, before_boundary
 from cdc.slot_checks import PLUGIN, START_OVER
+from cdc.sql_target import provision as sql_target
+from cdc.sql_target.engine import is_postgresql
 
 PREFIX: Final = "strangler_"
 _SLOT_TIMEOUT_S: Final = 120
@@ -76,6 +78,8 @@ def provision_source(
 
 def provision_target(dsn: str, stream: str) -> None:
     """Bookkeeping tables, the stream's status row and its replication origin. Raises `TargetUnfit`."""
+    if not is_postgresql(dsn):
+        return sql_target.provision_target(dsn, stream)
     with open_database(dsn) as connection:
         try:
             create_target_tables(connection, stream)
@@ -113,6 +117,8 @@ def deprovision_target(dsn: str, stream: str) -> None:
 
     Raises `StreamBusy` when a worker still applies under the origin.
     """
+    if not is_postgresql(dsn):
+        return sql_target.deprovision_target(dsn, stream)
     with open_database(dsn) as connection:
         with connection.transaction():
             lock_schema(connection)

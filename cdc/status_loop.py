@@ -3,6 +3,8 @@
 import json
 import os
 import threading
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import psycopg
 
@@ -10,11 +12,13 @@ from cdc.link import LinkSpec
 from cdc.link_signals import LinkSignals
 from cdc.metrics.meter import LARGE, NO_TABLE, MeterView, StreamMeter
 from cdc.sessions import Connection, connect, target_error
+from cdc.sql_target.board import open_board
+from cdc.sql_target.engine import is_postgresql
 
 _WRITE = """
 INSERT INTO strangler.stream_status AS s (stream, state, error, updated_at, worker_pid, lag_bytes, lag_seconds,
                                          events_waiting, tables, progress_events, progress_total)
-SELECT %(stream)s, %(state)s, %(error)s::jsonb, clock_timestamp(), %(pid)s, %(lag_bytes)s,
+SELECT %(stream)s, %(state)s, %(error)s::jsonb, clock_timestamp(), %(worker_pid)s, %(lag_bytes)s,
        CASE WHEN %(lag_bytes)s = 0 THEN 0
             ELSE greatest(0, extract(epoch FROM clock_timestamp() - p.source_commit_time)) END,
        %(events_waiting)s, %(tables)s::jsonb, %(progress_events)s, %(progress_total)s
@@ -34,29 +38,37 @@ class StatusLoop:
 
     def session(self) -> None:
         """Runs until `stop`, and writes once more at the end."""
+        if not is_postgresql(self._link.target_dsn):
+            with open_board(self._link.target_dsn, self._link.stream) as board:
+                self._run(board.write_status)
+            return
         with connect(self._link.target_dsn, f"{self._link.stream} status") as connection:
-            while not self._stop.is_set():
-                self._write(connection, alive=True)
-                self._stop.wait(self._link.limits.status_s)
-            self._write(connection, alive=False)
+            self._run(partial(self._write, connection))
 
-    def _write(self, connection: Connection, *, alive: bool) -> None:
+    def _run(self, write: Callable[[Mapping[str, object]], None]) -> None:
+        while not self._stop.is_set():
+            write(self._status(alive=True))
+            self._stop.wait(self._link.limits.status_s)
+        write(self._status(alive=False))
+
+    def _status(self, *, alive: bool) -> Mapping[str, object]:
         """A stream that stopped with an error keeps it; one that was stopped cleanly is idle."""
         view, counted = self._signals.view(), self._meter.view()
         done, total = view.progress if alive and view.progress else (None, None)
-        parameters = {
+        return {
             "progress_events": done,
             "progress_total": total,
-            "stream": self._link.stream,
             "state": view.state if alive or view.error else "idle",
             "error": json.dumps(view.error) if view.error else None,
-            "pid": os.getpid() if alive else None,
+            "worker_pid": os.getpid() if alive else None,
             "lag_bytes": view.lag_bytes,
             "events_waiting": counted.events_waiting if alive else None,
             "tables": json.dumps(_tables(counted)),
         }
+
+    def _write(self, connection: Connection, status: Mapping[str, object]) -> None:
         try:
-            connection.execute(_WRITE, parameters)
+            connection.execute(_WRITE, {**status, "stream": self._link.stream})
         except psycopg.errors.UndefinedTable:
             return
         except psycopg.Error as error:

@@ -53,6 +53,8 @@ STREAM_STATUS: Final = sa.Table(
     sa.Column("lag_seconds", sa.Double),
     sa.Column("events_waiting", _NUMBER),
     sa.Column("tables", _LONG),
+    sa.Column("progress_events", _NUMBER),
+    sa.Column("progress_total", _NUMBER),
     **_INNODB,
 )
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -155,7 +155,7 @@ def copy_rows(dsn: str, stream: str) -> list[Any]:
             return []
         columns = [progress.c[name] for name in ("source_table", "state", "rows", "started_at", "finished_at")]
         query = sa.select(*columns).where(progress.c.stream == stream).order_by(progress.c.source_table)
-        return [tuple(row) for row in connection.execute(query)]
+        return [(*row[:3], _aware(row[3]), _aware(row[4])) for row in connection.execute(query)]
 
 
 def pending_copies(connection: Connection, stream: str) -> dict[str, CopyCursor]:
@@ -199,6 +199,10 @@ def _insert_missing(connection: Connection, table: sa.Table, **values: Any) -> N
 def _any(connection: Connection, table: sa.Table, *where: Any) -> bool:
     query: Any = sa.select(sa.literal_column("1")).select_from(table).where(*where).limit(1)
     return connection.execute(query).first() is not None
+
+
+def _aware(moment: datetime | None) -> datetime | None:
+    return moment and moment.replace(tzinfo=UTC)
 
 
 def _now(clock: Clock | None) -> datetime:

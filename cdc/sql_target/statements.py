@@ -123,7 +123,7 @@ class TableStatements:
 
     def exists(self) -> Compiled:
         """One row, one value: whether there is any row."""
-        some = sa.select(sa.literal_column("1")).select_from(self._sql)
+        some: Any = sa.select(sa.literal_column("1")).select_from(self._sql)
         return self._once(("exists",), (), lambda _: sa.select(sa.exists(some)))
 
     def select(self, key: Sequence[str], columns: Sequence[str]) -> Compiled:
