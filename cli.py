@@ -13,6 +13,7 @@ from commands.diff import diff
 from commands.doctor import doctor
 from commands.move import complete, cutover, pause, resume, rollback, run, status
 from commands.output import print_error
+from commands.parked import parked
 from commands.plan import plan
 from commands.route import route
 from commands.up import up
@@ -55,6 +56,7 @@ for command in (
     route,
     diff,
     cdc,
+    parked,
 ):
     strangler.add_command(command)
 

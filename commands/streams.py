@@ -1,7 +1,7 @@
 """`migration_plans.ports.Streams` over `cdc`, for one plan."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +16,7 @@ from cdc.link import Direction, LinkLimits, LinkSpec, stream_name
 from cdc.lsn import before_boundary, format_lsn, parse_lsn
 from cdc.mapping.compiled import CompiledMapping, compile_mapping
 from cdc.mapping.model import MoveMapping
+from cdc.parking.requests import demand_nothing_parked, parked_reason
 from cdc.provision import deprovision_source, deprovision_target, provision_source, provision_target
 from cdc.schema import reflect
 from cdc.sequences import SequencePair, push_sequences, sequence_pairs
@@ -102,6 +103,17 @@ class MoveStreams:
             self._mappers["reverse"] = compile_mapping(self._mapping.inverse(), service, legacy)
         return self._mappers[direction]
 
+    def link(self, direction: Direction, *, takeover_s: float) -> LinkSpec:
+        """One direction, for a session that gives up on a stream that a worker runs after `takeover_s`."""
+        link = self._link(direction, self._compiled(direction))
+        return replace(link, limits=replace(link.limits, takeover_s=takeover_s))
+
+    def stream(self, direction: Direction) -> str:
+        return self._stream(direction)
+
+    def target_dsn(self, direction: Direction) -> str:
+        return self._ends(direction).target_dsn
+
     def _link(self, direction: Direction, mapper: CompiledMapping) -> LinkSpec:
         ends, limits = self._ends(direction), self._settings.stream
         return LinkSpec(
@@ -109,6 +121,7 @@ class MoveStreams:
             direction=direction,
             source_dsn=ends.source_dsn,
             target_dsn=ends.target_dsn,
+            on_bad_row=limits.on_bad_row,
             log_folder=self._layout.change_log(self._plan.move, direction),
             mapper=mapper,
             source_keys={table: mapper.source_key(table) for table in mapper.source_tables},
@@ -216,8 +229,12 @@ class MoveStreams:
             seconds=seen.seconds,
             bytes=seen.bytes,
             events=seen.events,
-            error=f"{seen.error['thing']}: {seen.error['reason']}" if seen.error else None,
+            error=f"{seen.error['thing']}: {seen.error['reason']}" if seen.error else self._parked(direction),
         )
+
+    def _parked(self, direction: Direction) -> str | None:
+        """Promise 6: while a row is parked nothing may rely on the stream."""
+        return parked_reason(self.target_dsn(direction), self._stream(direction))
 
     def position(self, side: Side) -> str:
         with open_database(self._dsn[side]) as connection:
@@ -257,6 +274,7 @@ class MoveStreams:
         return schema_hash(*self._schemas())
 
     def verify(self, direction: Direction) -> Proof:
+        demand_nothing_parked(self.target_dsn(direction), self._stream(direction))
         ends = self._ends(direction)
 
         def wait_caught_up() -> None:
@@ -288,6 +306,7 @@ class MoveStreams:
         return rest
 
     def verify_changed(self, direction: Direction, since: str) -> Proof:
+        demand_nothing_parked(self.target_dsn(direction), self._stream(direction))
         ends = self._ends(direction)
         log = self.change_logs.to_read(self._plan.move, direction)
         try:

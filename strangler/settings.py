@@ -21,11 +21,33 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
+class OutboxSettings(_Frozen):
+    """`[legacy.outbox]` or `[services.NAME.outbox]`: the table whose rows become domain events, and what its columns
+    mean. Names and defaults of Debezium's outbox event router."""
+
+    table: str = "outbox"
+    id: str = "id"
+    key: str = "aggregateid"
+    route_by: str = "aggregatetype"
+    payload: str = "payload"
+    timestamp: str | None = None
+    topic_regex: str = "(?P<routedByValue>.*)"
+    topic: str = "outbox.event.${routedByValue}"
+    expand_json: bool = False
+    """The payload stands in the message as JSON, not as a string."""
+    tombstone_on_empty: bool = False
+    place: tuple[str, ...] = ()
+    """Further columns: `column:header`, `column:envelope` or `column:partition`, with `:name` after it."""
+    invalid_operation: Literal["warn", "error", "fatal"] = "warn"
+    """What an update of an outbox row is; deletes are how the table is kept small."""
+
+
 class SideSettings(_Frozen):
     """One side: its database (libpq URL) and the base URL its application answers on."""
 
     database: str = Field(repr=False)
     url: str
+    outbox: OutboxSettings | None = None
 
 
 class ServiceSettings(SideSettings):
@@ -81,6 +103,8 @@ class StreamSettings(_Frozen):
     copy_chunk_rows: int = Field(default=5000, ge=1, le=1_000_000)
     log_retention_bytes: int = Field(default=1 << 30, ge=1 << 20)
     sequence_headroom: int = Field(default=1000, ge=1)
+    on_bad_row: Literal["park", "stop"] = "park"
+    """A row that a target refuses: park it with all that depends on it, or stop the stream just before it."""
     metrics: str = Field(default="", pattern=r"^$|^[^\s/]*:\d{1,5}$")
     """Where the worker serves Prometheus metrics, `host:port`; empty: nowhere. Without a password: keep it on loopback
     or a private network."""

@@ -15,7 +15,7 @@ from cdc.parking.model import NewParked, ParkedRequest, ParkedRow, Refusal
 from cdc.parking.payload import decode_events, encode_events
 from cdc.sessions import Connection
 
-_COLUMNS = (
+COLUMNS = (
     "id, source_table, key, commit_lsn, event_index, event, state, whole_table, lenient, thing, reason, mend, code,"
     " parked_at, attempts"
 )
@@ -56,7 +56,7 @@ class PostgresParkedStore:
         return bool(self._execute("SELECT 1 FROM strangler.parked_row WHERE stream = %s LIMIT 1", self._stream))
 
     def load(self) -> Iterator[ParkedRow]:
-        query = f"SELECT {_COLUMNS} FROM strangler.parked_row WHERE stream = %s AND id > %s ORDER BY id LIMIT {_PAGE}"
+        query = f"SELECT {COLUMNS} FROM strangler.parked_row WHERE stream = %s AND id > %s ORDER BY id LIMIT {_PAGE}"
         last = 0
         while page := self._execute(query, self._stream, last):
             for row in page:
@@ -125,7 +125,7 @@ class PostgresParkedStore:
 
 
 def read_parked(row: Sequence[Any]) -> ParkedRow:
-    """A row of `_COLUMNS`."""
+    """A row of `COLUMNS`."""
     number, _, key, lsn, index, event, state, whole_table, lenient, thing, reason, mend, code, at, attempts = row
     events = decode_events(event)
     first = events[0]
