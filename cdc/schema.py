@@ -26,7 +26,8 @@ SELECT c.oid, n.nspname AS schema, c.relname AS name, c.relreplident AS replica_
 
 _COLUMNS = """
 SELECT a.attrelid AS table_oid, a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type,
-       a.atttypid AS type_oid, NOT a.attnotnull AS nullable, a.attgenerated <> '' AS generated,
+       a.atttypid AS type_oid, a.atttypmod AS type_modifier,
+       NOT a.attnotnull AS nullable, a.attgenerated <> '' AS generated,
        a.attidentity AS identity, a.attcollation <> 0 AS collatable,
        CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END AS default,
        ARRAY(SELECT e.enumlabel::text FROM pg_enum e WHERE e.enumtypid = a.atttypid ORDER BY e.enumsortorder) AS labels,
@@ -134,6 +135,7 @@ def _column(row: _Row) -> TableColumn:
         name=row["name"],
         type=row["type"],
         type_oid=row["type_oid"],
+        type_modifier=row["type_modifier"],
         nullable=row["nullable"],
         default=row["default"],
         generated=row["generated"],

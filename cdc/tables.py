@@ -13,6 +13,7 @@ from cdc.events import TableName
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TableColumn:
     """One column. `type` is `format_type` text (`character varying(80)`), `default` the catalog's expression.
+    `type_oid`, `type_modifier`: what `type` says, in numbers; 0 and None when they are not known.
 
     `identity`: `a` always, `d` by default, empty otherwise. `sequence`: the qualified sequence that feeds it, owned or
     shared, quoted as SQL. `enum_labels`: in enum order, empty for other types. `collatable`: its order depends on a
@@ -22,6 +23,7 @@ class TableColumn:
     name: str
     type: str
     type_oid: int = 0
+    type_modifier: int | None = None
     nullable: bool = True
     default: str | None = None
     generated: bool = False
@@ -98,7 +100,7 @@ def _shape(table: Table) -> dict[str, object]:
     shape = asdict(table)
     shape["columns"] = sorted((asdict(column) for column in table.columns), key=lambda column: column["name"])
     for column in shape["columns"]:
-        del column["type_oid"]
+        del column["type_oid"], column["type_modifier"]
     for side in ("foreign_keys_out", "foreign_keys_in"):
         shape[side] = sorted(shape[side], key=lambda key: (str(key["table"]), key["name"]))
     return shape

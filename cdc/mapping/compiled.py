@@ -18,7 +18,7 @@ from cdc.errors import MappingInvalid
 from cdc.events import Change, Relation, RowChange, TableName, TargetChange, Truncate
 from cdc.mapping.model import ColumnRule, MoveMapping, TableMapping, TargetMapping
 from cdc.mapping.parts import PartTruncate, Step, weave
-from cdc.mapping.rows import RowPlan, SourceShape, TargetShape
+from cdc.mapping.rows import RowPlan, SourceShape, TargetShape, other_columns
 from cdc.tables import Schema, Table
 
 _MOST_RELATIONS_CACHED = 256
@@ -36,6 +36,7 @@ def compile_mapping(mapping: MoveMapping, source: Schema, target: Schema) -> "Co
             table=table.source,
             columns={column.name: column.type_oid for column in source_table.columns if not column.generated},
             ignored=frozenset(table.dropped) | {c.name for c in source_table.columns if c.generated},
+            modifiers={c.name: c.type_modifier for c in source_table.columns if c.type_modifier is not None},
             primary_key=source_table.primary_key,
             targets=tuple(_target_shape(mapping, table, each, source_table, target) for each in table.targets),
         )
@@ -45,9 +46,16 @@ def compile_mapping(mapping: MoveMapping, source: Schema, target: Schema) -> "Co
 class CompiledMapping:
     """Implements `cdc.mapping.port.Mapper`. Safe to share between threads."""
 
-    def __init__(self, *, mapping: MoveMapping, shapes: Mapping[TableName, SourceShape]) -> None:
+    def __init__(
+        self,
+        *,
+        mapping: MoveMapping,
+        shapes: Mapping[TableName, SourceShape],
+        older: Mapping[TableName, Sequence[SourceShape]] | None = None,
+    ) -> None:
         self.mapping = mapping
         self._shapes = shapes
+        self._older = older or {}
         self._plans: dict[int, tuple[Relation, RowPlan]] = {}
         self._has_parts = any(target.partial for shape in shapes.values() for target in shape.targets)
         self._columns: dict[TableName, dict[str, None]] = {}
@@ -60,6 +68,14 @@ class CompiledMapping:
             if not target.partial
         }
         self._keys = {target.table: target.key for shape in shapes.values() for target in shape.targets}
+
+    def with_older(self, older: Mapping[TableName, Sequence[SourceShape]]) -> "CompiledMapping":
+        """The same, taking also events of these earlier forms of its source tables."""
+        return CompiledMapping(mapping=self.mapping, shapes=self._shapes, older=older)
+
+    def shape(self, source: TableName) -> SourceShape:
+        """What a source table's events have to look like."""
+        return self._shapes[source]
 
     @property
     def source_tables(self) -> tuple[TableName, ...]:
@@ -118,9 +134,17 @@ class CompiledMapping:
             return cached[1]
         if len(self._plans) >= _MOST_RELATIONS_CACHED:
             self._plans.clear()
-        plan = RowPlan(self._shapes[relation.table], relation)
+        plan = RowPlan(self._shape_of(relation), relation)
         self._plans[id(relation)] = (relation, plan)
         return plan
+
+    def _shape_of(self, relation: Relation) -> SourceShape:
+        """The table's form that this relation has. Raises `SchemaChanged` when it is none that is known."""
+        latest = self._shapes[relation.table]
+        for shape in (latest, *self._older.get(relation.table, ())):
+            if shape.takes(relation):
+                return shape
+        raise other_columns(latest, relation)
 
     def _steps(self, change: RowChange | Truncate) -> list[Step]:
         if isinstance(change, Truncate):
@@ -176,8 +200,28 @@ def _target_shape(
         raise MappingInvalid(
             thing=f"target table {target.table}", reason="has no primary key", mend="give it a primary key"
         )
-    rules = tuple(rule for rule in target.columns if rule.target not in owned_elsewhere)
-    return TargetShape(table=target.table, rules=rules, key=key, partial=target.partial)
+    rules = tuple(
+        rule
+        for rule in target.columns
+        if rule.target not in owned_elsewhere and (rule.source is None or source.column(rule.source) is not None)
+    )
+    return TargetShape(
+        table=target.table,
+        rules=rules,
+        key=key,
+        partial=target.partial,
+        labels=_labels(rules, source, schema.tables[target.table]),
+    )
+
+
+def _labels(rules: Sequence[ColumnRule], source: Table, target: Table) -> dict[str, frozenset[str]]:
+    """D22: what each enum column can hold that takes the values of an enum as they are."""
+    return {
+        rule.target: frozenset(column.enum_labels)
+        for rule in rules
+        if rule.plain and (column := target.column(rule.target)) is not None and column.enum_labels
+        if (origin := source.column(rule.source or "")) is not None and origin.enum_labels
+    }
 
 
 def _keeps_identity(rule: ColumnRule, primary_key: Sequence[str]) -> bool:

@@ -1,12 +1,13 @@
 """Row images → target changes, with column positions worked out once per relation. Pure."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import NoReturn
+from types import MappingProxyType
+from typing import Final, NoReturn
 
 from cdc.errors import SchemaChanged
-from cdc.events import UNCHANGED, Relation, Row, RowChange, TableName, TargetChange
+from cdc.events import UNCHANGED, Column, Relation, Row, RowChange, TableName, TargetChange
 from cdc.mapping.convert import Convert, look_up, shift_down, shift_up
 from cdc.mapping.errors import RowUnmappable
 from cdc.mapping.model import ColumnRule
@@ -14,39 +15,80 @@ from cdc.mapping.parts import PartChange, Step
 
 _Values = dict[str, str | None]
 _NameRow = Callable[[Row], str]
+_NOTHING: Final[Mapping[str, None]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TargetShape:
-    """One target of a source table: its effective rules and its primary key."""
+    """One target of a source table: its effective rules and its primary key.
+
+    `absent`: columns that rows of this form lack, with the value (source text form) that such rows turned out to have
+    when the column was added. `labels`: what an enum column can hold that takes its values as they are.
+    """
 
     table: TableName
     rules: tuple[ColumnRule, ...]
     key: tuple[str, ...]
     partial: bool
+    absent: Mapping[str, str | None] = field(default_factory=lambda: MappingProxyType({}))
+    labels: Mapping[str, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SourceShape:
-    """A source table as it was when the mapping was compiled. `columns`: name → type oid (0 when not known)."""
+    """A source table as it was when the mapping was compiled. `columns`: name → type oid (0 when not known).
+
+    `modifiers`: name → type modifier, of those that are known. `exact`: an earlier form of the table, which takes only
+    relations that have exactly these columns.
+    """
 
     table: TableName
     columns: Mapping[str, int]
     ignored: frozenset[str]
     primary_key: tuple[str, ...]
     targets: tuple[TargetShape, ...]
+    modifiers: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    exact: bool = False
+
+    def takes(self, relation: Relation) -> bool:
+        """Events of `relation` can be read by this shape."""
+        if self.exact and {column.name for column in relation.columns} != self.columns.keys():
+            return False
+        return not any(self.other_columns(relation).values())
+
+    def other_columns(self, relation: Relation) -> dict[str, list[str]]:
+        """What about the relation's columns is not as it was, in words, with the columns' names."""
+        seen = {column.name: column for column in relation.columns if column.name not in self.ignored}
+        wanted = [name for name in self.columns if name not in self.ignored]
+        key = {column.name for column in relation.columns if column.in_key}
+        told = relation.oid != 0
+        return {
+            "lost or renamed": [name for name in wanted if name not in seen],
+            "new": [name for name in seen if name not in self.columns],
+            "of another type": [name for name, column in seen.items() if self._retyped(column, told)],
+            "no longer what tells rows apart": [
+                name
+                for name in self.primary_key
+                if told and relation.replica_identity == "d" and key and name not in key
+            ],
+        }
+
+    def _retyped(self, column: Column, told: bool) -> bool:
+        was = self.columns.get(column.name, 0)
+        if was and column.type_oid and was != column.type_oid:
+            return True
+        return told and self.modifiers.get(column.name, column.type_modifier) != column.type_modifier
 
 
 class RowPlan:
     """How rows of one relation become changes of each target."""
 
     def __init__(self, shape: SourceShape, relation: Relation) -> None:
-        _refuse_other_columns(shape, relation)
         position = {column.name: index for index, column in enumerate(relation.columns)}
         self._table = shape.table
         self._key_names = shape.primary_key
         self._key_positions = tuple(position[name] for name in shape.primary_key)
-        self._targets = tuple(_TargetPlan(shape.table, target, position, self._named) for target in shape.targets)
+        self._targets = tuple(_TargetPlan(shape.table, target, relation, self._named) for target in shape.targets)
 
     def steps(self, change: RowChange) -> list[Step]:
         """The target changes of one event, parents before children (delete: the other way round)."""
@@ -81,8 +123,10 @@ class RowPlan:
 class _TargetPlan:
     """One target table: which position feeds which column, and what is done to it on the way."""
 
-    def __init__(self, source: TableName, shape: TargetShape, position: Mapping[str, int], name_row: _NameRow) -> None:
+    def __init__(self, source: TableName, shape: TargetShape, relation: Relation, name_row: _NameRow) -> None:
+        position = {column.name: index for index, column in enumerate(relation.columns)}
         self._source = source
+        self._relation = relation
         self._shape = shape
         self._name_row = name_row
         feeds = {rule.target: position[rule.source] for rule in shape.rules if rule.source is not None}
@@ -98,7 +142,7 @@ class _TargetPlan:
         )
 
     def insert(self, new: Row) -> Step:
-        key, values = self._key_of(new), self._values(new)
+        key, values = self._key_of(new), self._values(new, self._shape.absent)
         if self._shape.partial:
             return self._part(None, key, values)
         return TargetChange(kind="upsert", table=self._shape.table, key=key, values=values)
@@ -146,13 +190,16 @@ class _TargetPlan:
             key[name] = value
         return key
 
-    def _values(self, row: Row) -> _Values:
-        values: _Values = {}
+    def _values(self, row: Row, absent: Mapping[str, str | None] = _NOTHING) -> _Values:
+        values: _Values = dict(absent)
         for name, position in self._feeds:
             value = row[position]
             if value is not UNCHANGED:
                 values[name] = value
         values.update(self._constants)
+        for name, labels in self._shape.labels.items():
+            if (label := values.get(name)) is not None and label not in labels:
+                self._refuse_label(name, label)
         for name, column, convert in self._converted:
             value = values.get(name)
             if value is not None:
@@ -166,6 +213,14 @@ class _TargetPlan:
                     ) from None
         return values
 
+    def _refuse_label(self, name: str, label: str) -> NoReturn:
+        raise SchemaChanged(
+            thing=f"table {self._source}",
+            reason=f"has the value {label!r}, which is no label of the enum {self._shape.table}.{name}",
+            mend=f"ALTER TYPE … ADD VALUE {label!r} in the target, or give the column a lookup in the plan",
+            relation=self._relation,
+        )
+
 
 def _converter(rule: ColumnRule) -> Convert | None:
     if rule.lookup is not None:
@@ -177,24 +232,15 @@ def _converter(rule: ColumnRule) -> Convert | None:
     return None
 
 
-def _refuse_other_columns(shape: SourceShape, relation: Relation) -> None:
+def other_columns(shape: SourceShape, relation: Relation) -> SchemaChanged:
     """S1–S4: the event's table must have the columns that the mapping was made for."""
-    now = {column.name: column.type_oid for column in relation.columns}
-    missing = [name for name in shape.columns if name not in now and name not in shape.ignored]
-    new = [name for name in now if name not in shape.columns and name not in shape.ignored]
-    retyped = [
-        name
-        for name, oid in now.items()
-        if oid and name not in shape.ignored and shape.columns.get(name) not in (None, 0, oid)
-    ]
-    if missing or new or retyped:
-        said = {"lost or renamed": missing, "new": new, "of another type": retyped}
-        raise SchemaChanged(
-            thing=f"table {shape.table}",
-            reason="; ".join(f"columns {what}: {', '.join(names)}" for what, names in said.items() if names),
-            mend="adapt the mapping in the plan file and the target table, then restart the stream",
-            relation=relation,
-        )
+    said = shape.other_columns(relation)
+    return SchemaChanged(
+        thing=f"table {shape.table}",
+        reason="; ".join(f"columns {what}: {', '.join(names)}" for what, names in said.items() if names),
+        mend="adapt the mapping in the plan file and the target table, then restart the stream",
+        relation=relation,
+    )
 
 
 def _present(row: Row | None) -> Row:
