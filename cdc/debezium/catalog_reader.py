@@ -11,8 +11,8 @@ from cdc.events import Column, Relation, TableName
 from cdc.schema import rows_from
 
 _TYPES = """
-    SELECT t.oid::int8 AS oid, t.typname AS name, t.typtype AS kind, t.typcategory AS category, t.typelem::int8 AS element,
-           t.typbasetype::int8 AS base, t.typtypmod AS modifier,
+    SELECT t.oid::int8 AS oid, t.typname AS name, t.typtype AS kind, t.typcategory AS category,
+           t.typelem::int8 AS element, t.typbasetype::int8 AS base, t.typtypmod AS modifier,
            ARRAY(SELECT e.enumlabel::text FROM pg_enum e WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder) AS labels
       FROM pg_type t LEFT JOIN pg_class c ON c.oid = t.typrelid
      WHERE t.oid >= 16384 AND (t.typtype <> 'c' OR c.relkind = 'c')

@@ -5,7 +5,6 @@ tombstone and a create under the new one, with Debezium's two headers. Messages 
 transaction's begin and end to `{prefix}.transaction`.
 """
 
-import base64
 from collections import Counter
 from collections.abc import Iterator
 from typing import Final
@@ -15,6 +14,7 @@ from cdc.debezium.catalog import TypeCatalog
 from cdc.debezium.codec import NULL, JsonSchema, dump, quoted
 from cdc.debezium.options import DebeziumOptions
 from cdc.debezium.record import LOST_HEADER, NEW_KEY_HEADER, NO_HEADERS, OLD_KEY_HEADER, DebeziumRecord
+from cdc.debezium.structures import binary_json
 from cdc.debezium.tables import TableWriter
 from cdc.events import Message, Relation, Row, RowChange, Transaction, Truncate
 from cdc.lsn import Lsn
@@ -38,6 +38,7 @@ class DebeziumEncoder:
         self._catalog = catalog or TypeCatalog()
         self._writers: dict[int, TableWriter] = {}
         self._previous: Lsn | None = None
+        self.binary: Final = binary_json(options.binary_handling_mode)
         prefix = options.topic_prefix
         self._message_topic = f"{prefix}.message"
         self._transaction_topic = f"{prefix}.transaction"
@@ -180,15 +181,15 @@ class _TransactionWriter:
         key = f'{{"prefix":{quoted(message.prefix)}}}'
         source = f'{self._source_head}"false"{self._source_middle}"schema":"","table":""{self._source_tail}'
         inside = self._block(_MESSAGES) if self._in_transactions and message.transactional else NULL
-        content = base64.b64encode(message.content).decode()
+        content = self._encoder.binary(message.content)
         value = (
             f'{{"op":"m",{self._ms},"source":{source},"transaction":{inside},'
-            f'"message":{{"prefix":{quoted(message.prefix)},"content":"{content}"}}}}'
+            f'"message":{{"prefix":{quoted(message.prefix)},"content":{content}}}}}'
         )
         return DebeziumRecord(
             self._encoder.message_topic,
             self._encoder.with_schema(schemas.MESSAGE_KEY, key),
-            self._encoder.with_schema(schemas.MESSAGE_VALUE, value),
+            self._encoder.with_schema(schemas.message_value(self._encoder.options.binary_handling_mode), value),
         )
 
     def _mark(self, status: str, count: str, collections: str) -> DebeziumRecord:

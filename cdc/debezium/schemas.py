@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from cdc.debezium.codec import JsonSchema, semantic
-from cdc.debezium.options import NameAdjustment
+from cdc.debezium.options import BinaryHandling, NameAdjustment
 
 Field = dict[str, Any]
 
@@ -93,24 +93,25 @@ MESSAGE_KEY: Final = struct(
     "io.debezium.connector.postgresql.MessageKey", _plain("string", "prefix", optional=True), version=1
 )
 
-MESSAGE_VALUE: Final = struct(
-    "io.debezium.connector.postgresql.MessageValue",
-    [
-        *_plain("string", "op", optional=False),
-        *_plain("int64", "ts_ms", optional=True),
-        struct_field("source", SOURCE),
-        struct_field("transaction", TRANSACTION_BLOCK),
-        struct_field(
-            "message",
-            struct(
-                "io.debezium.connector.postgresql.Message",
-                [*_plain("string", "prefix", optional=True), *_plain("bytes", "content", optional=True)],
-                version=1,
-            ),
-        ),
-    ],
-    version=1,
-)
+
+def message_value(mode: BinaryHandling) -> JsonSchema:
+    """Of a logical message; its content follows the binary mode."""
+    content = field("content", {"type": "bytes" if mode == "bytes" else "string"}, optional=True)
+    message = struct(
+        "io.debezium.connector.postgresql.Message", [*_plain("string", "prefix", optional=True), content], version=1
+    )
+    return struct(
+        "io.debezium.connector.postgresql.MessageValue",
+        [
+            *_plain("string", "op", optional=False),
+            *_plain("int64", "ts_ms", optional=True),
+            struct_field("source", SOURCE),
+            struct_field("transaction", TRANSACTION_BLOCK),
+            struct_field("message", message),
+        ],
+        version=1,
+    )
+
 
 HEARTBEAT_KEY: Final = struct(
     "io.debezium.connector.common.ServerNameKey", _plain("string", "serverName", optional=False), version=1

@@ -1,8 +1,10 @@
 """Arrays, hstore, points, geometry and binary values. Pure."""
 
 import base64
+import hashlib
 import re
 import struct
+import uuid
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -39,7 +41,7 @@ def bytea_codec(options: DebeziumOptions) -> Codec:
     return Codec(
         schema=binary_schema(options.binary_handling_mode),
         encode=lambda text: write(bytes.fromhex(text[2:])),
-        unavailable=write(options.unavailable_value_placeholder.encode()),
+        unavailable=_unavailable_binary(options),
     )
 
 
@@ -49,8 +51,16 @@ def opaque_codec(options: DebeziumOptions) -> Codec:
     return Codec(
         schema=binary_schema(options.binary_handling_mode),
         encode=lambda text: write(text.encode()),
-        unavailable=write(options.unavailable_value_placeholder.encode()),
+        unavailable=_unavailable_binary(options),
     )
+
+
+def _unavailable_binary(options: DebeziumOptions) -> str:
+    """In hexadecimal mode the bare placeholder, which is no hexadecimal; else its bytes like any others."""
+    placeholder = options.unavailable_value_placeholder
+    if options.binary_handling_mode == "hex":
+        return quoted(placeholder)
+    return binary_json(options.binary_handling_mode)(placeholder.encode())
 
 
 def bits_codec(name: str, modifier: int, lose: Lose) -> Codec:
@@ -172,6 +182,9 @@ def array_codec(element: Codec, placeholder: str, lose: Lose) -> Codec:
 def _unavailable_array(element: Codec, placeholder: str) -> str | None:
     if element.schema["type"] in ("int32", "int64") and "name" not in element.schema:
         return dump(list(placeholder.encode()))
+    if element.schema.get("name") == "io.debezium.data.Uuid":
+        digest = hashlib.md5(placeholder.encode(), usedforsecurity=False).digest()
+        return f'["{uuid.UUID(bytes=digest, version=3)}"]'
     return None if element.unavailable is None else f"[{element.unavailable}]"
 
 

@@ -60,7 +60,7 @@ def time_codec(modifier: int, options: DebeziumOptions, lose: Lose) -> Codec:
     if mode == "connect":
         return Codec(schema=semantic("int32", "org.apache.kafka.connect.data.Time"), encode=_millis(time_us, lose))
     if mode == "nanoseconds":
-        return Codec(schema=_schema("int64", "NanoTime"), encode=lambda text: f"{time_us(text)}000")
+        return Codec(schema=_schema("int64", "NanoTime"), encode=lambda text: str(time_us(text) * 1000))
     if mode == "adaptive" and digits <= 3:
         return Codec(schema=_schema("int32", "Time"), encode=lambda text: str(time_us(text) // 1000))
     return Codec(schema=_schema("int64", "MicroTime"), encode=lambda text: str(time_us(text)))
