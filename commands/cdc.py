@@ -18,6 +18,7 @@ from commands.change_logs import ChangeLogs
 from commands.context import Context
 from commands.lag import lag, thresholds
 from commands.mapping import table_name
+from commands.outbox import outbox
 from commands.output import service_argument, stderr
 from commands.sequences import SequencePusher
 from commands.streams import MoveStreams
@@ -34,6 +35,7 @@ def cdc() -> None:
 
 
 cdc.add_command(lag)
+cdc.add_command(outbox)
 
 
 @cdc.command("stream")

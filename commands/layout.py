@@ -40,3 +40,6 @@ class Layout:
 
     def change_log(self, move: str, direction: Direction) -> Path:
         return self.move(move) / "log" / direction
+
+    def outbox(self, relay: str) -> Path:
+        return self.root / "outbox" / relay

@@ -123,7 +123,7 @@ class CrashSuite:
         self._config.write_text(
             f'[legacy]\ndatabase = "{self._source.url}"\nurl = "http://127.0.0.1:1"\n'
             f'[services.crash]\ndatabase = "{self._target.url}"\nurl = "http://127.0.0.1:2"\nplan = "plan.yaml"\n'
-            "[stream]\ncopy_chunk_rows = 200\nbatch_events = 200\n"
+            "[stream]\ncopy_chunk_rows = 1000\nbatch_events = 200\n"
         )
 
     def _provision(self) -> None:

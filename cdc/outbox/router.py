@@ -37,7 +37,8 @@ class OutboxRouter:
     def __init__(self, options: OutboxOptions) -> None:
         self._options = options
         self._pattern, self._template = compile_topic(options)
-        self._positions: dict[Relation, dict[str, int]] = {}
+        self._relation: Relation | None = None
+        self._positions: dict[str, int] = {}
 
     def route(self, transaction: Transaction, index: int, change: Change) -> DomainEvent | Complaint | None:
         """The event of one change; None when it is none. Raises `OutboxInvalid` for a row that cannot be routed, and
@@ -92,8 +93,7 @@ class OutboxRouter:
         )
 
     def _columns(self, relation: Relation) -> dict[str, int]:
-        found = self._positions.get(relation)
-        if found is None:
+        if relation is not self._relation:
             found = {column.name: position for position, column in enumerate(relation.columns)}
             missing = [name for name in self._options.columns() if name not in found]
             if missing:
@@ -102,8 +102,8 @@ class OutboxRouter:
                     reason=f"has no column {', '.join(missing)}",
                     mend="name its columns in [outbox] as the table has them",
                 )
-            self._positions = {relation: found}
-        return found
+            self._relation, self._positions = relation, found
+        return self._positions
 
     def _topic(self, row: "_Row") -> str:
         routed = row.text(self._options.route_by)
