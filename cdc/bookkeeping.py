@@ -109,7 +109,7 @@ _SOURCE_SCHEMA = """
         stream text NOT NULL,
         source_table text NOT NULL,
         version int NOT NULL,
-        state text NOT NULL CHECK (state IN ('met', 'stopped')),
+        state text NOT NULL CHECK (state IN ('met', 'stopped', 'broken')),
         form jsonb NOT NULL,
         changes jsonb NOT NULL,
         mend text NOT NULL DEFAULT '',

@@ -7,7 +7,7 @@ from cdc.error_policy import Policy, policy_for
 from cdc.lsn import ZERO, Lsn
 from strangler.errors import StranglerError
 
-PARTS = ("apply", "capture", "copy")
+PARTS = ("apply", "capture", "copy", "schema")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from cdc.events import Relation
+from cdc.lsn import Lsn
 from cdc.mapping.port import Mapper
 
 
@@ -19,5 +20,12 @@ class SchemaEvolution(Protocol):
 
         Raises `SchemaChanged` with the diff, and the Alembic operation that reconciles, when a person has to decide:
         the table is then parked, and the others go on.
+        """
+        ...
+
+    def look(self, applied: Lsn) -> None:
+        """Now and then, from a thread of its own: find what no event shows. `applied`: durable in the target through it.
+
+        Raises `SchemaChanged` when a table of the stream cannot be followed any more; the next look says so again.
         """
         ...

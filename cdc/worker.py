@@ -19,6 +19,7 @@ from cdc.link_signals import LinkView
 from cdc.loops import Loop
 from cdc.metrics.metered import MeteredChangeLog, MeteredSignals
 from cdc.metrics.meter import StreamMeter
+from cdc.schema_changes.loop import SchemaLoop
 from cdc.status_loop import StatusLoop
 from strangler.clock import Clock, SystemClock
 from strangler.errors import StranglerError
@@ -152,6 +153,9 @@ class _RunningLink:
                 self._link, signals=self.signals, handover=self._handover, new_run=self._new_run, stop=self._stop
             )
             self._loops.append(self._loop("copy", copy.session))
+        if self._link.evolution is not None:
+            schema = SchemaLoop(self._link.evolution, signals=self.signals, stop=self._stop)
+            self._loops.append(self._loop("schema", schema.session))
         status = StatusLoop(self._link, signals=self.signals, meter=self.meter, stop=self._status_stop)
         self._status = self._loop("status", status.session, self._status_stop)
         for loop in [*self._loops, self._status]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from cdc.copy_requests import request_copy
 from cdc.schema_changes.evolution import StreamSchema
 from cdc.schema_changes.policy import SchemaPolicy
+from cdc.schema_changes.watch import WatchedSchema
 from tests.stream_pair import StreamPair, identical
 
 DDL = "CREATE TABLE t (id bigint PRIMARY KEY, a text, n int NOT NULL DEFAULT 0)"
@@ -36,7 +37,7 @@ class EvolvingPair(StreamPair):
         """What a worker that is started anew begins with."""
         self.schema = stream_schema(self, policy=policy)
         self.schema.remember()
-        self.link = replace(self.link, evolution=self.schema, mapper=self.schema.mapper())
+        self.link = replace(self.link, evolution=WatchedSchema(self.schema), mapper=self.schema.mapper())
         return self
 
     def reopen(self):

@@ -50,8 +50,10 @@ class StreamSchema:
     ) -> None:
         self.stream, self.source_dsn, self.target_dsn = stream, source_dsn, target_dsn
         self._plan = plan
+        self._direction = direction
         self._policy = policy if direction == "forward" else STOP_AT_EVERYTHING
         self._lock_timeout_s = lock_timeout_s
+        self._remembered = False
 
     def forms(self) -> Forms:
         """What the stream has met and follows. Raises `DatabaseUnreachable`."""
@@ -73,6 +75,8 @@ class StreamSchema:
 
     def remember(self) -> None:
         """Take the source's tables as they are for those that no form is known of: at provisioning."""
+        if self._remembered:
+            return
         with open_database(self.target_dsn) as target:
             create_source_schema(target)
             with self._locked(target), open_database(self.source_dsn) as source:
@@ -80,6 +84,7 @@ class StreamSchema:
                 for table in self._plan().source_tables:
                     if table not in known and (found := read_table(source, table)) is not None:
                         write_met(target, self.stream, version=1, state="met", form=found.form)
+        self._remembered = True
 
     def follow(self, relation: Relation, mapper: Mapper) -> Mapper:
         """See `SchemaEvolution`. Raises `SchemaChanged`, `ApplyFailed` (a lock), `DatabaseUnreachable`."""
@@ -101,7 +106,7 @@ class StreamSchema:
                 except _Stopped as stopped:
                     with self._locked(target):
                         self._keep_stopped(target, stopped)
-                    raise _refusal(table, stopped, relation) from None
+                    raise self._refusal(stopped, relation) from None
         except psycopg.Error as error:
             if is_transient(error):
                 raise _busy(table) from error
@@ -188,6 +193,23 @@ class StreamSchema:
             changes=[line for stop in stopped.stops for line in _lines(stop)] or [stopped.why],
             mend="; ".join(dict.fromkeys(line for stop in stopped.stops for line in stop.mend)),
         )
+
+    def _refusal(self, stopped: "_Stopped", relation: Relation | None) -> SchemaChanged:
+        lines = [line for stop in stopped.stops for line in _lines(stop)] or [stopped.why]
+        mends = [line for stop in stopped.stops for line in stop.mend]
+        return SchemaChanged(
+            thing=f"table {stopped.table}",
+            reason=self.lead + "; ".join(lines),
+            mend="; ".join(dict.fromkeys([*mends, f"then `strangler cdc schema --accept {stopped.table}`"])),
+            relation=relation,
+        )
+
+    @property
+    def lead(self) -> str:
+        """How a stop begins: on the way back it is the rollback that is at stake (S9)."""
+        if self._direction == "forward":
+            return "its schema changed in the source: "
+        return "rolling back is not safe any more, the service changed its table: "
 
     def _completed(self, form: TableForm) -> TableForm:
         """With the names of types that only this form has."""
@@ -277,17 +299,6 @@ def _refused(action: TargetAction, reason: str) -> Stop:
 def _lines(stop: Stop) -> list[str]:
     line = stop.change.line if stop.change else ""
     return [": ".join(filter(None, (line, stop.why)))]
-
-
-def _refusal(table: TableName, stopped: _Stopped, relation: Relation | None) -> SchemaChanged:
-    lines = [line for stop in stopped.stops for line in _lines(stop)] or [stopped.why]
-    mends = [line for stop in stopped.stops for line in stop.mend]
-    return SchemaChanged(
-        thing=f"table {table}",
-        reason="its schema changed in the source: " + "; ".join(lines),
-        mend="; ".join(dict.fromkeys([*mends, f"then restart the stream, or `strangler cdc schema --accept {table}`"])),
-        relation=relation,
-    )
 
 
 def _gone(relation: Relation) -> SchemaChanged:

@@ -21,15 +21,19 @@ VALUES (%(stream)s, %(table)s, %(version)s, %(state)s, %(form)s, %(changes)s, %(
 ON CONFLICT (stream, source_table, version) DO UPDATE
    SET state = EXCLUDED.state, form = EXCLUDED.form, changes = EXCLUDED.changes, mend = EXCLUDED.mend,
        position = EXCLUDED.position, noted_at = clock_timestamp()
- WHERE source_schema.state = 'stopped'
+ WHERE source_schema.state <> 'met'
 """
 
-State = Literal["met", "stopped"]
+State = Literal["met", "stopped", "broken"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Met:
-    """One form of one table. `stopped`: the stream met it and does not follow. `position`: applied up to there."""
+    """One form of one table. `position`: applied up to there.
+
+    `stopped`: the stream met it and does not follow. `broken`: the source stopped sending the table's changes for a
+    while, and what was missed cannot be read any more; only a person can say that it was made good.
+    """
 
     table: str
     version: int
@@ -99,6 +103,16 @@ def forget_stopped(connection: CatalogConnection, stream: str, table: TableName)
     connection.execute(
         "DELETE FROM strangler.source_schema WHERE stream = %s AND source_table = %s AND state = 'stopped'",
         [stream, str(table)],
+    )
+
+
+def refresh_storage(connection: CatalogConnection, stream: str, last: TableForm, storage: Mapping[int, int]) -> None:
+    """The rows of a form were written anew, and nothing in them changed."""
+    connection.execute(
+        "UPDATE strangler.source_schema SET form = jsonb_set(form, '{storage}', %s)"
+        " WHERE (stream, source_table, version) = (SELECT stream, source_table, max(version) FROM strangler.source_schema"
+        "     WHERE stream = %s AND source_table = %s AND state = 'met' GROUP BY 1, 2)",
+        [Jsonb({str(part): number for part, number in storage.items()}), stream, str(last.table)],
     )
 
 

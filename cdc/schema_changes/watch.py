@@ -1,0 +1,190 @@
+"""What no event shows: tables that were dropped, renamed or left out, and forms that no row has come in yet.
+
+A published table that is dropped, renamed or taken out of the publication is simply not heard of again (S7, H12). And a
+schema change after which nobody writes to the table would reach neither the target nor a verification.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import psycopg
+
+from cdc.connections import CatalogConnection, open_database
+from cdc.errors import SchemaChanged
+from cdc.events import Relation, TableName
+from cdc.lsn import Lsn, before_boundary
+from cdc.mapping.port import Mapper
+from cdc.schema_changes.catalog import read_table
+from cdc.schema_changes.difference import difference
+from cdc.schema_changes.evolution import StreamSchema, carried
+from cdc.schema_changes.forms import CatalogTable, TableForm
+from cdc.schema_changes.store import Met, accepted, forget_stopped, read_met, refresh_storage, write_met
+from cdc.sessions import source_error
+
+_PUBLICATION = """
+SELECT p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate AS whole, p.puballtables AS all_tables,
+       coalesce(jsonb_agg(to_jsonb(r)) FILTER (WHERE r.oid IS NOT NULL), '[]') AS tables
+  FROM pg_publication p LEFT JOIN pg_publication_rel r ON r.prpubid = p.oid
+ WHERE p.pubname = %s GROUP BY p.oid
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Waiting:
+    """A form that the catalog has and the stream has not met: everything before `position` was of earlier forms."""
+
+    form: TableForm
+    position: Lsn
+
+
+class WatchedSchema:
+    """`cdc.schema_port.SchemaEvolution`: follows what events show, and looks after what they do not.
+
+    `follow` and `look` may run in two threads, each in one at a time.
+    """
+
+    def __init__(self, schema: StreamSchema) -> None:
+        self._schema = schema
+        self._waiting: dict[TableName, _Waiting] = {}
+
+    def follow(self, relation: Relation, mapper: Mapper) -> Mapper:
+        return self._schema.follow(relation, mapper)
+
+    def look(self, applied: Lsn) -> None:
+        """`applied`: everything through it is durable in the target. Follows forms that the stream has passed without
+        meeting a row of them.
+
+        Raises `SchemaChanged` when a table cannot be followed any more; the next look says so again until it is mended.
+        """
+        self._schema.remember()
+        troubles: list[SchemaChanged] = []
+        for table, (catalog, position, forms) in self._seen().items():
+            try:
+                self._judge(table, catalog, position, forms, applied)
+            except SchemaChanged as trouble:
+                troubles.append(trouble)
+        if troubles:
+            raise troubles[0]
+
+    def refuse_drift(self) -> None:
+        """Raises `SchemaChanged` unless the stream follows every table as it is now: before anything is verified."""
+        self._schema.remember()
+        for table, (catalog, _, forms) in self._seen().items():
+            if catalog is None or forms[-1].table != catalog.form.table:
+                raise _lost(self._schema, table, "was dropped or renamed")
+            if changes := difference(forms[-1], carried(catalog.form, forms[-1]), catalog):
+                raise SchemaChanged(
+                    thing=f"table {table}",
+                    reason="the stream does not follow its schema change yet: " + "; ".join(c.line for c in changes),
+                    mend="see `strangler cdc schema`; when the stream has stopped there, do what it says",
+                )
+
+    def _seen(self) -> dict[TableName, tuple[CatalogTable | None, Lsn, Sequence[TableForm]]]:
+        """Each table as the source has it, the log position by which it is so, and its forms so far."""
+        schema = self._schema
+        with open_database(schema.target_dsn) as target:
+            met = read_met(target, schema.stream)
+        forms = accepted(met)
+        try:
+            with open_database(schema.source_dsn) as source:
+                found = {table: read_table(source, table, each[-1].oid) for table, each in forms.items()}
+                self._refuse_left_out(source, met, forms, found)
+                position = _position(source)
+        except psycopg.Error as error:
+            raise source_error(schema.source_dsn, f"catalog of {schema.stream}", error) from error
+        return {table: (found[table], position, each) for table, each in forms.items()}
+
+    def _judge(
+        self, table: TableName, catalog: CatalogTable | None, position: Lsn, forms: Sequence[TableForm], applied: Lsn
+    ) -> None:
+        last = forms[-1]
+        if catalog is None or catalog.form.table != last.table:
+            now = "dropped" if catalog is None else f"renamed to {catalog.form.table}"
+            self._break(table, last, f"was {now}")
+            raise _lost(self._schema, table, f"was {now}")
+        if not difference(last, carried(catalog.form, last), catalog):
+            self._waiting.pop(table, None)
+            self._settled(table, last, catalog)
+            return
+        waiting = self._waiting.get(table)
+        if waiting is None or waiting.form != catalog.form:
+            self._waiting[table] = _Waiting(form=catalog.form, position=position)
+        elif applied >= waiting.position:
+            self._schema.take(table, None, catalog)
+
+    def _settled(self, table: TableName, last: TableForm, catalog: CatalogTable) -> None:
+        """Nothing new: rows may have been written anew by maintenance (S10), and a form that stopped may be gone."""
+        with open_database(self._schema.target_dsn) as target:
+            forget_stopped(target, self._schema.stream, table)
+            if dict(last.storage) != dict(catalog.form.storage):
+                refresh_storage(target, self._schema.stream, last, catalog.form.storage)
+
+    def _refuse_left_out(
+        self,
+        source: CatalogConnection,
+        met: Sequence[Met],
+        forms: Mapping[TableName, Sequence[TableForm]],
+        found: Mapping[TableName, CatalogTable | None],
+    ) -> None:
+        for broken in met:
+            if broken.state == "broken":
+                raise _lost(self._schema, broken.form.table, broken.changes[0])
+        publication = source.execute(_PUBLICATION, [self._schema.stream]).fetchone()
+        for table, each in forms.items():
+            catalog = found[table]
+            if catalog is None:
+                continue
+            if reason := _left_out(publication, catalog):
+                self._break(table, each[-1], reason)
+                raise _lost(self._schema, table, reason)
+            if catalog.replica_identity == "n" or (catalog.replica_identity == "d" and not catalog.form.key):
+                raise SchemaChanged(
+                    thing=f"source table {table}",
+                    reason="has no replica identity any more: the server refuses its updates and deletes",
+                    mend=f"ALTER TABLE {table} REPLICA IDENTITY DEFAULT, with a primary key, at once",
+                )
+
+    def _break(self, table: TableName, last: TableForm, reason: str) -> None:
+        with open_database(self._schema.target_dsn) as target:
+            version = sum(len(forms) for name, forms in self._schema.forms().items() if name == table) + 1
+            write_met(
+                target,
+                self._schema.stream,
+                version=version,
+                state="broken",
+                form=replace(last, table=table),
+                changes=[reason],
+                mend=_made_good(table),
+            )
+
+
+def _left_out(publication: Mapping[str, Any] | None, catalog: CatalogTable) -> str | None:
+    """Why changes of the table are not sent, or not all of them."""
+    if publication is None:
+        return "has lost its publication: its changes are not sent any more"
+    if not publication["whole"]:
+        return "is published without some of its inserts, updates, deletes or truncates"
+    entry = next((each for each in publication["tables"] if int(each["prrelid"]) == catalog.form.oid), None)
+    if entry is None and not publication["all_tables"]:
+        return "was taken out of the publication: its changes are not sent any more"
+    if entry is not None and (entry.get("prqual") or entry.get("prattrs")):
+        return "is published with a row filter or a column list: not everything is sent any more"
+    return None
+
+
+def _lost(schema: StreamSchema, table: TableName, reason: str) -> SchemaChanged:
+    return SchemaChanged(thing=f"table {table}", reason=schema.lead + reason, mend=_made_good(table))
+
+
+def _made_good(table: TableName) -> str:
+    return (
+        f"bring {table} back under its name and into the publication, make good what was missed (`strangler verify` "
+        f"lists it, or copy the table again), then `strangler cdc schema --accept {table}`; or take it out of the plan"
+    )
+
+
+def _position(source: CatalogConnection) -> Lsn:
+    row = source.execute("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn AS at").fetchone()
+    assert row is not None
+    return before_boundary(Lsn(int(row["at"])))
