@@ -1,9 +1,12 @@
 """Source → change log, acknowledging what the target has."""
 
 import threading
+from collections.abc import Collection, Iterator
 from contextlib import closing
+from dataclasses import replace
 
 from cdc.changelog.port import ChangeLog
+from cdc.events import Change, Transaction
 from cdc.link import LinkSpec
 from cdc.link_signals import LinkSignals
 from cdc.lsn import Lsn
@@ -19,6 +22,9 @@ BUSY_S = 0.03
 """Appends that follow each other this closely are load."""
 GATHER_S = 0.01
 
+REPORT_S = 5.0
+"""How often the source hears of us while one transaction is appended."""
+
 
 class Pace:
     """Under load lets a few transactions come together: each append is an fsync, a wake-up and a target transaction."""
@@ -32,6 +38,35 @@ class Pace:
         before_s, now_s = self._appended_at_s, self._clock.monotonic()
         self._appended_at_s = now_s
         return GATHER_S if before_s is not None and now_s - before_s < BUSY_S else 0.0
+
+
+class _Reporting(Collection[Change]):
+    """Changes that lie on disk; whoever iterates them keeps the source's session alive."""
+
+    def __init__(self, changes: Collection[Change], source: ChangeSource, clock: Clock) -> None:
+        self._changes, self._source, self._clock = changes, source, clock
+
+    def __len__(self) -> int:
+        return len(self._changes)
+
+    def __contains__(self, change: object) -> bool:
+        return change in self._changes
+
+    def __iter__(self) -> Iterator[Change]:
+        due_s = self._clock.monotonic() + REPORT_S
+        for change in self._changes:
+            yield change
+            del change
+            if (now_s := self._clock.monotonic()) >= due_s:
+                self._source.report()
+                due_s = now_s + REPORT_S
+
+
+def _reporting(transaction: Transaction, source: ChangeSource, clock: Clock) -> Transaction:
+    """The server ends a session that says nothing for a minute; to append a huge transaction takes longer."""
+    if isinstance(transaction.changes, tuple):
+        return transaction
+    return replace(transaction, changes=_Reporting(transaction.changes, source, clock))
 
 
 class CaptureLoop:
@@ -65,7 +100,7 @@ class CaptureLoop:
         else:
             transactions = source.poll(_POLL_S)
             if transactions:
-                self._log.append(transactions)
+                self._log.append([_reporting(transaction, source, self._clock) for transaction in transactions])
                 failpoints.reach("cdc.capture.after_append")
                 self._signals.captured(transactions[-1].commit_lsn)
             self._signals.idle(*source.delivered_through)

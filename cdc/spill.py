@@ -37,6 +37,10 @@ class SpillFile:
         self._pending_bytes = 0
         self._written = 0
 
+    def __del__(self) -> None:
+        if hasattr(self, "_file"):
+            self._file.close()
+
     def append(self, record: bytes | memoryview) -> None:
         """Raises `LogUnwritable` when the disk refuses."""
         size = len(record)

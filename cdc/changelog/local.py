@@ -27,10 +27,11 @@ DEFAULT_SEGMENT_BYTES: Final = 64 << 20
 class LocalChangeLog:
     """See `ChangeLog`. One writer at a time (a second is refused with `LogInUse`), any number of `read_only` ones.
 
-    `start`, `append`, `trim` and `close` belong to one thread; `read` may be called from any. A transaction is one
-    record, so its encoded size bounds the memory a reader needs. Besides the port's errors: `LogDamaged` when what was
-    on disk cannot be read, `LogUnwritable` when the disk refuses a write, `LogNotFound` for a `read_only` folder that
-    is not there.
+    `start`, `append`, `trim` and `close` belong to one thread; `read` may be called from any. A long transaction is
+    many records and counts when the last one is on disk; its changes are decoded while they are iterated, from the
+    segment as it was when the transaction was read, whatever retention removes meanwhile. Besides the port's errors:
+    `LogDamaged` when what was on disk cannot be read, `LogUnwritable` when the disk refuses a write, `LogNotFound` for
+    a `read_only` folder that is not there.
     """
 
     def __init__(self, folder: Path, *, segment_bytes: int = DEFAULT_SEGMENT_BYTES, read_only: bool = False) -> None:

@@ -14,6 +14,8 @@ class ChangeLog(Protocol):
     Idempotency: appending a transaction whose `commit_lsn` is at or below `last_lsn()` is skipped, so a source that
     resends after a reconnect does no harm.
     Durability: when `append` returns, the transactions survive the loss of process and machine (fsync).
+    Memory: bounded, also for a transaction that is larger than memory: its `changes` are iterated while it is appended
+    and decoded while they are iterated after `read`, again and again, and stay readable when retention removes it.
     Concurrency: one appender; any number of readers, in this or other processes, while it appends.
     """
 
@@ -26,7 +28,7 @@ class ChangeLog(Protocol):
         ...
 
     def append(self, transactions: Sequence[Transaction]) -> None:
-        """Add whole transactions. Durable on return."""
+        """Add whole transactions. Durable on return. What iterating changes raises passes through: none is added."""
         ...
 
     def last_lsn(self) -> Lsn:

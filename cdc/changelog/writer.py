@@ -5,7 +5,7 @@ import itertools
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, NamedTuple
 
 from cdc.changelog.codec import RelationTable, decode_relation, encode_relation, encode_transaction, new_relations
 from cdc.changelog.long_codec import PartPiece, RelationPiece, ValuePiece, encode_head, encode_pieces
@@ -175,14 +175,14 @@ class SegmentWriter:
         while segments:
             segment = segments.pop()
             path = segment_path(self._folder, segment)
-            last, end, relations = _read_through(path)
-            refuse_damage(path, end, sealed=not newest)
-            if last is not None:
-                self._continue(segment, end, relations)
-                self.last_lsn = last
+            found = _read_through(path)
+            refuse_damage(path, found.stopped_at, sealed=not newest)
+            if found.last is not None:
+                self._continue(segment, found.end, found.relations)
+                self.last_lsn = found.last
                 return
             if not newest:
-                raise damaged(path, end, "a segment without transactions has a later one")
+                raise damaged(path, found.end, "a segment without transactions has a later one")
             self._unlink([segment])
             newest = False
         self.last_lsn = read_trimmed(self._folder)
@@ -222,14 +222,24 @@ class SegmentWriter:
         sync_folder(self._folder)
 
 
-def _read_through(path: Path) -> tuple[Lsn | None, int, RelationTable]:
-    """Last transaction's position, end of the last whole frame, and the relations of a segment."""
+class _Found(NamedTuple):
+    """What a segment holds: position of the last whole transaction, offset after it, offset after the last whole
+    frame, and the relations up to `end`."""
+
+    last: Lsn | None
+    end: int
+    stopped_at: int
+    relations: RelationTable
+
+
+def _read_through(path: Path) -> _Found:
     last: Lsn | None = None
-    end = 0
+    end = stopped_at = 0
     relations = RelationTable()
     described: list[Relation] = []
     in_long = False
     for frame in scan(path):
+        stopped_at = frame.end
         if frame.kind == RELATION:
             described.append(decode_relation(frame.body))
         elif frame.kind in (BEGIN, PART, VALUE):
@@ -242,7 +252,7 @@ def _read_through(path: Path) -> tuple[Lsn | None, int, RelationTable]:
             for relation in described:
                 relations.add(relation)
             described = []
-    return last, end, relations
+    return _Found(last, end, stopped_at, relations)
 
 
 _KINDS: Final = {RelationPiece: RELATION, PartPiece: PART, ValuePiece: VALUE}

@@ -1,6 +1,8 @@
 """One suite over every change log: what the port promises."""
 
+import dataclasses
 import threading
+from collections.abc import Collection
 
 import pytest
 from hypothesis import given
@@ -87,6 +89,92 @@ def test_a_value_of_a_megabyte(log):
     written = transaction(1, insert("1", "x" * 1_000_000 + "ß"))
     log.append([written])
     assert list(log.read(0)) == [written]
+
+
+class OnDisk(Collection):
+    """Changes as a source hands over those of a huge transaction: iterated again and again, never indexed."""
+
+    def __init__(self, make):
+        self.make = make
+
+    def __len__(self):
+        return sum(1 for _ in self.make())
+
+    def __iter__(self):
+        return self.make()
+
+    def __contains__(self, change):
+        return any(change == one for one in self)
+
+
+def huge(lsn, rows=30_000, pad=60):
+    """A transaction of some megabytes with two shapes of its table, a truncate and a message in the middle."""
+
+    def changes():
+        for number in range(rows):
+            if number == rows // 2:
+                yield Truncate(relations=(PRODUCT, PRODUCT_LATER))
+                yield Message(prefix="middle", content=b"\x00", transactional=True, lsn=lsn - 1)
+            if number % 3:
+                yield insert(str(number), "v" * pad)
+            else:
+                yield RowChange(
+                    relation=PRODUCT_LATER,
+                    op="u",
+                    new=(str(number), UNCHANGED, None),
+                    old=("1", "é", ""),
+                    old_is_key=False,
+                )
+
+    return transaction(lsn, *()), OnDisk(changes)
+
+
+def with_changes(one, changes):
+    return dataclasses.replace(one, changes=changes)
+
+
+def test_T01_a_huge_transaction_comes_back_and_may_be_iterated_again(log):
+    written = with_changes(*huge(20))
+    log.append([transaction(10, insert("1", "before")), written, transaction(30, insert("2", "after"))])
+    before, found, after = log.read(0)
+    assert (before.commit_lsn, after.commit_lsn, log.last_lsn()) == (10, 30, 30)
+    assert (found.xid, found.commit_lsn, found.end_lsn, found.commit_time_us) == (20, 20, 28, 200)
+    expected = list(written.changes)
+    assert len(found.changes) == len(expected)
+    for _ in range(2):
+        assert list(found.changes) == expected
+    log.append([written, transaction(40, insert("3", "v", relation=PRODUCT_LATER))])
+    assert lsns(log, 10) == [20, 30, 40]
+    assert lsns(log, 20) == [30, 40]
+
+
+def test_T01_a_huge_transactions_changes_outlive_retention_and_the_iteration_of_the_log(log):
+    written = with_changes(*huge(20, rows=5_000))
+    log.append([written])
+    (found,) = log.read(0)
+    for lsn in range(30, 60, 10):
+        log.append([transaction(lsn, insert(str(lsn), "v" * 300))])
+    begun = iter(found.changes)
+    first = next(begun)
+    log.trim(50)
+    assert [first, *begun] == list(written.changes) == list(found.changes)
+
+
+def test_T01_D20_values_of_many_megabytes_come_back_in_any_place(log):
+    """Also characters that are cut by any border, next to values that are not large."""
+    large, wide = "0123456789" * 200_000, "aé😀\U0010ffff" * 150_000
+    rows = [
+        insert("1", large),
+        insert(large, wide),
+        RowChange(relation=PRODUCT, op="u", new=(wide, UNCHANGED), old=(large, None)),
+        insert("2", None),
+        Message(prefix="blob", content=bytes(range(256)) * 5_000, transactional=True, lsn=3),
+        insert("3", "é" + large),
+    ]
+    written = transaction(10, *rows)
+    log.append([written, with_changes(transaction(20), OnDisk(lambda: iter(rows)))])
+    for found in log.read(0):
+        assert list(found.changes) == rows
 
 
 def test_what_is_resent_is_skipped(log):

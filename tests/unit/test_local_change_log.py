@@ -8,9 +8,10 @@ import sys
 
 import pytest
 
+from cdc.changelog import long_codec
 from cdc.changelog import writer as writer_module
 from cdc.changelog.local import LocalChangeLog
-from cdc.errors import LogDamaged, LogInUse, LogNotFound, LogUnwritable, PositionExpired
+from cdc.errors import DecodeError, LogDamaged, LogInUse, LogNotFound, LogUnwritable, PositionExpired
 from cdc.events import Column, Relation, RowChange, Transaction
 
 TABLE = Relation(oid=7, schema="public", name="t", columns=(Column(name="id", type_oid=20, in_key=True),))
@@ -95,6 +96,124 @@ def test_a_crash_at_any_byte_of_a_new_segment(tmp_path, open_log):
         log.close()
         assert lsns(LocalChangeLog(folder, read_only=True)) == [1, 9]
         shutil.rmtree(folder)
+
+
+LONG_ROWS = 40
+
+
+@pytest.fixture
+def small_parts(monkeypatch):
+    """A long transaction is already one of a few hundred bytes."""
+    monkeypatch.setattr(writer_module, "_SHORT_BYTES", 200)
+    monkeypatch.setattr(writer_module, "_WRITE_BYTES", 100)
+    monkeypatch.setattr(long_codec, "PART_BYTES", 60)
+    monkeypatch.setattr(long_codec, "LARGE_VALUE", 20)
+
+
+def long_transaction(lsn, rows=LONG_ROWS):
+    """Two tables and a value that is cut in pieces, besides small rows."""
+    other = Relation(oid=8, schema="public", name=f"u{lsn}", columns=TABLE.columns)
+    changes = [RowChange(relation=other if row % 7 == 6 else TABLE, op="c", new=(str(row),)) for row in range(rows)]
+    changes.insert(rows // 2, RowChange(relation=TABLE, op="c", new=("large é value " * 5,)))
+    return Transaction(xid=lsn, commit_lsn=lsn, end_lsn=lsn + 8, commit_time_us=0, changes=tuple(changes))
+
+
+def contents(log, after=0):
+    return [(found.commit_lsn, tuple(found.changes)) for found in log.read(after)]
+
+
+def test_T01_a_crash_at_any_byte_of_a_long_transaction_loses_only_that(tmp_path, small_parts):
+    whole = tmp_path / "whole"
+    log = LocalChangeLog(whole)
+    log.append([transaction(1), long_transaction(2)])
+    before = segments(whole)[0].stat().st_size
+    log.append([long_transaction(3)])
+    log.close()
+    (segment,) = segments(whole)
+    data = segment.read_bytes()
+    for end in range(before, len(data), 7):
+        folder = tmp_path / f"cut{end}"
+        folder.mkdir()
+        (folder / segment.name).write_bytes(data[:end])
+        following = LocalChangeLog(folder, read_only=True)
+        assert (lsns(following), following.last_lsn()) == ([1, 2], 2)
+        log = LocalChangeLog(folder)
+        assert (log.last_lsn(), lsns(log)) == (2, [1, 2])
+        log.append([long_transaction(3), transaction(4)])
+        expected = [(one.commit_lsn, one.changes) for one in (long_transaction(2), long_transaction(3))]
+        assert contents(log, 1)[:2] == contents(following, 1)[:2] == expected
+        assert lsns(following, 3) == [4]
+        log.close()
+        shutil.rmtree(folder)
+
+
+def test_T01_damage_inside_a_long_transaction_is_refused(tmp_path, small_parts):
+    log = LocalChangeLog(tmp_path)
+    log.append([long_transaction(1)])
+    size = segments(tmp_path)[0].stat().st_size
+    log.append([transaction(2), transaction(3)])
+    log.close()
+    (segment,) = segments(tmp_path)
+    good = segment.read_bytes()
+    for at in range(60, size, 11):
+        segment.write_bytes(good[:at] + bytes([good[at] ^ 255]) + good[at + 1 :])
+        with pytest.raises(LogDamaged):
+            LocalChangeLog(tmp_path)
+        with pytest.raises(LogDamaged):
+            contents(LocalChangeLog(tmp_path, read_only=True))
+
+
+def test_T01_O1_a_disk_that_fills_up_inside_a_long_transaction(tmp_path, monkeypatch, open_log, small_parts):
+    log = open_log(tmp_path)
+    log.append([transaction(1), long_transaction(2)])
+    real_write, room = writer_module.SegmentWriter._write, 3
+
+    def write(self):
+        nonlocal room
+        room -= 1
+        if room < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real_write(self)
+
+    monkeypatch.setattr(writer_module.SegmentWriter, "_write", write)
+    with pytest.raises(LogUnwritable):
+        log.append([transaction(3), long_transaction(4)])
+    assert (log.last_lsn(), lsns(log)) == (2, [1, 2])
+    monkeypatch.setattr(writer_module.SegmentWriter, "_write", real_write)
+    log.append([transaction(3), long_transaction(4)])
+    assert contents(log, 3) == [(4, long_transaction(4).changes)]
+    log.close()
+    assert lsns(open_log(tmp_path)) == [1, 2, 3, 4]
+
+
+def test_T01_changes_that_cannot_be_read_leave_the_log_as_it_was(tmp_path, open_log, small_parts):
+    """A source's spilled message may turn out not to be decodable only when the log iterates it."""
+    log = open_log(tmp_path)
+    log.append([long_transaction(1)])
+
+    class Broken(list):
+        def __iter__(self):
+            yield from long_transaction(2).changes
+            raise DecodeError(thing="message", reason="broken", mend="none")
+
+    broken = Transaction(xid=2, commit_lsn=2, end_lsn=3, commit_time_us=0, changes=Broken([1] * 41))
+    with pytest.raises(DecodeError):
+        log.append([broken])
+    assert (log.last_lsn(), lsns(log)) == (1, [1])
+    log.append([long_transaction(2)])
+    assert contents(log, 1) == [(2, long_transaction(2).changes)]
+
+
+def test_T01_segments_rotate_around_long_transactions(tmp_path, open_log, small_parts):
+    log = open_log(tmp_path, segment_bytes=500)
+    for lsn in range(1, 7):
+        log.append([long_transaction(lsn)])
+    assert len(segments(tmp_path)) == 6
+    reader = open_log(tmp_path, read_only=True)
+    (third,) = [found for found in reader.read(2) if found.commit_lsn == 3]
+    log.trim(5)
+    assert tuple(third.changes) == long_transaction(3).changes
+    assert contents(reader, 5) == [(6, long_transaction(6).changes)]
 
 
 def test_zeroes_after_a_power_cut_are_a_torn_tail(tmp_path, open_log):
