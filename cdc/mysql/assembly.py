@@ -133,9 +133,9 @@ class BinlogAssembler:
             self._refuse_prepared()
 
     def _rotate(self, event: binlog.Rotate) -> None:
-        """Also sent at the start, where it only names the file. Table numbers do not outlive a file."""
-        if self._open is not None:
-            raise malformed(f"file {self._file} ends inside a transaction: the server died while it wrote it")
+        """Also sent at the start, where it only names the file. Table numbers do not outlive a file. A transaction that
+        the file ends in was being written when the server died: its recovery rolled it back."""
+        self._open = None
         self._file = event.file
         self._readers.clear()
         self._boundary = max(self._boundary, boundary(event.file, max(FIRST_OFFSET, event.offset)))

@@ -62,7 +62,9 @@ class Rig:
         return made
 
     def restart(self):
-        self.servers.stack.restart(self.server)
+        """As after a crash: killed, then started."""
+        self.servers.stack.kill(self.server)
+        self.servers.stack.start(self.server)
 
     def many(self, *statements):
         for statement in statements:
