@@ -69,6 +69,10 @@ class MissingReference(Invalid):
         self.constraint = constraint
 
 
+class OutsideTransaction(Exception):
+    """A defect: something that belongs into the caller's transaction was asked for without one."""
+
+
 class BadSettings(Exception):
     """An environment variable that the service needs is missing or wrong."""
 
