@@ -24,7 +24,7 @@ class SchemaEvolution(Protocol):
         ...
 
     def look(self, applied: Lsn) -> None:
-        """Now and then, from a thread of its own: find what no event shows. `applied`: durable in the target through it.
+        """Now and then, from a thread of its own: find what no event shows. `applied`: what is durable in the target.
 
         Raises `SchemaChanged` when a table of the stream cannot be followed any more; the next look says so again.
         """

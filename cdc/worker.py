@@ -17,8 +17,8 @@ from cdc.errors import BrokerUnreachable, DatabaseUnreachable, NotProvisioned
 from cdc.link import LinkSpec
 from cdc.link_signals import LinkView
 from cdc.loops import Loop
-from cdc.metrics.metered import MeteredChangeLog, MeteredSignals
 from cdc.metrics.meter import StreamMeter
+from cdc.metrics.metered import MeteredChangeLog, MeteredSignals
 from cdc.schema_changes.loop import SchemaLoop
 from cdc.status_loop import StatusLoop
 from strangler.clock import Clock, SystemClock

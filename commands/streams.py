@@ -9,16 +9,19 @@ from typing import Self
 
 from cdc import canary, copy_requests, positions
 from cdc.connections import open_database
-from cdc.errors import DatabaseUnreachable, NotProvisioned, SlotInUse, StreamBusy
+from cdc.errors import DatabaseUnreachable, NotProvisioned, SchemaChanged, SlotInUse, StreamBusy
 from cdc.events import TableName
 from cdc.lag import StreamLag, read_lag
 from cdc.link import Direction, LinkLimits, LinkSpec, stream_name
 from cdc.lsn import before_boundary, format_lsn, parse_lsn
-from cdc.mapping.compiled import CompiledMapping, compile_mapping
+from cdc.mapping.compiled import CompiledMapping
 from cdc.mapping.model import MoveMapping
 from cdc.parking.requests import demand_nothing_parked, parked_reason
 from cdc.provision import deprovision_source, deprovision_target, provision_source, provision_target
 from cdc.schema import reflect
+from cdc.schema_changes.evolution import StreamSchema
+from cdc.schema_changes.policy import policy_of
+from cdc.schema_changes.watch import WatchedSchema
 from cdc.sequences import SequencePair, push_sequences, sequence_pairs
 from cdc.sessions import Connection, connect
 from cdc.tables import Schema, schema_hash
@@ -36,6 +39,7 @@ from strangler.settings import Settings
 _LET_GO_S = 30.0
 _VERIFY_CHUNK_ROWS = 5000
 _LONGEST_REST_S = 0.5
+_FOLLOWED_S = 12.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,6 +65,7 @@ class MoveStreams:
         self._layout = Layout.of(settings)
         self.change_logs = ChangeLogs(settings)
         self._mappers: dict[Direction, CompiledMapping] = {}
+        self._stream_schemas: dict[Direction, StreamSchema] = {}
         self._connections: dict[Side, Connection] = {}
 
     def __enter__(self) -> Self:
@@ -93,15 +98,31 @@ class MoveStreams:
     def links(self) -> tuple[LinkSpec, LinkSpec]:
         """Forward and reverse, bound to the schemas as they are now."""
         self._mappers.clear()
+        for direction in _DIRECTIONS:
+            self.schema(direction).remember()
         return self._link("forward", self._compiled("forward")), self._link("reverse", self._compiled("reverse"))
 
     def _compiled(self, direction: Direction) -> CompiledMapping:
         """Bound to the schemas as they were when first asked for: reflecting has no place inside a cutover's hold."""
         if direction not in self._mappers:
-            legacy, service = self._schemas()
-            self._mappers["forward"] = compile_mapping(self._mapping, legacy, service)
-            self._mappers["reverse"] = compile_mapping(self._mapping.inverse(), service, legacy)
+            self._mappers[direction] = self.schema(direction).mapper()
         return self._mappers[direction]
+
+    def schema(self, direction: Direction) -> StreamSchema:
+        """The forms that a direction's source tables have had. The way back goes by the mapping that came forward."""
+        if direction not in self._stream_schemas:
+            ends = self._ends(direction)
+            self._stream_schemas[direction] = StreamSchema(
+                stream=self._stream(direction),
+                direction=direction,
+                source_dsn=ends.source_dsn,
+                target_dsn=ends.target_dsn,
+                plan=(lambda: self._mapping)
+                if direction == "forward"
+                else (lambda: self.schema("forward").mapping().inverse()),
+                policy=policy_of(self._settings.stream.on_schema_change),
+            )
+        return self._stream_schemas[direction]
 
     def link(self, direction: Direction, *, takeover_s: float) -> LinkSpec:
         """One direction, for a session that gives up on a stream that a worker runs after `takeover_s`."""
@@ -124,6 +145,7 @@ class MoveStreams:
             on_bad_row=limits.on_bad_row,
             log_folder=self._layout.change_log(self._plan.move, direction),
             mapper=mapper,
+            evolution=WatchedSchema(self.schema(direction)),
             source_keys={table: mapper.source_key(table) for table in mapper.source_tables},
             limits=LinkLimits(
                 batch_events=limits.batch_events,
@@ -178,6 +200,7 @@ class MoveStreams:
             provision_target(ends.target_dsn, stream)
             position = provision_source(ends.source_dsn, stream, ends.mapping.source_tables)
             positions.start_ledger(ends.target_dsn, stream, position)
+            self.schema(direction).remember()
         self._off.unlink(missing_ok=True)
 
     def deprovision(self, *, empty_target: bool) -> None:
@@ -275,6 +298,7 @@ class MoveStreams:
 
     def verify(self, direction: Direction) -> Proof:
         demand_nothing_parked(self.target_dsn(direction), self._stream(direction))
+        self._await_schema(direction)
         ends = self._ends(direction)
 
         def wait_caught_up() -> None:
@@ -283,7 +307,7 @@ class MoveStreams:
         verdict = verify_all(
             ends.source_dsn,
             ends.target_dsn,
-            ends.mapping,
+            self._compiled(direction).mapping,
             move=self._plan.move,
             direction=direction,
             wait_caught_up=wait_caught_up,
@@ -293,6 +317,19 @@ class MoveStreams:
             progress=self._paced(),
         )
         return self._proof(verdict)
+
+    def _await_schema(self, direction: Direction) -> None:
+        """What the stream does not follow yet is not compared either. It follows within seconds, or stops."""
+        deadline = self._clock.monotonic() + _FOLLOWED_S
+        while True:
+            try:
+                WatchedSchema(self.schema(direction)).refuse_drift()
+                self._mappers.pop(direction, None)
+                return
+            except SchemaChanged:
+                if self._clock.monotonic() > deadline:
+                    raise
+                self._clock.sleep(0.5)
 
     def _paced(self) -> Callable[[TableName, int], None]:
         """Rest after each chunk as long as it took, so that a verification leaves the servers to their clients."""

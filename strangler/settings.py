@@ -105,6 +105,9 @@ class StreamSettings(_Frozen):
     sequence_headroom: int = Field(default=1000, ge=1)
     on_bad_row: Literal["park", "stop"] = "park"
     """A row that a target refuses: park it with all that depends on it, or stop the stream just before it."""
+    on_schema_change: dict[str, Literal["follow", "ignore", "stop"]] = {}
+    """What differs from the defaults, by kind of change: `added_nullable = "stop"`; `strangler cdc schema --help` lists
+    the kinds."""
     metrics: str = Field(default="", pattern=r"^$|^[^\s/]*:\d{1,5}$")
     """Where the worker serves Prometheus metrics, `host:port`; empty: nowhere. Without a password: keep it on loopback
     or a private network."""

@@ -110,7 +110,8 @@ def refresh_storage(connection: CatalogConnection, stream: str, last: TableForm,
     """The rows of a form were written anew, and nothing in them changed."""
     connection.execute(
         "UPDATE strangler.source_schema SET form = jsonb_set(form, '{storage}', %s)"
-        " WHERE (stream, source_table, version) = (SELECT stream, source_table, max(version) FROM strangler.source_schema"
+        " WHERE (stream, source_table, version) = ("
+        "    SELECT stream, source_table, max(version) FROM strangler.source_schema"
         "     WHERE stream = %s AND source_table = %s AND state = 'met' GROUP BY 1, 2)",
         [Jsonb({str(part): number for part, number in storage.items()}), stream, str(last.table)],
     )
