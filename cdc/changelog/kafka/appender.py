@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from kafka.partitioner.default import DefaultPartitioner
+from kafka.partitioner.default import murmur2
 
 from cdc.changelog.kafka.connection import (
     ensure_topics,
@@ -94,7 +94,6 @@ class Appender:
         self._failures: list[BaseException] = []
         self._marks: deque[Any] = deque()
         self._unmarked = 0
-        self._partitioner = DefaultPartitioner()
         self.last_lsn = ZERO
         self.has_transactions = False
         self._partitions = self._make_topics()
@@ -305,12 +304,9 @@ class Appender:
                 )
 
     def _partition(self, topic: str, key: bytes | None) -> int:
+        """As Kafka's own clients choose, so that other producers and joins agree."""
         count = self._partitions[topic]
-        if count == 1 or key is None:
-            return 0
-        numbers = list(range(count))
-        chosen: int = self._partitioner(key, numbers, numbers)
-        return chosen
+        return 0 if count == 1 or key is None else (murmur2(key) & 0x7FFFFFFF) % count
 
     def _form(self, relation: Relation) -> RowForm:
         form = self._forms.get(relation)
