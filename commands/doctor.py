@@ -1,5 +1,6 @@
 """`strangler doctor`: can we reach everything, and is it fit?"""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,11 +8,15 @@ import click
 import httpx
 
 from cdc.doctor import examine_source, examine_target
+from cdc.errors import DatabaseUnreachable
 from cdc.events import TableName
 from cdc.link import Direction, stream_name
+from cdc.schema_changes.store import load_met
 from commands.context import Context
 from commands.mapping import table_name
 from commands.output import json_option, print_json, service_argument, stdout
+from commands.schema import drift
+from migration_plans.plan import Plan
 from strangler.errors import PromiseBroken
 from strangler.settings import SideSettings
 
@@ -70,9 +75,26 @@ def examine(context: Context, service: str) -> list[Examination]:
             for f in dict.fromkeys(findings)
         ]
         found.append(_answering(f"{side} application", where.url, "start it, or correct its url in strangler.toml"))
+    found += _schema_changes(settings.service(service).database, plan)
     found.append(_answering("Envoy", f"http://{settings.router.admin}/ready", "run `strangler up`"))
     found.append(_answering("write gate", f"http://{settings.router.gate}/status", "run `strangler up`"))
     return found
+
+
+def _schema_changes(service_dsn: str, plan: Plan) -> Iterator[Examination]:
+    """What the stream met since the plan was written: it follows some of it, and stops at the rest."""
+    try:
+        met = load_met(service_dsn, stream_name(plan.move, "forward"))
+    except DatabaseUnreachable:
+        return
+    for each in met:
+        if each.state != "met":
+            reason = "; ".join(each.changes)
+            yield Examination(
+                part="stream", check="schema", ok=False, thing=f"table {each.table}", reason=reason, mend=each.mend
+            )
+    for line in drift(plan, met):
+        yield Examination(part="stream", check="schema", ok=True, thing=line, reason="followed", mend="")
 
 
 def _answering(part: str, url: str, mend: str) -> Examination:

@@ -10,6 +10,8 @@ from cdc.link import Direction, stream_name
 from cdc.mapping.check import check_mapping
 from cdc.mapping.model import MoveMapping
 from cdc.schema import reflect
+from cdc.schema_changes.evolved import evolve
+from cdc.schema_changes.store import accepted, load_met
 from commands.mapping import move_mapping
 from commands.served import unserved_routes
 from migration_plans.lint import lint
@@ -28,6 +30,7 @@ def preflight_problems(settings: Settings, plan: Plan) -> list[Problem]:
     problems = [(f.thing, f.reason, f.mend) for f in findings]
     if any(finding.check == "connect" for finding in findings):
         return problems
+    mapping = evolve(mapping, accepted(load_met(service_dsn, stream_name(plan.move, "forward"))))
     legacy = reflect(legacy_dsn, mapping.source_tables)
     service = reflect(service_dsn, mapping.target_tables)
     mapped = [(p.thing, p.reason, p.mend) for p in check_mapping(mapping, legacy, service)]
