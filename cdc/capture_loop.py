@@ -76,6 +76,7 @@ class CaptureLoop:
         self, link: LinkSpec, log: ChangeLog, *, signals: LinkSignals, clock: Clock, stop: threading.Event
     ) -> None:
         self._link, self._log, self._signals, self._clock, self._stop = link, log, signals, clock, stop
+        self._open_source = source_opener(link, clock)
         self._trimmed = 0
         self._pace = Pace(clock)
 
@@ -85,7 +86,7 @@ class CaptureLoop:
         if applied is None:
             return
         self._log.start(applied)
-        source = source_opener(self._link, self._clock)(position=applied, resume_from=self._log.last_lsn())
+        source = self._open_source(position=applied, resume_from=self._log.last_lsn())
         with closing(source):
             source.open()
             self._signals.well("capture")

@@ -17,6 +17,7 @@ class Policy(Enum):
 
 POLICIES: dict[type[StranglerError], Policy] = {
     errors.DatabaseUnreachable: Policy.RETRY,
+    errors.StreamingFailed: Policy.RETRY,
     errors.SlotInUse: Policy.RETRY,
     errors.StreamBusy: Policy.RETRY,
     errors.NotProvisioned: Policy.RETRY,

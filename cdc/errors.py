@@ -87,6 +87,10 @@ class DatabaseUnreachable(Unreachable):
     """A database does not answer or closed the connection."""
 
 
+class StreamingFailed(DatabaseUnreachable):
+    """The server could not decode a transaction that is still open. Once that has committed, it can."""
+
+
 class LogInUse(Refused):
     """Another process writes to this change log, or this one was opened for reading only."""
 

@@ -14,6 +14,12 @@ def source_opener(link: LinkSpec, clock: Clock) -> OpenSource:
     if is_mysql(link.source_dsn):
         return mysql_opener(link, clock)
 
+    streaming = True
+
+    def stop_streaming() -> None:
+        nonlocal streaming
+        streaming = False
+
     def open_postgres(*, position: Lsn, resume_from: Lsn) -> ChangeSource:
         return PostgresSource(
             link.source_dsn,
@@ -22,7 +28,8 @@ def source_opener(link: LinkSpec, clock: Clock) -> OpenSource:
             position=position,
             resume_from=resume_from,
             clock=clock,
-            limits=StreamLimits(spill_folder=link.log_folder),
+            limits=StreamLimits(spill_folder=link.log_folder, streaming=streaming),
+            streaming_failed=stop_streaming,
         )
 
     return open_postgres

@@ -15,6 +15,7 @@ beyond that their messages go to files in `spill_folder`, and the socket pushes 
 """
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,7 @@ from typing import Final, Self
 
 from cdc.assembly import DEFAULT_MEMORY_BYTES, DEFAULT_TRANSACTION_BYTES, Assembler
 from cdc.connections import open_database, unreachable
-from cdc.errors import DatabaseUnreachable
+from cdc.errors import DatabaseUnreachable, StreamingFailed
 from cdc.events import Transaction
 from cdc.lsn import ZERO, Lsn, before_boundary
 from cdc.pgoutput import POSTGRES_EPOCH_US
@@ -237,8 +238,10 @@ class PostgresSource:
         resume_from: Lsn = ZERO,
         clock: Clock | None = None,
         limits: StreamLimits = DEFAULT_LIMITS,
+        streaming_failed: Callable[[], None] = lambda: None,
     ) -> None:
         self._dsn = dsn
+        self._streaming_failed = streaming_failed
         self._slot = slot
         self._publication = publication
         self._position = position
@@ -275,8 +278,13 @@ class PostgresSource:
         )
 
     def poll(self, timeout_s: float) -> list[Transaction]:
-        """See `WalStream.poll`."""
-        return self._opened().poll(timeout_s)
+        """See `WalStream.poll`. Also raises `StreamingFailed`, after calling `streaming_failed`: the source that is
+        opened next must be without `StreamLimits.streaming`, or it fails again."""
+        try:
+            return self._opened().poll(timeout_s)
+        except StreamingFailed:
+            self._streaming_failed()
+            raise
 
     def acknowledge(self, lsn: Lsn) -> None:
         """See `WalStream.acknowledge`."""

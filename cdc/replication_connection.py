@@ -10,7 +10,7 @@ from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, PGconn
 from psycopg.pq.abc import PGresult
 
 from cdc.connections import canonical_conninfo, place, reaching, unreachable
-from cdc.errors import SlotInUse, SlotMismatch, SourceUnfit
+from cdc.errors import SlotInUse, SlotMismatch, SourceUnfit, StreamingFailed
 from cdc.lsn import Lsn, format_lsn
 from cdc.pgoutput import POSTGRES_EPOCH_US
 from cdc.spill import LARGE_BYTES
@@ -21,6 +21,7 @@ _XLOG_DATA: Final = struct.Struct(">QQq")
 _KEEPALIVE: Final = struct.Struct(">Qq?")
 _STATUS: Final = struct.Struct(">cQQQq?")
 _DATA_HEADER_BYTES: Final = 25
+_INTERNAL_ERROR: Final = "XX000"
 _DATA_TAG, _KEEPALIVE_TAG = ord("w"), ord("k")
 
 
@@ -48,6 +49,7 @@ class ReplicationConnection:
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
+        self._streaming = False
         with reaching(dsn):
             self._pgconn = PGconn.connect(canonical_conninfo(dsn, replication="database").encode())
         if self._pgconn.status != ConnStatus.OK:
@@ -69,6 +71,7 @@ class ReplicationConnection:
         settings = ", ".join(f"\"{name}\" '{_quoted(value)}'" for name, value in options.items())
         self._execute(f'START_REPLICATION SLOT "{slot}" LOGICAL {format_lsn(after)} ({settings})')
         self._pgconn.nonblocking = 1
+        self._streaming = "streaming" in options
 
     def receive(self) -> WalData | Keepalive | None:
         """The next message already here, or None; never waits."""
@@ -138,7 +141,20 @@ class ReplicationConnection:
     def _refused(self, result: PGresult) -> StranglerError:
         sqlstate = (result.error_field(DiagnosticField.SQLSTATE) or b"").decode()
         primary = result.error_field(DiagnosticField.MESSAGE_PRIMARY) or result.error_message
-        return _server_error(self._dsn, sqlstate, redact(primary.decode(errors="replace")).strip())
+        message = redact(primary.decode(errors="replace")).strip()
+        if self._streaming and sqlstate == _INTERNAL_ERROR:
+            return _streaming_failed(self._dsn, message)
+        return _server_error(self._dsn, sqlstate, message)
+
+
+def _streaming_failed(dsn: str, message: str) -> StreamingFailed:
+    """After ALTER TABLE in a subtransaction that was rolled back and another ALTER TABLE, all in one transaction, the
+    server cannot look the table up before the transaction ends."""
+    return StreamingFailed(
+        thing=f"replication from {place(dsn)}",
+        reason=f"the server could not decode an open transaction: {message}",
+        mend="nothing: the stream goes on by itself and takes transactions when they commit until it is started anew",
+    )
 
 
 def _server_error(dsn: str, sqlstate: str, message: str) -> StranglerError:

@@ -1,18 +1,24 @@
 """T scenarios of capture: order, completeness and the slot's position, whatever happens in between."""
 
 import contextlib
+import itertools
 import time
+import types
 import uuid
 
 import psycopg
 import pytest
+from psycopg import conninfo
 
 from cdc.changelog.local import LocalChangeLog
-from cdc.errors import DatabaseUnreachable, SlotInUse, SlotMismatch, TransactionTooLarge
+from cdc.error_policy import Policy, policy_for
+from cdc.errors import DatabaseUnreachable, SlotInUse, SlotMismatch, StreamingFailed, TransactionTooLarge
 from cdc.lsn import before_boundary
+from cdc.open_source import source_opener
 from cdc.postgres_source import PostgresSource, StreamLimits
 from cdc.provision import provision_source
 from sandbox.postgres import create_database, postgres_server
+from strangler.clock import SystemClock
 from tests.capture import capturing
 
 pytestmark = [pytest.mark.integration, pytest.mark.scenario]
@@ -52,6 +58,199 @@ def test_T01_a_poll_ends_inside_a_long_transaction(source):
         assert capture.poll(5) == []
         assert capture.delivered_through.lsn <= source.lsn()
         assert len(source.drain(capture)[0].changes) == 20000
+
+
+STREAMED = "-c logical_decoding_work_mem=64kB"
+"""The server streams what is larger."""
+
+
+def open_streaming(source, tmp_path, position=None, **limits):
+    """Everything beyond some kilobytes goes to disk, here and at the server."""
+    limits = StreamLimits(**{"memory_bytes": 50_000, "spill_folder": tmp_path / "spill", **limits})
+    position = source.start if position is None else position
+    url = conninfo.make_conninfo(source.url, options=STREAMED)
+    return PostgresSource(url, slot=source.stream, publication=source.stream, position=position, limits=limits)
+
+
+@pytest.fixture(params=[True, False], ids=["streamed", "at commit"])
+def streaming(request, source, tmp_path):
+    """Opens the slot by protocol 2 and 1; counts the pieces of open transactions that come."""
+
+    def make(position=None, **limits):
+        return open_streaming(source, tmp_path, position, streaming=request.param, **limits)
+
+    make.is_on = request.param
+    return make
+
+
+def values(transaction):
+    """Of the last column; the changes are iterated twice, and must know their number."""
+    found = [change.new[-1] for change in transaction.changes]
+    assert [change.new[-1] for change in transaction.changes] == found
+    assert len(transaction.changes) == len(found)
+    return found
+
+
+FILL = "INSERT INTO t SELECT {first} + g, '{label}' || repeat('x', 100) FROM generate_series(1, {count}) g"
+
+
+def fill(label, first, count=2000):
+    return FILL.format(label=label, first=first, count=count)
+
+
+def labels(transaction):
+    """Runs of the first letter of the values, with their lengths."""
+    return [(label, len(list(run))) for label, run in itertools.groupby(values(transaction), lambda value: value[0])]
+
+
+def test_T01_a_huge_transaction_travels_before_its_commit(source, tmp_path):
+    with psycopg.connect(source.url) as writer, open_streaming(source, tmp_path) as capture:
+        writer.execute(fill("a", 0, 5000))
+        while not (tmp_path / "spill").exists():
+            assert capture.poll(0.1) == []
+        writer.execute(fill("b", 5000, 5000))
+        writer.commit()
+        (found,) = source.drain(capture)
+        assert labels(found) == [("a", 5000), ("b", 5000)]
+        assert list((tmp_path / "spill").iterdir()) == []
+
+
+def test_T04_interleaved_huge_transactions_come_in_commit_order(source, streaming):
+    with psycopg.connect(source.url) as first, psycopg.connect(source.url) as second, streaming() as capture:
+        for round_ in range(3):
+            first.execute(fill("a", 10_000 * round_))
+            second.execute(fill("b", 10_000 * round_ + 5_000))
+            source.execute(f"INSERT INTO t VALUES ({-round_ - 1}, 'small')")
+        second.commit()
+        source.execute("INSERT INTO t VALUES (-9, 'between')")
+        first.commit()
+        found = source.drain(capture)
+    assert [labels(one) for one in found] == [[("s", 1)]] * 3 + [[("b", 6000)], [("b", 1)], [("a", 6000)]]
+    positions = [one.commit_lsn for one in found]
+    assert positions == sorted(set(positions))
+    with streaming(found[3].commit_lsn) as capture:
+        again = [one for one in source.drain(capture) if one.commit_lsn > found[3].commit_lsn]
+    assert [(one.commit_lsn, labels(one)) for one in again] == [(one.commit_lsn, labels(one)) for one in found[4:]]
+
+
+def test_T03_rolled_back_subtransactions_of_a_huge_one_take_exactly_their_changes(source, streaming):
+    with streaming() as capture:
+        source.execute("BEGIN", fill("a", 0), "SAVEPOINT one", fill("b", 10_000), "SAVEPOINT two", fill("c", 20_000))
+        source.drain(capture)
+        source.execute("ROLLBACK TO two", fill("d", 30_000), "RELEASE one", fill("e", 40_000), "SAVEPOINT three")
+        source.execute(fill("f", 50_000), "SAVEPOINT four", fill("g", 60_000), "RELEASE four", "ROLLBACK TO three")
+        source.execute(fill("h", 70_000), "COMMIT")
+        (found,) = source.drain(capture)
+    assert labels(found) == [("a", 2000), ("b", 2000), ("d", 2000), ("e", 2000), ("h", 2000)]
+
+
+def test_T03_a_huge_transaction_that_is_rolled_back_leaves_nothing(source, streaming):
+    with streaming() as capture:
+        source.execute("BEGIN", fill("a", 0, 5000))
+        assert source.drain(capture) == []
+        source.execute("ROLLBACK", "INSERT INTO t VALUES (1, 'after')")
+        assert [labels(one) for one in source.drain(capture)] == [[("a", 1)]]
+
+
+def test_T03_ten_thousand_savepoints(source, streaming):
+    source.execute("""
+        DO $$ BEGIN FOR i IN 1..10000 LOOP
+            BEGIN
+                INSERT INTO t VALUES (i, 'kept' || repeat('x', 100));
+                IF i % 2 = 0 THEN RAISE EXCEPTION 'no'; END IF;
+            EXCEPTION WHEN raise_exception THEN NULL;
+            END;
+        END LOOP; END $$
+    """)
+    with streaming() as capture:
+        (found,) = source.drain(capture)
+    assert [int(change.new[0]) for change in found.changes] == list(range(1, 10_000, 2))
+
+
+def test_S6_a_table_that_changes_inside_a_huge_transaction(source, streaming):
+    wide = "INSERT INTO t SELECT {first} + g, 'v', 'z' || repeat('x', 99) FROM generate_series(1, 2000) g"
+    with streaming() as capture:
+        source.execute("INSERT INTO t VALUES (0, 'before')", "BEGIN", fill("a", 1), "SAVEPOINT s")
+        source.execute("ALTER TABLE t ADD COLUMN w text", wide.format(first=10_000), "ROLLBACK TO s", fill("c", 20_000))
+        source.execute("COMMIT", "ALTER TABLE t ADD COLUMN z text", "INSERT INTO t VALUES (-1, 'e', 'after')")
+        before, huge, after = source.drain(capture)
+    assert labels(huge) == [("a", 2000), ("c", 2000)]
+    assert {(len(change.new), len(change.relation.columns)) for change in huge.changes} == {(2, 2)}
+    assert [values(one) for one in (before, after)] == [["before"], ["after"]]
+
+
+def test_S6_a_server_that_cannot_decode_an_open_transaction_is_asked_for_whole_ones(source, tmp_path):
+    """PostgreSQL cannot look up a table after ALTER TABLE, ROLLBACK TO, ALTER TABLE before the transaction ends."""
+    link = types.SimpleNamespace(
+        source_dsn=conninfo.make_conninfo(source.url, options=STREAMED), stream=source.stream, log_folder=tmp_path
+    )
+    wide = "INSERT INTO t SELECT {first} + g, 'v', 'z' || repeat('x', 99) FROM generate_series(1, 2000) g"
+    source.execute("INSERT INTO t VALUES (0, 'before')", "BEGIN", fill("a", 1), "SAVEPOINT s")
+    source.execute("ALTER TABLE t ADD COLUMN w text", wide.format(first=10_000), "ROLLBACK TO s", fill("c", 20_000))
+    source.execute("ALTER TABLE t ADD COLUMN z text", wide.format(first=30_000), "COMMIT")
+    opener = source_opener(link, SystemClock())
+    found = []
+    for _ in range(2):
+        source.wait_released()
+        with contextlib.closing(opener(position=source.start, resume_from=source.start)) as capture:
+            capture.open()
+            try:
+                found = source.drain(capture)
+            except StreamingFailed:
+                assert policy_for(StreamingFailed(thing="t", reason="r", mend="m")) is Policy.RETRY
+    before, huge = found
+    assert (labels(before), labels(huge)) == ([("b", 1)], [("a", 2000), ("c", 2000), ("z", 2000)])
+    widths = [(len(change.new), len(change.relation.columns)) for change in huge.changes]
+    assert widths == [(2, 2)] * 4000 + [(3, 3)] * 2000
+
+
+def test_T09_messages_inside_and_beside_a_huge_transaction(source, streaming):
+    with streaming() as capture:
+        source.execute("BEGIN", fill("a", 0), "SELECT pg_logical_emit_message(true, 'app', 'inside')")
+        source.execute("SELECT pg_logical_emit_message(false, 'app', 'beside')", fill("b", 5000), "COMMIT")
+        beside, huge = source.drain(capture)
+    assert [change.content for change in beside.changes] == [b"beside"]
+    kinds = [getattr(change, "content", b"row") for change in huge.changes]
+    assert kinds == [b"row"] * 2000 + [b"inside"] + [b"row"] * 2000
+
+
+def test_T01_R02_a_huge_transaction_of_our_own_does_not_come_back(source, streaming):
+    origin = f"{source.stream}_other_way"
+    source.execute(
+        f"SELECT pg_replication_origin_create('{origin}')",
+        f"SELECT pg_replication_origin_session_setup('{origin}')",
+        fill("own", 0, 5000),
+        "SELECT pg_replication_origin_session_reset()",
+        "INSERT INTO t VALUES (-1, 'other')",
+    )
+    with streaming() as capture:
+        assert [labels(one) for one in source.drain(capture)] == [[("o", 1)]]
+    source.execute(f"SELECT pg_replication_origin_drop('{origin}')")
+
+
+def test_T01_a_huge_transaction_through_the_log_after_a_restart_in_its_middle(source, streaming, tmp_path):
+    with opened_log(tmp_path / "log") as log:
+        with streaming(batch_bytes=100_000) as capture:
+            source.execute("INSERT INTO t VALUES (-1, 'before')", "BEGIN", fill("a", 0, 5000))
+            log.append(source.drain(capture))
+        source.wait_released()
+        source.execute("UPDATE t SET v = 'u' || v WHERE id > 0", "COMMIT", "INSERT INTO t VALUES (-2, 'later')")
+        with streaming(log.last_lsn()) as capture:
+            log.append(source.drain(capture))
+        assert [labels(one) for one in log.read(0)] == [[("b", 1)], [("a", 5000), ("u", 5000)], [("l", 1)]]
+
+
+def test_D20_a_value_of_many_megabytes_exists_once(source, streaming, tmp_path):
+    source.execute("INSERT INTO t SELECT 1, repeat('0123456789', 2000000)", "UPDATE t SET v = 'é' || v")
+    with opened_log(tmp_path / "log") as log, streaming() as capture:
+        log.append(source.drain(capture))
+        first, second = log.read(0)
+    assert values(first) == ["0123456789" * 2_000_000]
+    assert values(second) == ["é" + "0123456789" * 2_000_000]
+
+
+def opened_log(folder):
+    return contextlib.closing(LocalChangeLog(folder))
 
 
 def test_T02_a_batch_is_bounded(source):
