@@ -16,7 +16,14 @@ from strangler.errors import ExitCode, StranglerError
 
 
 def run(
-    *, kills: int, seed: int, first: int = 0, fresh: int = 40, say: Callable[[str], None], keep: bool = False
+    *,
+    kills: int,
+    seed: int,
+    first: int = 0,
+    fresh: int = 40,
+    say: Callable[[str], None],
+    keep: bool = False,
+    kafka: bool = False,
 ) -> CrashCounts:
     """`kills` rounds from `first` on. Raises what `benchmarks.crash.errors` has; counts so far are then said."""
     counts = CrashCounts()
@@ -26,7 +33,7 @@ def run(
         folder = make_folder()
         failed = True
         try:
-            with CrashSuite(folder, seed, say) as suite:
+            with CrashSuite(folder, seed, say, kafka=kafka) as suite:
                 suite.counts = counts
                 for number in range(first + done, first + min(kills, done + fresh)):
                     suite.round(number)
@@ -61,11 +68,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--first", type=int, default=0, help="number of the first round")
     parser.add_argument("--fresh", type=int, default=40, help="rounds between new servers")
+    parser.add_argument("--kafka", action="store_true", help="the change log on Apache Kafka, a victim too")
     parser.add_argument("--keep", action="store_true", help="keep the folder of a failure")
     given = parser.parse_args(arguments)
     try:
         counts = run(
-            kills=given.kills, seed=given.seed, first=given.first, fresh=given.fresh, keep=given.keep,
+            kills=given.kills, seed=given.seed, first=given.first, fresh=given.fresh, keep=given.keep, kafka=given.kafka,
             say=lambda text: print(text, flush=True),
         )  # fmt: skip
     except StranglerError as error:

@@ -27,7 +27,9 @@ from cdc.events import TableName
 from cdc.link import stream_name
 from cdc.positions import emit_barrier, start_ledger, wait_applied
 from cdc.provision import provision_source, provision_target
+from sandbox.kafka import KafkaCluster, start_kafka
 from sandbox.ports import free_port
+from sandbox.supervision import Stack
 from strangler import failpoints
 from strangler.errors import StranglerError
 
@@ -57,7 +59,7 @@ _CHOICES: Final = {
     "worker and target server": 3,
     "worker and source server": 2,
 }
-VICTIMS: Final = tuple(_CHOICES)
+_BROKER_CHOICES: Final = {**_CHOICES, "broker": 20, "worker and broker": 5, "target server and broker": 5}
 
 
 @dataclass(kw_only=True, slots=True)
@@ -80,10 +82,17 @@ class CrashCounts:
 
 
 class CrashSuite:
-    """Use as a context manager; everything it starts ends with it. `folder` must be reachable for the server's user."""
+    """Use as a context manager; everything it starts ends with it. `folder` must be reachable for the server's user.
 
-    def __init__(self, folder: Path, seed: int, say: Callable[[str], None]) -> None:
+    `kafka`: the change log is on an Apache Kafka broker, which is one of the victims.
+    """
+
+    def __init__(self, folder: Path, seed: int, say: Callable[[str], None], *, kafka: bool = False) -> None:
         self._folder, self._seed, self._say = folder, seed, say
+        self._choices = _BROKER_CHOICES if kafka else _CHOICES
+        self._failpoints = (*FAILPOINTS, "cdc.kafka.before_end") if kafka else FAILPOINTS
+        self._stack = Stack() if kafka else None
+        self._broker: KafkaCluster | None = None
         self._source, self._target = (Cluster(folder, name, free_port()) for name in ("source", "target"))
         self._log = folder / "worker.log"
         self._config = folder / "strangler.toml"
@@ -95,6 +104,8 @@ class CrashSuite:
         try:
             for cluster in (self._source, self._target):
                 cluster.start()
+            if self._stack is not None:
+                self._broker = start_kafka(self._stack.open())
             prepare(self._source.url, self._target.url)
             self._write_settings()
             self._provision()
@@ -110,6 +121,8 @@ class CrashSuite:
         self._kill_worker()
         for cluster in (self._source, self._target):
             cluster.quit()
+        if self._stack is not None:
+            self._stack.close()
 
     def _write_settings(self) -> None:
         tables = "".join(
@@ -123,8 +136,13 @@ class CrashSuite:
         self._config.write_text(
             f'[legacy]\ndatabase = "{self._source.url}"\nurl = "http://127.0.0.1:1"\n'
             f'[services.crash]\ndatabase = "{self._target.url}"\nurl = "http://127.0.0.1:2"\nplan = "plan.yaml"\n'
-            "[stream]\ncopy_chunk_rows = 1000\nbatch_events = 200\n"
+            f"[stream]\ncopy_chunk_rows = 1000\nbatch_events = 200\n{self._log_settings()}"
         )
+
+    def _log_settings(self) -> str:
+        if self._broker is None:
+            return ""
+        return f'log = "kafka"\n[stream.kafka]\nbootstrap = "{self._broker.bootstrap}"\ntimeout_s = 6\n'
 
     def _provision(self) -> None:
         tables = [TableName(name=name) for name in TABLES]
@@ -139,10 +157,10 @@ class CrashSuite:
     def round(self, number: int, victim: str | None = None) -> None:
         """Load, a kill, recovery, and the comparison. Raises what `benchmarks.crash.errors` has."""
         chance = random.Random(f"{self._seed}:{number}")
-        victim_drawn = chance.choices(VICTIMS, weights=list(_CHOICES.values()))[0]
+        victim_drawn = chance.choices(list(self._choices), weights=list(self._choices.values()))[0]
         victim = victim or victim_drawn
         where = f"seed {self._seed} round {number} ({victim})"
-        point = chance.choice(FAILPOINTS if self._copying() else FAILPOINTS[1:])
+        point = chance.choice(self._failpoints if self._copying() else self._failpoints[1:])
         self._keep_worker(point if victim == "worker at a failpoint" else "")
         with Load(self._source.url, chance.randrange(2**31), first_id=self._next_id) as load:
             time.sleep(chance.uniform(0.05, 1.0))
@@ -180,12 +198,21 @@ class CrashSuite:
         if cluster is not None:
             cluster.quit() if "immediate" in victim else cluster.kill()
             cluster.start()
+        if "broker" in victim:
+            self._restart_broker()
         if victim == "walsender":
             self._source.kill_backend("backend_type = 'walsender'")
             self._source.start()
         if victim == "apply session":
             self._target.kill_backend(f"application_name = '{FORWARD} apply'")
             self._target.start()
+
+    def _restart_broker(self) -> None:
+        assert self._stack is not None
+        assert self._broker is not None
+        (name,) = self._broker.programs
+        self._stack.kill(name)
+        self._stack.start(name, timeout_s=90)
 
     def _await_failpoint(self) -> None:
         """The worker kills itself when it gets there; one that does not in time is killed from outside."""
