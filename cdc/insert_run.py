@@ -5,25 +5,31 @@ stream does to it, and where the mapping only renames, nobody looks at the value
 change log and becomes the body of one `COPY … FROM STDIN`, worked out for all its rows at once with array operations.
 Who wants the rows iterates over the run and gets `RowChange`s like any other.
 
-Layout of a message: `I`, table oid (4 bytes), `N`, number of columns (2), then for each column `n` (NULL), `u`
-(unchanged TOAST; never in an insert), or `t`, length (4), text. See "Logical Replication Message Formats".
+Layout of a message: `I`, transaction id (4 bytes, only in a streamed transaction), table oid (4), `N`, number of
+columns (2), then for each column `n` (NULL), `u` (unchanged TOAST; never in an insert), or `t`, length (4), text. See
+"Logical Replication Message Formats".
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from abc import abstractmethod
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from cdc import pgoutput
 from cdc.errors import DecodeError
 from cdc.events import Change, Relation, RowChange
+from cdc.pgoutput import decode_insert
 
 SHORTEST_RUN: Final = 64
 """Fewer rows than this are not worth the arrays."""
+MOST_RUN_BYTES: Final = 1 << 20
+MOST_MESSAGE_BYTES: Final = 64 << 10
+"""A longer message is no part of a run, so that what is made of a run stays small."""
 
 _PREFIX: Final = 6
+_STREAMED_PREFIX: Final = 10
 _COUNT: Final = 2
 _HEADER: Final = 5
 _NULL, _TEXT = ord("n"), ord("t")
@@ -41,16 +47,23 @@ class CopyText(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InsertRun(Collection[Change]):
-    """`messages`: whole protocol messages of `relation`, one after the other. `lengths`: of each, in bytes, int64."""
+    """`messages`: whole protocol messages of `relation`, one after the other. `lengths`: of each, in bytes, int64.
+
+    `streamed`: they came in a piece of an open transaction and carry its id.
+    """
 
     relation: Relation
     messages: bytes
     lengths: _Positions = field(repr=False)
+    streamed: bool = False
 
     @staticmethod
-    def of(relation: Relation, messages: Sequence[bytes]) -> "InsertRun":
+    def of(relation: Relation, messages: Sequence[bytes], *, streamed: bool = False) -> "InsertRun":
+        """Raises `DecodeError` when the messages are not rows of `relation`."""
         lengths = np.fromiter(map(len, messages), np.int64, len(messages))
-        return InsertRun(relation, b"".join(messages), lengths)
+        run = InsertRun(relation, b"".join(messages), lengths, streamed)
+        _cells(run)
+        return run
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -58,18 +71,12 @@ class InsertRun(Collection[Change]):
     def __iter__(self) -> Iterator[RowChange]:
         start = 0
         for end in np.cumsum(self.lengths).tolist():
-            message = pgoutput.decode(self.messages[start:end])
-            assert isinstance(message, pgoutput.Insert)
-            yield RowChange(relation=self.relation, op="c", new=message.new)
+            _, row = decode_insert(self.messages[start:end], streamed=self.streamed)
+            yield RowChange(relation=self.relation, op="c", new=row)
             start = end
 
     def __contains__(self, change: object) -> bool:
         return any(change == each for each in self)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Collection) and list(self) == list(other)
-
-    __hash__ = None  # type: ignore[assignment]
 
     def copy_text(self, columns: Sequence[int]) -> CopyText:
         """The rows for `COPY … FROM STDIN`: the columns at the given positions, in that order.
@@ -82,6 +89,42 @@ class InsertRun(Collection[Change]):
             if whole is not None:
                 return whole
         return CopyText(_by_slices(self.messages, [cells[position] for position in columns]), "\\N")
+
+
+class ChangesInRuns(Collection[Change]):
+    """Changes of which some, one after the other, are runs. Iterating gives every change by itself."""
+
+    @abstractmethod
+    def runs(self) -> Iterator[Change | InsertRun]: ...
+
+    def __iter__(self) -> Iterator[Change]:
+        for each in self.runs():
+            if isinstance(each, InsertRun):
+                yield from each
+            else:
+                yield each
+
+    def __contains__(self, change: object) -> bool:
+        return any(change == one for one in self)
+
+
+class HeldChanges(ChangesInRuns):
+    """Runs and single changes that are in memory."""
+
+    def __init__(self, parts: Sequence[Change | InsertRun]) -> None:
+        self._parts = parts
+        self._count = sum(len(part) if isinstance(part, InsertRun) else 1 for part in parts)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def runs(self) -> Iterator[Change | InsertRun]:
+        return iter(self._parts)
+
+
+def runs_of(changes: Iterable[Change]) -> Iterator[Change | InsertRun]:
+    """The changes, in runs as far as there are any."""
+    return changes.runs() if isinstance(changes, ChangesInRuns) else iter(changes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +143,7 @@ def _cells(run: InsertRun) -> list[_Cells]:
     octets = np.frombuffer(padded, np.uint8)
     lengths_at: npt.NDArray[Any] = np.ndarray(shape=(len(run.messages) + 1,), dtype=">u4", buffer=padded, strides=(1,))
     message_ends = np.cumsum(run.lengths)
-    at = message_ends - run.lengths + _PREFIX + _COUNT
+    at = message_ends - run.lengths + _before_columns(run)
     found = []
     for _ in run.relation.columns:
         if at[-1] > len(run.messages) or (at > len(run.messages)).any():
@@ -130,7 +173,7 @@ def _in_place(run: InsertRun, cells: Sequence[_Cells]) -> CopyText | None:
     octets = np.frombuffer(run.messages, np.uint8).copy()
     kept = np.ones(len(octets), np.bool_)
     begins = np.cumsum(run.lengths) - run.lengths
-    for offset in range(_PREFIX + _COUNT):
+    for offset in range(_before_columns(run)):
         kept[begins + offset] = False
     for number, cell in enumerate(cells):
         kept[cell.headers] = number > 0
@@ -169,6 +212,10 @@ def _needs_escape(text: bytes) -> bool:
 
 def _escaped(value: bytes) -> bytes:
     return value.replace(b"\\", b"\\\\").replace(b"\t", b"\\t").replace(b"\n", b"\\n").replace(b"\r", b"\\r")
+
+
+def _before_columns(run: InsertRun) -> int:
+    return (_STREAMED_PREFIX if run.streamed else _PREFIX) + _COUNT
 
 
 def _broken(run: InsertRun) -> DecodeError:

@@ -9,6 +9,14 @@ from typing import Final, Protocol
 
 from cdc.errors import DecodeError
 from cdc.events import Change, Message, Relation, RowChange, Truncate
+from cdc.insert_run import (
+    MOST_MESSAGE_BYTES,
+    MOST_RUN_BYTES,
+    SHORTEST_RUN,
+    ChangesInRuns,
+    HeldChanges,
+    InsertRun,
+)
 from cdc.pgoutput import decode, decode_insert, subtransaction
 from cdc.pgoutput_large import MessageReader, decode_large
 from cdc.pgoutput_messages import (
@@ -85,12 +93,15 @@ class Received:
         in one piece."""
         if self.spill is not None:
             return SpilledChanges(self)
-        return tuple(self._decoded(self.payloads, dict(relations) if self.streamed else relations))
+        known = dict(relations) if self.streamed else relations
+        if len(self.payloads) < SHORTEST_RUN:
+            return tuple(self._decoded(self.payloads, known))
+        return HeldChanges(tuple(self._runs(self.payloads, known)))
 
-    def spilled(self) -> Iterator[Change]:
+    def spilled(self) -> Iterator[Change | InsertRun]:
         """Decoded anew from the spill."""
         assert self.spill is not None
-        return self._decoded(self.spill.records(), dict(self._before))
+        return self._runs(self.spill.records(), dict(self._before))
 
     def spilled_count(self) -> int:
         """How many changes `spilled` yields."""
@@ -99,6 +110,34 @@ class Received:
         assert self.spill is not None
         heads = (record if isinstance(record, bytes) else record.head for record in self.spill.records())
         return sum(head[0] != _RELATION_TAG and subtransaction(head) not in self.aborted for head in heads)
+
+    def _runs(self, records: Iterable[bytes | MessageReader], relations: Relations) -> Iterator[Change | InsertRun]:
+        """Neighbouring inserts of one table together, the others one by one."""
+        run, oid, size = list[bytes](), b"", 0
+        oid_at = 5 if self.streamed else 1
+        for record in records:
+            if isinstance(record, bytes) and record[0] == _INSERT_TAG and len(record) <= MOST_MESSAGE_BYTES:
+                if record[oid_at : oid_at + 4] != oid or size >= MOST_RUN_BYTES:
+                    yield from self._run(run, relations)
+                    run, oid, size = [], record[oid_at : oid_at + 4], 0
+                run.append(record)
+                size += len(record)
+                continue
+            yield from self._run(run, relations)
+            run, oid = [], b""
+            yield from self._decoded((record,), relations)
+            # A large value may be the only one that there is room for.
+            del record
+        yield from self._run(run, relations)
+
+    def _run(self, messages: list[bytes], relations: Relations) -> Iterator[Change | InsertRun]:
+        if self.aborted:
+            messages = [message for message in messages if subtransaction(message) not in self.aborted]
+        if len(messages) < SHORTEST_RUN:
+            yield from self._decoded(messages, relations)
+            return
+        oid, _ = decode_insert(messages[0], streamed=self.streamed)
+        yield InsertRun.of(_relation(relations, oid), messages, streamed=self.streamed)
 
     def _decoded(self, records: Iterable[bytes | MessageReader], relations: Relations) -> Iterator[Change]:
         streamed, aborted = self.streamed, self.aborted
@@ -123,7 +162,7 @@ class Received:
             del record, message
 
 
-class SpilledChanges(Collection[Change]):
+class SpilledChanges(ChangesInRuns):
     """Changes that lie on disk, decoded while they are iterated, again and again."""
 
     def __init__(self, received: Received) -> None:
@@ -133,11 +172,8 @@ class SpilledChanges(Collection[Change]):
     def __len__(self) -> int:
         return self._count
 
-    def __iter__(self) -> Iterator[Change]:
+    def runs(self) -> Iterator[Change | InsertRun]:
         return self._received.spilled()
-
-    def __contains__(self, change: object) -> bool:
-        return any(change == one for one in self)
 
 
 def _change(message: PgMessage, relations: Relations) -> Change:

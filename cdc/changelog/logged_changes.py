@@ -1,16 +1,17 @@
 """The changes of a long transaction in a segment: decoded while they are iterated, again and again."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 
 from cdc.changelog.codec import RelationTable, decode_relation
 from cdc.changelog.long_codec import PartReader
-from cdc.changelog.segments import END, PART, RELATION, VALUE, SegmentFile, damaged, head_at, scan
+from cdc.changelog.segments import END, PART, RELATION, RUN, VALUE, SegmentFile, damaged, head_at, scan
 from cdc.events import Change
+from cdc.insert_run import ChangesInRuns, InsertRun
 
-_INSIDE = frozenset((RELATION, VALUE, PART))
+_INSIDE = frozenset((RELATION, VALUE, PART, RUN))
 
 
-class LoggedChanges(Collection[Change]):
+class LoggedChanges(ChangesInRuns):
     """Holds its segment open, so that retention may remove the file meanwhile. Any thread, any number of iterations.
 
     Raises `LogDamaged` while it is iterated when a record fails its checksum.
@@ -24,10 +25,7 @@ class LoggedChanges(Collection[Change]):
     def __len__(self) -> int:
         return self._count
 
-    def __contains__(self, change: object) -> bool:
-        return any(change == one for one in self)
-
-    def __iter__(self) -> Iterator[Change]:
+    def runs(self) -> Iterator[Change | InsertRun]:
         relations = self._relations.copy()
         reader = PartReader(relations)
         offset = self._start
@@ -35,6 +33,8 @@ class LoggedChanges(Collection[Change]):
             offset = frame.end
             if frame.kind == PART:
                 yield from reader.part(frame.body)
+            elif frame.kind == RUN:
+                yield reader.run(frame.body)
             elif frame.kind == VALUE:
                 reader.value(frame.body)
             elif frame.kind == RELATION:

@@ -1,8 +1,8 @@
 """A transaction too long for one record ⇄ bytes, in bounded memory. Pure.
 
 It is a head, then pieces in this order: a relation before the first change that needs it, parts of some changes each,
-and the large values of a change, cut up, before the part with that change. A part names a large value by its number
-within the part, as an extension type that no text can be mistaken for.
+runs of inserts, and the large values of a change, cut up, before the part with that change. A part names a large value
+by its number within the part, as an extension type that no text can be mistaken for.
 """
 
 import struct
@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator
 from typing import Any, Final, NamedTuple
 
 import msgpack
+import numpy as np
 
 from cdc.changelog.codec import (
     RelationTable,
@@ -23,6 +24,7 @@ from cdc.changelog.codec import (
 )
 from cdc.events import UNCHANGED, Change, Relation, RowChange, Transaction, Truncate
 from cdc.growing_text import GrowingText
+from cdc.insert_run import InsertRun, runs_of
 from cdc.lsn import Lsn
 
 PART_BYTES: Final = 256 << 10
@@ -31,6 +33,7 @@ LARGE_VALUE: Final = 256 << 10
 """A value of this many characters or bytes and more travels in pieces of its own."""
 LARGE_CODE: Final = 2
 
+_LENGTHS: Final = "<u4"
 _NUMBER: Final = struct.Struct(">I")
 _STARTS, _BINARY = 1, 2
 """First byte of a value's piece: it is the first one; the value is of bytes, not of text."""
@@ -48,7 +51,11 @@ class PartPiece(NamedTuple):
     body: bytes
 
 
-Piece = RelationPiece | ValuePiece | PartPiece
+class RunPiece(NamedTuple):
+    body: bytes
+
+
+Piece = RelationPiece | ValuePiece | PartPiece | RunPiece
 
 
 class Head(NamedTuple):
@@ -85,13 +92,19 @@ def encode_pieces(changes: Collection[Change], table: RelationTable) -> Iterator
     packer = msgpack.Packer(default=pack_unchanged, autoreset=False)
     changes_in_part, values_in_part = 0, False
     last: Relation | None = None
-    for change in changes:
+    for change in runs_of(changes):
         for relation in _relations(change):
             if relation is not last:
                 last = relation
                 if table.number(relation) is None:
                     table.add(relation)
                     yield RelationPiece(encode_relation(relation))
+        if isinstance(change, InsertRun):
+            if changes_in_part:
+                yield PartPiece(_part(packer, changes_in_part))
+                changes_in_part, values_in_part = 0, False
+            yield RunPiece(_encode_run(change, table))
+            continue
         fields: Any = change_fields(change, table)
         del change
         if _is_large(fields):
@@ -151,14 +164,25 @@ class PartReader:
         while changes:
             yield changes.pop()
 
+    def run(self, body: bytes | memoryview) -> InsertRun:
+        """A run of inserts, which stay as they are."""
+        number, streamed, lengths, messages = unpack(body)
+        return InsertRun(self._relations[number], messages, np.frombuffer(lengths, _LENGTHS).astype(np.int64), streamed)
+
     def _end_value(self) -> None:
         if self._growing is not None:
             growing, self._growing = self._growing, None
             self._values.append(growing.finish() if isinstance(growing, GrowingText) else bytes(growing))
 
 
-def _relations(change: Change) -> tuple[Relation, ...]:
-    if isinstance(change, RowChange):
+def _encode_run(run: InsertRun, table: RelationTable) -> bytes:
+    fields = (table.number(run.relation), run.streamed, run.lengths.astype(_LENGTHS).tobytes(), run.messages)
+    packed: bytes = msgpack.packb(fields)
+    return packed
+
+
+def _relations(change: Change | InsertRun) -> tuple[Relation, ...]:
+    if isinstance(change, RowChange | InsertRun):
         return (change.relation,)
     return change.relations if isinstance(change, Truncate) else ()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
 from cdc.changelog.codec import RelationTable, decode_relation, encode_relation, encode_transaction, new_relations
-from cdc.changelog.long_codec import PartPiece, RelationPiece, ValuePiece, encode_head, encode_pieces
+from cdc.changelog.long_codec import PartPiece, RelationPiece, RunPiece, ValuePiece, encode_head, encode_pieces
 from cdc.changelog.reader import TRIMMED_FILE, Durable, read_trimmed
 from cdc.changelog.segments import (
     BEGIN,
@@ -16,6 +16,7 @@ from cdc.changelog.segments import (
     HEADER,
     PART,
     RELATION,
+    RUN,
     TRANSACTION,
     VALUE,
     damaged,
@@ -255,7 +256,7 @@ def _read_through(path: Path) -> _Found:
     return _Found(last, end, stopped_at, relations)
 
 
-_KINDS: Final = {RelationPiece: RELATION, PartPiece: PART, ValuePiece: VALUE}
+_KINDS: Final = {RelationPiece: RELATION, PartPiece: PART, ValuePiece: VALUE, RunPiece: RUN}
 
 
 def _lock(folder: Path) -> int:

@@ -18,6 +18,7 @@ from cdc.errors import MappingInvalid
 from cdc.events import Change, Relation, RowChange, TableName, TargetChange, Truncate
 from cdc.mapping.model import ColumnRule, MoveMapping, TableMapping, TargetMapping
 from cdc.mapping.parts import PartTruncate, Step, weave
+from cdc.mapping.port import BulkColumns
 from cdc.mapping.rows import RowPlan, SourceShape, TargetShape, other_columns
 from cdc.tables import Schema, Table
 
@@ -100,6 +101,9 @@ class CompiledMapping:
     def map(self, change: RowChange | Truncate) -> Sequence[TargetChange]:
         steps = self._steps(change)
         return weave(steps) if self._has_parts else _only_changes(steps)
+
+    def bulk(self, relation: Relation) -> Sequence[BulkColumns] | None:
+        return self._plan(relation).bulk()
 
     def map_transaction(self, changes: Sequence[Change]) -> Sequence[TargetChange]:
         """All changes of one source transaction, in an order that is safe to apply (see `Mapper`)."""

@@ -1,9 +1,20 @@
 """The port between the stream and the mapping."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
-from cdc.events import Change, RowChange, TableName, TargetChange, Truncate
+from cdc.events import Change, Relation, RowChange, TableName, TargetChange, Truncate
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BulkColumns:
+    """Where rows go whose values nobody has to look at: column `columns[n]` of `table` gets the value at
+    `positions[n]` of the relation."""
+
+    table: TableName
+    columns: tuple[str, ...]
+    positions: tuple[int, ...]
 
 
 class Mapper(Protocol):
@@ -21,6 +32,11 @@ class Mapper(Protocol):
     def target_tables(self) -> Sequence[TableName]: ...
 
     def map(self, change: RowChange | Truncate) -> Sequence[TargetChange]: ...
+
+    def bulk(self, relation: Relation) -> Sequence[BulkColumns] | None:
+        """Where inserts of this relation go as they are, parents first; None when a value decides, is converted or
+        added. Raises as `map` does."""
+        ...
 
     def map_transaction(self, changes: Sequence[Change]) -> Sequence[TargetChange]:
         """All changes of one transaction, in a safe order. Messages and tables that are not mapped are passed over.

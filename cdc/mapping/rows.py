@@ -12,6 +12,7 @@ from cdc.mapping.convert import Convert, look_up, shift_down, shift_up
 from cdc.mapping.errors import RowUnmappable
 from cdc.mapping.model import ColumnRule
 from cdc.mapping.parts import PartChange, Step
+from cdc.mapping.port import BulkColumns
 
 _Values = dict[str, str | None]
 _NameRow = Callable[[Row], str]
@@ -103,6 +104,11 @@ class RowPlan:
             new = tuple(before if after is UNCHANGED else after for before, after in zip(old, new, strict=True))
         return [step for target in self._targets if (step := target.update(old, new)) is not None]
 
+    def bulk(self) -> tuple[BulkColumns, ...] | None:
+        """See `Mapper.bulk`."""
+        found = [target.bulk() for target in self._targets]
+        return tuple(each for each in found if each is not None) if all(found) else None
+
     def source_keys(self, change: RowChange) -> Iterable[tuple[str, ...]]:
         """The primary keys the event names, without repeats."""
         return dict.fromkeys(self._source_key(image) for image in (change.old, change.new) if image is not None)
@@ -168,6 +174,15 @@ class _TargetPlan:
         if self._shape.partial:
             return self._part(key, None, {})
         return TargetChange(kind="delete", table=self._shape.table, key=key, values={})
+
+    def bulk(self) -> BulkColumns | None:
+        if self._shape.partial or self._constants or self._converted:
+            return None
+        return BulkColumns(
+            table=self._shape.table,
+            columns=tuple(name for name, _ in self._feeds),
+            positions=tuple(position for _, position in self._feeds),
+        )
 
     def _part(self, before: _Values | None, after: _Values | None, values: _Values) -> PartChange:
         known = {name: value for name, value in values.items() if name in self._blank}

@@ -23,9 +23,9 @@ def relation(width):
     )
 
 
-def message(row, oid=7):
+def message(row, oid=7, xid=b""):
     cells = b"".join(b"n" if v is None else b"t" + struct.pack(">I", len(v.encode())) + v.encode() for v in row)
-    return b"I" + struct.pack(">I", oid) + b"N" + struct.pack(">H", len(row)) + cells
+    return b"I" + xid + struct.pack(">I", oid) + b"N" + struct.pack(">H", len(row)) + cells
 
 
 def read_copy(text, null):
@@ -60,10 +60,11 @@ def tables(draw):
     return width, rows, columns
 
 
-@given(tables())
-def test_copy_text_holds_the_chosen_columns_of_every_row(table):
+@given(tables(), st.booleans())
+def test_copy_text_holds_the_chosen_columns_of_every_row(table, streamed):
     width, rows, columns = table
-    run = InsertRun.of(relation(width), [message(row) for row in rows])
+    xid = b"\0\0\1\2" if streamed else b""
+    run = InsertRun.of(relation(width), [message(row, xid=xid) for row in rows], streamed=streamed)
     text, null = run.copy_text(columns)
     assert read_copy(text, null) == [tuple(row[at] for at in columns) for row in rows]
 
@@ -90,6 +91,5 @@ def test_bytes_that_are_not_rows_of_the_table_are_told(rows, data):
             st.just(whole[:8] + b"t\xff\xff\xff\xff" + whole[9:]),
         )
     )
-    run = InsertRun.of(relation(2), messages)
     with pytest.raises(DecodeError):
-        run.copy_text((0, 1))
+        InsertRun.of(relation(2), messages)
