@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from cdc.apply_batch import plan
-from cdc.batch_mapping import BatchMapper, BatchWork
+from cdc.batch_mapping import BatchMapper, BatchWork, LargeValues
 from cdc.chunk_handover import ChunkHandover
 from cdc.copy_tracker import CopyTracker
 from cdc.errors import ApplyFailed, ConflictingWrite, CopyRefused, DatabaseUnreachable, SchemaChanged, StreamBusy
@@ -127,7 +127,7 @@ class Applier:
             self._attempt(batch, careful=careful)
         except (DatabaseUnreachable, StreamBusy):
             raise
-        except (StranglerError, RowRefused):
+        except (StranglerError, RowRefused, LargeValues):
             return False
         return True
 
@@ -240,6 +240,7 @@ class Applier:
         for changes in self._mapper.changes(batch, tracker, work):
             self._refuse_filled(work.take_must_be_empty())
             self._session.write(plan(changes, self._session.batching))
+            del changes
             self._progress(work.events, total)
 
     def _write_carefully(self, batch: Sequence[Transaction], tracker: CopyTracker, work: BatchWork) -> None:
@@ -248,6 +249,7 @@ class Applier:
             self._refuse_filled(work.take_must_be_empty())
             self._check_owner(work, lock=False)
             self._parking.write(units, self._mapper.mapper, last_word=self._last_word)
+            del units
             self._progress(work.events, total)
 
     def _keep(self, batch: Sequence[Transaction], tracker: CopyTracker, work: BatchWork) -> None:

@@ -14,6 +14,8 @@ from cdc.lsn import Lsn
 from strangler.clock import Clock
 
 _WAIT_S = 0.25
+_BATCH_LOG_BYTES = 32 << 20
+"""Source log that one batch may span: its rows lie in memory together."""
 _REMEMBERED_BYTES = 16 << 20
 """Source log behind the applied position in which a transaction may still be invisible in the source."""
 
@@ -121,5 +123,7 @@ class ApplyLoop:
             batch.append(transaction)
             events += len(transaction.changes)
             if events >= self._link.limits.batch_events:
+                break
+            if transaction.commit_lsn - batch[0].commit_lsn >= _BATCH_LOG_BYTES:
                 break
         return batch

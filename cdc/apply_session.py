@@ -9,7 +9,15 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from cdc.apply_batch import Batching, RowGroup
-from cdc.apply_statements import array_literal, quote_table, read_row_statement, statement
+from cdc.apply_statements import (
+    STAGED,
+    array_literal,
+    copy_text,
+    quote_table,
+    read_row_statement,
+    staged_statement,
+    statement,
+)
 from cdc.copy_tracker import CopyCursor, TableCopying, cursor_from_json
 from cdc.errors import NotProvisioned, StreamBusy
 from cdc.events import TableName
@@ -32,6 +40,7 @@ _SETTINGS = {
     "plan_cache_mode": "force_generic_plan",
     "jit": "off",
 }
+_STAGE_CHARACTERS = 4 << 20
 _TAKEOVER_POLL_S = 0.1
 _PREPARED_STATEMENTS = 1000
 
@@ -174,6 +183,9 @@ class ApplySession:
     def _write(self, groups: Iterable[RowGroup]) -> None:
         sent = []
         for group in groups:
+            if self._is_large(group):
+                self._write_staged(group)
+                continue
             query, parameters = statement(group, self._target(group.table))
             sent.append((group, self._connection.execute(query.encode(), parameters, prepare=True)))
         if sent and self._connection.pgconn.pipeline_status:
@@ -181,6 +193,29 @@ class ApplySession:
         for group, cursor in sent:
             if group.must_match and cursor.rowcount != len(group.rows):
                 raise RowsNotFound(group)
+
+    def _is_large(self, group: RowGroup) -> bool:
+        """Too large for a second copy in parameters. Not asked in the pipeline, which knows no COPY."""
+        if self._connection.pgconn.pipeline_status or not group.rows:
+            return False
+        return sum(len(value) for row in group.rows for value in row if value is not None) > _STAGE_CHARACTERS
+
+    def _write_staged(self, group: RowGroup) -> None:
+        """By way of a temporary table, into which the values are copied bit by bit."""
+        ddl, query = staged_statement(group, self._target(group.table))
+        self._connection.execute(ddl.encode())
+        with self._connection.cursor() as cursor:
+            with cursor.copy(f"COPY {STAGED} FROM STDIN".encode()) as copy:
+                for row in group.rows:
+                    for number, value in enumerate(row):
+                        for part in copy_text(value):
+                            copy.write(part)
+                        copy.write("\t" if number < len(row) - 1 else "\n")
+            cursor.execute(query.encode())
+            hit = cursor.rowcount
+            cursor.execute(f"DROP TABLE {STAGED}".encode())
+        if group.must_match and hit != len(group.rows):
+            raise RowsNotFound(group)
 
     def _sync(self) -> None:
         with self._connection.pipeline() as pipeline:

@@ -4,7 +4,8 @@ Every value travels in its text form and is read by the target type's own input 
 parameter, so a statement has few parameters however many rows it writes, and its text depends only on its shape.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from cdc.apply_batch import RowGroup
 from cdc.events import TableName
@@ -16,13 +17,34 @@ def statement(group: RowGroup, target: TargetTable) -> tuple[str, list[str]]:
     if group.kind == "truncate":
         # Not TRUNCATE: that refuses a table that foreign keys point to, and locks out readers.
         return f"DELETE FROM {quote_table(group.table)}", []
+    return _writing(group, target, _given(columns_of(group, target))), _arrays(group.rows)
+
+
+def staged_statement(group: RowGroup, target: TargetTable) -> tuple[str, str]:
+    """(the staging table's DDL, the statement) for a group whose rows are copied into `STAGED` first, as text."""
+    columns = columns_of(group, target)
+    ddl = f"CREATE TEMPORARY TABLE {STAGED} ({', '.join(f'c{index} text' for index in range(len(columns)))})"
+    as_text = replace(target, columns={name: replace(each, as_array=False) for name, each in target.columns.items()})
+    return ddl, _writing(group, as_text, f"{STAGED} AS u").replace("%%", "%")
+
+
+STAGED = "pg_temp.strangler_rows"
+
+
+def columns_of(group: RowGroup, target: TargetTable) -> list[TargetColumn]:
+    """What a row of the group holds, in order."""
+    names = group.columns if group.kind == "upsert" else (*group.key, *group.columns)
+    return [target.column(name) for name in names]
+
+
+def _writing(group: RowGroup, target: TargetTable, given: str) -> str:
     if group.kind == "upsert":
-        return _upsert(group, target), _arrays(group.rows)
+        return _upsert(group, target, given)
     if group.kind == "delete":
-        return _delete(group, target), _arrays(group.rows)
+        return _delete(group, target, given)
     if any(target.column(name).identity_always for name in group.key if name in group.columns):
-        return _move(group, target), _arrays(group.rows)
-    return _update(group, target), _arrays(group.rows)
+        return _move(group, target, given)
+    return _update(group, target, given)
 
 
 def read_row_statement(target: TargetTable, key: Sequence[str], columns: Sequence[str]) -> str:
@@ -58,6 +80,19 @@ def _escape(value: str) -> str:
     return value
 
 
+def copy_text(value: str | None) -> Iterator[str]:
+    """A value as COPY's text format has it, in slices, so that no second copy of a large one is made."""
+    if value is None:
+        yield "\\N"
+        return
+    for start in range(0, len(value), _SLICE):
+        yield value[start : start + _SLICE].translate(_COPY_ESCAPES)
+
+
+_SLICE = 1 << 18
+_COPY_ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"})
+
+
 def _arrays(rows: Sequence[Sequence[str | None]]) -> list[str]:
     return [array_literal(column) for column in zip(*rows, strict=True)]
 
@@ -77,24 +112,24 @@ def _value(column: TargetColumn, index: int) -> str:
     return f"u.c{index}" if column.as_array else f"u.c{index}::{_type(column)}"
 
 
-def _upsert(group: RowGroup, target: TargetTable) -> str:
+def _upsert(group: RowGroup, target: TargetTable, given: str) -> str:
     columns = [target.column(name) for name in group.columns]
     settable = [column.name for column in columns if column.name not in group.key and not column.identity_always]
     sets = ", ".join(f"{quote(name)} = EXCLUDED.{quote(name)}" for name in settable)
     values = ", ".join(_value(column, index) for index, column in enumerate(columns))
     return (
         f"INSERT INTO {quote_table(group.table)} ({_names(group.columns)}) OVERRIDING SYSTEM VALUE"
-        f" SELECT {values} FROM {_given(columns)}"
+        f" SELECT {values} FROM {given}"
         f" ON CONFLICT ({_names(group.key)}) DO {f'UPDATE SET {sets}' if sets else 'NOTHING'}"
     )
 
 
-def _delete(group: RowGroup, target: TargetTable) -> str:
+def _delete(group: RowGroup, target: TargetTable, given: str) -> str:
     keys = [target.column(name) for name in group.key]
-    return f"DELETE FROM {quote_table(group.table)} AS t USING {_given(keys)} WHERE {_matches(keys)}"
+    return f"DELETE FROM {quote_table(group.table)} AS t USING {given} WHERE {_matches(keys)}"
 
 
-def _update(group: RowGroup, target: TargetTable) -> str:
+def _update(group: RowGroup, target: TargetTable, given: str) -> str:
     keys = [target.column(name) for name in group.key]
     columns = [target.column(name) for name in group.columns]
     sets = ", ".join(
@@ -102,10 +137,10 @@ def _update(group: RowGroup, target: TargetTable) -> str:
         for index, column in enumerate(columns)
         if not column.identity_always
     )
-    return f"UPDATE {quote_table(group.table)} AS t SET {sets} FROM {_given([*keys, *columns])} WHERE {_matches(keys)}"
+    return f"UPDATE {quote_table(group.table)} AS t SET {sets} FROM {given} WHERE {_matches(keys)}"
 
 
-def _move(group: RowGroup, target: TargetTable) -> str:
+def _move(group: RowGroup, target: TargetTable, given: str) -> str:
     """A new key for a row whose key column can only be inserted: take the row out and put it back changed."""
     keys = [target.column(name) for name in group.key]
     changed = {name: index + len(keys) for index, name in enumerate(group.columns)}
@@ -114,7 +149,6 @@ def _move(group: RowGroup, target: TargetTable) -> str:
         _value(column, changed[column.name]) if column.name in changed else f"moved.{quote(column.name)}"
         for column in kept
     )
-    given = _given([*keys, *(target.column(name) for name in group.columns)])
     return (
         f"WITH u AS MATERIALIZED (SELECT * FROM {given}),"
         f" moved AS (DELETE FROM {quote_table(group.table)} AS t USING u WHERE {_matches(keys)} RETURNING t.*)"

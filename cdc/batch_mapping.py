@@ -20,6 +20,8 @@ from cdc.parking.units import Event, Routed, as_lenient, units_of, woven_tables
 
 Out = TypeVar("Out", TargetChange, Unit)
 
+PIECE_CHARACTERS = 8 << 20
+"""A piece ends with the event that reaches it, in a transaction that is decoded while it is read."""
 _MOST_RELATIONS_KNOWN = 256
 _PASSED_OVER, _CANARY, _PLAIN, _WOVEN = range(4)
 
@@ -45,6 +47,10 @@ class BatchWork:
         return tables
 
 
+class LargeValues(Exception):
+    """One event alone is larger than a piece: to be written carefully, which needs no second copy of it."""
+
+
 class BatchMapper:
     """Maps transactions of one stream, advancing a `CopyTracker` on the way."""
 
@@ -63,7 +69,7 @@ class BatchMapper:
     def changes(
         self, transactions: Sequence[Transaction], tracker: CopyTracker, work: BatchWork
     ) -> Iterator[Sequence[TargetChange]]:
-        """Target changes in commit order, a piece each. Raises what the mapper raises."""
+        """Target changes in commit order, a piece each. Raises `LargeValues` and what the mapper raises."""
 
         def mapped(routed: Sequence[Routed]) -> Sequence[TargetChange]:
             changes = self.mapper.map_transaction([event for _, event, _ in routed])
@@ -73,7 +79,7 @@ class BatchMapper:
         def own(change: TargetChange, order: tuple[int, int]) -> Sequence[TargetChange]:
             return (change,)
 
-        return self._pieces(transactions, tracker, work, lambda routed, _: mapped(routed), own)
+        return self._pieces(transactions, tracker, work, lambda routed, _: mapped(routed), own, refuse_large=True)
 
     def units(
         self, transactions: Sequence[Transaction], tracker: CopyTracker, work: BatchWork
@@ -95,6 +101,8 @@ class BatchMapper:
         work: BatchWork,
         mapped: Callable[[Sequence[Routed], Transaction], Sequence[Out]],
         own: Callable[[TargetChange, tuple[int, int]], Sequence[Out]],
+        *,
+        refuse_large: bool = False,
     ) -> Iterator[Sequence[Out]]:
         piece: list[Out] = []
         passed = work.events
@@ -102,7 +110,11 @@ class BatchMapper:
         for transaction in transactions:
             routed: list[Routed] = []
             kept: list[Routed] = []
-            for index, change in enumerate(transaction.changes):
+            # What lies in memory as a whole anyway need not be measured.
+            measured = not isinstance(transaction.changes, tuple)
+            size, index = 0, -1
+            for change in transaction.changes:
+                index += 1
                 if isinstance(change, Message):
                     if mark := parse_watermark(change):
                         rows = [(index, row, False) for row in self._pass_mark(mark, tracker, work)]
@@ -114,12 +126,19 @@ class BatchMapper:
                     assert known is not None
                     events, may_be_absent = tracker.route(transaction.xid, known)
                     routed += [(index, event, may_be_absent) for event in events]
-                    if len(routed) >= most:
+                    if measured:
+                        characters = _characters(change)
+                        size += characters
+                        if refuse_large and characters > PIECE_CHARACTERS:
+                            raise LargeValues
+                    if len(routed) >= most or size >= PIECE_CHARACTERS:
                         work.events = passed + index + 1
                         kept += self._woven_part(routed)
                         if plain := self._plain_part(routed):
                             piece += self._counted(mapped(plain, transaction), work)
-                        routed = []
+                        routed, plain, size = [], [], 0
+                        # Nothing here may hold on to a large event while the next one is decoded.
+                        del change, known, events
                         yield piece
                         piece = []
                 elif kind == _CANARY and (row := self._canary(change)):
@@ -207,3 +226,10 @@ class BatchMapper:
         if values.get("stream") != self._link.stream:
             return None
         return TargetChange(kind="upsert", table=CANARY_TABLE, key={"stream": self._link.stream}, values=values)
+
+
+def _characters(change: RowChange | Truncate) -> int:
+    """Of an event's values."""
+    if isinstance(change, Truncate):
+        return 0
+    return sum(len(value) for row in (change.new, change.old) if row for value in row if isinstance(value, str))
