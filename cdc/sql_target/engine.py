@@ -173,8 +173,9 @@ def meaning(dsn: str, thing: str, error: DBAPIError) -> StranglerError | RaceLos
         "generic": (frozenset[int](), frozenset[int](), frozenset[int]()),
     }[dialect]
     reason = _reason(error)
-    if code in races:
-        return RaceLost(str(code))
+    state = str(getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None) or "")
+    if code in races or (dialect == "generic" and (state[:2] == "40" or state == "55P03")):
+        return RaceLost(str(code or state))
     if code in away or (error.connection_invalidated and code not in row):
         return unreachable(dsn, reason)
     if code in row or isinstance(error, IntegrityError | DataError):

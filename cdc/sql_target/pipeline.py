@@ -12,7 +12,7 @@ _STATEMENTS_AT_ONCE = 200
 _BYTES_AT_ONCE = 1 << 20
 
 
-def run_updates(connection: Connection, dialect: Dialect, text: str, rows: Sequence[tuple[object, ...]]) -> list[int]:
+def run_updates(connection: Connection, dialect: Dialect, text: str, rows: Sequence[Any]) -> list[int]:
     """Execute `text` with each row's parameters, in order."""
     if dialect != "mysql" or len(rows) == 1:
         return [connection.exec_driver_sql(text, row).rowcount for row in rows]

@@ -96,15 +96,15 @@ def _time(value: Any, _column: SqlColumn, _base: str) -> str:
     if isinstance(value, timedelta):
         seconds, micros = divmod(round(value / timedelta(microseconds=1)), 1_000_000)
         text = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
-        return f"{text}.{micros:06}" if micros else text
-    return value.isoformat() if isinstance(value, time) else str(value)
+        return _trimmed_second(f"{text}.{micros:06}")
+    return _trimmed_second(value.isoformat() if isinstance(value, time) else str(value))
 
 
 def _datetime(value: Any, _column: SqlColumn, base: str) -> str:
     moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
     if moment.tzinfo is not None:
         moment = moment.astimezone(UTC).replace(tzinfo=None)
-    text = moment.isoformat(" ")
+    text = _trimmed_second(moment.isoformat(" "))
     return f"{text}+00" if base == "timestamp with time zone" else text
 
 

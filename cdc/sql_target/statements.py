@@ -19,18 +19,20 @@ from cdc.sql_target.columns import Dialect, SqlTable, canonical_key
 from cdc.sql_target.values import Convert, converter
 from cdc.target_port import RowRefused
 
-Parameters = tuple[object, ...]
+Parameters = tuple[object, ...] | dict[str, object]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Compiled:
-    """SQL text, and which value of a row stands at each of its places."""
+    """SQL text, and which value of a row stands at each of its places, by name where the driver wants names."""
 
     text: str
     order: tuple[int, ...]
+    names: tuple[str, ...] | None = None
 
     def parameters(self, row: Sequence[object]) -> Parameters:
-        return tuple(row[index] for index in self.order)
+        values = tuple(row[index] for index in self.order)
+        return values if self.names is None else dict(zip(self.names, values, strict=True))
 
 
 class TableStatements:
@@ -186,6 +188,6 @@ class TableStatements:
         marks = [sa.bindparam(f"{prefix}{index}", type_=sa.types.NullType()) for index in range(len(columns))]
         compiled = make(marks).compile(dialect=self._engine_dialect)
         places = compiled.positiontup
-        if places is None:
-            raise TypeError(f"{self._engine_dialect.name} has no positional parameters")
-        return Compiled(text=str(compiled), order=tuple(int(place[len(prefix) :]) for place in places))
+        names = None if places is not None else tuple(compiled.params)
+        order = tuple(int(place[len(prefix) :]) for place in (places if names is None else names))
+        return Compiled(text=str(compiled), order=order, names=names)

@@ -108,11 +108,17 @@ def _float(column: SqlColumn, source: str | None, dialect: Dialect) -> Convert:
         if single:
             if _single_text(value) != Decimal(text):
                 raise ValueError(f"has more digits than {column.declared}")
-        elif source not in ("real", "double precision") and Decimal(repr(value)) != Decimal(text):
+            return _nearest_single(value)
+        if source not in ("real", "double precision") and Decimal(repr(value)) != Decimal(text):
             raise ValueError(f"has more digits than {column.declared}")
         return value
 
     return convert
+
+
+def _nearest_single(value: float) -> float:
+    nearest: float = struct.unpack("f", struct.pack("f", value))[0]
+    return nearest
 
 
 def _single_text(value: float) -> Decimal | None:
@@ -121,7 +127,7 @@ def _single_text(value: float) -> Decimal | None:
         packed = struct.pack("f", value)
     except OverflowError:
         return None
-    nearest = struct.unpack("f", packed)[0]
+    nearest = _nearest_single(value)
     for digits in range(1, 10):
         text = f"{nearest:.{digits}g}"
         if struct.pack("f", float(text)) == packed:

@@ -34,7 +34,7 @@ class NoMapper:
 
 
 class TargetDatabase:
-    """One empty database. `dialect`: postgresql, mysql or sqlite."""
+    """One empty database. `dialect`: postgresql, mysql, sqlite or generic."""
 
     def __init__(self, dialect, dsn, folder):
         self.dialect, self.dsn, self.folder = dialect, dsn, Path(folder)
@@ -105,6 +105,9 @@ def make_target(dialect, request, folder):
     """Starts what it needs."""
     if dialect == "postgresql":
         return TargetDatabase(dialect, request.getfixturevalue("new_database")("target"), folder)
+    if dialect == "generic":  # What SQLAlchemy knows of a dialect that has no rules of its own here.
+        dsn = request.getfixturevalue("new_database")("target").replace("postgresql:", "postgresql+psycopg:")
+        return TargetDatabase(dialect, dsn, folder)
     if dialect == "sqlite":
         return TargetDatabase(dialect, f"sqlite:///{folder}/target.db", folder)
     server = request.getfixturevalue("mariadb_url")

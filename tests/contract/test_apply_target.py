@@ -17,7 +17,7 @@ from cdc.target_port import LedgerStep, RaceLost, RowRefused, RowsNotFound
 from tests.contract.apply_targets import make_target
 
 ROOT = Path(__file__).parents[2]
-DIALECTS = ["postgresql", "sqlite", "mysql"]
+DIALECTS = ["postgresql", "sqlite", "mysql", "generic"]
 T = TableName(name="t")
 
 
@@ -35,6 +35,11 @@ def opened(target):
     link = target.link("t")
     target.provision(link)
     return target.open(link)
+
+
+def needs_rules_of_its_own(target):
+    if target.dialect == "generic":
+        pytest.skip("no dialect-wide way to do this: docs/targets.md")
 
 
 def upsert(*rows, columns=("id", "a", "b"), table=T):
@@ -244,6 +249,7 @@ def test_a_column_that_is_gone_is_a_changed_schema(target, opened):
 
 
 def test_a_second_worker_is_refused(target, opened):
+    needs_rules_of_its_own(target)
     with pytest.raises(StreamBusy):
         target.open(target.link("t", takeover_s=0.2))
     opened.close()
@@ -258,6 +264,7 @@ def test_without_a_ledger_it_is_not_provisioned(target):
 
 
 def test_a_lock_of_somebody_else_is_a_lost_race(target, opened):
+    needs_rules_of_its_own(target)
     write(opened, upsert(("1", "x", "1")))
     other = target.open(target.link("t", direction="reverse"))
     with other.transaction(pipelined=False):
@@ -269,6 +276,7 @@ def test_a_lock_of_somebody_else_is_a_lost_race(target, opened):
 
 
 def test_foreign_keys_are_left_to_the_source(target):
+    needs_rules_of_its_own(target)
     target.execute(
         "CREATE TABLE u (id int PRIMARY KEY)",
         "CREATE TABLE t (id int PRIMARY KEY, a varchar(40), b int,"

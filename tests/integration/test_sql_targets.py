@@ -157,7 +157,7 @@ def test_v1_v2_a_comparison_finds_each_kind_of_difference_and_names_the_columns(
         settle(pair)
     assert_equal(pair, rows=200)
     pair.target.execute(
-        "UPDATE products SET title = 'p2', revision = 7 WHERE product_id = 1",
+        "UPDATE products SET title = 'p2', revision = 7, updated_at = updated_at WHERE product_id = 1",
         "DELETE FROM product_categories WHERE product_id = 3",
         "INSERT INTO product_categories VALUES (4, 19, 1)",
         "UPDATE prices SET reference = NULL WHERE price_id = 5",
