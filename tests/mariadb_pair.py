@@ -94,4 +94,3 @@ def provision(link):
 def as_texts(dsn, query):
     with psycopg.connect(dsn, autocommit=True) as connection:
         return connection.execute(query).fetchall()
-

@@ -47,9 +47,10 @@ class BinlogAssembler:
         zero_dates: ZeroDates = "refuse",
         transaction_bytes: int = DEFAULT_TRANSACTION_BYTES,
         keep_places: bool = False,
+        outlives_tables: bool = False,
         lower_case_names: bool = False,
     ) -> None:
-        self._lower = lower_case_names
+        self._lower, self._outlives_tables = lower_case_names, outlives_tables
         self._tables = {self._cased(table.schema, table.name): table for table in tables}
         self._charsets, self._describe, self._zero_dates = charsets, describe, zero_dates
         self._through, self._transaction_bytes, self._keep_places = through, transaction_bytes, keep_places
@@ -187,7 +188,7 @@ class BinlogAssembler:
         self._open.thread = event.thread
         if statement.kind == "rows_lost":
             self._refuse_statement(statement, header)
-        elif statement.kind == "gone":
+        elif statement.kind == "gone" and not self._outlives_tables:
             self._refuse_gone(statement, header)
         elif statement.kind == "truncate":
             self._truncate(self._open, statement, header)

@@ -17,11 +17,20 @@ _COLUMNS: Final = """
 """
 
 _TYPES: Final = {
-    **{"tinyint": ("smallint", 21), "smallint": ("smallint", 21), "mediumint": ("integer", 23)},
-    **{"int": ("integer", 23), "bigint": ("bigint", 20), "year": ("smallint", 21)},
-    **{"float": ("real", 700), "double": ("double precision", 701), "bit": ("bit", 1560)},
-    **{"date": ("date", 1082), "time": ("interval", 1186), "json": ("json", 114)},
-    **{"datetime": ("timestamp without time zone", 1114), "timestamp": ("timestamp with time zone", 1184)},
+    "tinyint": ("smallint", 21),
+    "smallint": ("smallint", 21),
+    "mediumint": ("integer", 23),
+    "int": ("integer", 23),
+    "bigint": ("bigint", 20),
+    "year": ("smallint", 21),
+    "float": ("real", 700),
+    "double": ("double precision", 701),
+    "bit": ("bit", 1560),
+    "date": ("date", 1082),
+    "time": ("interval", 1186),
+    "json": ("json", 114),
+    "datetime": ("timestamp without time zone", 1114),
+    "timestamp": ("timestamp with time zone", 1184),
     **dict.fromkeys(("binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"), ("bytea", 17)),
     **dict.fromkeys(("tinytext", "text", "mediumtext", "longtext", "enum", "set"), ("text", 25)),
 }

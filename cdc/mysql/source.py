@@ -49,7 +49,7 @@ class BinlogSource:
     """The binlog as one stream sees it. Open it, poll, acknowledge, close; after an error close and make a new one.
 
     `tables`: what is captured, the database being the schema. `keep_places`: let transactions say where each change
-    stands, for showing them.
+    stands, for showing them. `outlives_tables`: go on where a captured table was dropped or renamed.
     """
 
     def __init__(
@@ -64,13 +64,14 @@ class BinlogSource:
         clock: Clock | None = None,
         limits: BinlogLimits = DEFAULT_LIMITS,
         keep_places: bool = False,
+        outlives_tables: bool = False,
     ) -> None:
         self._dsn, self._place = dsn, parse_url(dsn)
         self._stream, self._tables = stream, tuple(tables)
         self._resume_from = max(position, resume_from)
         self._store: MemoryStore = memory or NoMemory()
         self._clock = clock or SystemClock()
-        self._limits, self._keep_places = limits, keep_places
+        self._limits, self._keep_places, self._outlives_tables = limits, keep_places, outlives_tables
         self._acknowledged = position
         self._saved_at_s = 0.0
         self._memory: BinlogMemory | None = None
@@ -102,6 +103,7 @@ class BinlogSource:
             zero_dates=self._place.zero_dates,
             transaction_bytes=self._limits.transaction_bytes,
             keep_places=self._keep_places,
+            outlives_tables=self._outlives_tables,
             lower_case_names=facts.lower_case_names,
         )
         self._dump = BinlogDump(

@@ -153,7 +153,7 @@ class MariadbRig(Rig):
         self.tables = [self.mysql.table("t"), self.mysql.table("u")]
         for name in ("t", "u", "elsewhere"):
             self.execute(
-                f"CREATE TABLE {name} (id bigint PRIMARY KEY, a mediumtext, n decimal(65,30), b int) CHARACTER SET utf8mb4"
+                f"CREATE TABLE {name} (id bigint PRIMARY KEY, a mediumtext, n decimal(65,30), b int) CHARSET utf8mb4"
             )
 
     def session(self):
