@@ -1,67 +1,64 @@
-"""Watch changes as Debezium records, from a stream's change log or from a database.
+"""Watch transactions, from a stream's change log or from a database.
 
-A change log holds what its retention kept, and needs no connection. A database shows only what commits from now on: a
-temporary slot begins where the log is when it is created, and nothing earlier can be asked of it.
+A change log holds what its retention kept, and needs no connection. A database shows what commits from now on: a
+temporary slot begins where the log is when it is created, and nothing earlier can be asked of it. What is in the tables
+then can come first, as rows that were read (`r`), from the slot's own snapshot: nothing is missing in between, and
+nothing comes twice.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Final
 
+import psycopg
 from psycopg import sql
+from psycopg.types.string import TextLoader
 
 from cdc.changelog.local import LocalChangeLog
 from cdc.changelog.port import ChangeLog
-from cdc.connections import CatalogConnection, open_database
+from cdc.connections import CatalogConnection, canonical_conninfo, open_database, reaching
+from cdc.debezium.catalog_reader import read_relations
 from cdc.doctor import read_server_facts, read_table_facts
-from cdc.envelope import DebeziumRecord, encode
 from cdc.errors import SourceUnfit
-from cdc.events import TableName, Transaction
+from cdc.events import Change, Message, Relation, RowChange, TableName, Transaction
 from cdc.fitness import judge_source_server, judge_source_tables
-from cdc.lsn import ZERO, Lsn, parse_lsn
+from cdc.lsn import ZERO, Lsn, before_boundary, parse_lsn
 from cdc.postgres_source import WalStream, start_stream
 from cdc.replication_connection import ReplicationConnection
 from strangler.clock import Clock, SystemClock
 
 _POLL_S = 0.5
-
-_KEYS = """
-    SELECT n.nspname AS schema, c.relname AS name, array_agg(a.attname::text ORDER BY key.position) AS columns
-      FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-      CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS key (number, position)
-      JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = key.number
-     WHERE i.indisprimary
-       AND (n.nspname, c.relname) IN (SELECT * FROM unnest(%(schemas)s::text[], %(names)s::text[]))
-     GROUP BY n.nspname, c.relname
-"""
+_SNAPSHOT_ROWS: Final = 1000
 
 
 def tail_log(
     log: ChangeLog | Path,
     *,
-    logical_name: str,
-    database: str,
     after: Lsn = ZERO,
     tables: Sequence[TableName] = (),
     until_now: bool = False,
     clock: Clock | None = None,
-) -> Iterator[DebeziumRecord]:
-    """Records of a stream's change log (or of a local one's folder), whoever writes it meanwhile.
+) -> Generator[Transaction, None, None]:
+    """Transactions of a stream's change log (or of a local one's folder), whoever writes it meanwhile.
 
-    `after`: 0 means from the oldest that is kept. `tables`: only these; empty means all, messages too. `until_now`:
-    stop at the newest transaction that the log had at the start; otherwise follow until the iterator is closed.
-    Raises `LogNotFound`, `PositionExpired`, `LogDamaged`.
+    `after`: 0 means from the oldest that is kept. `tables`: only their rows; empty means all, messages too.
+    `until_now`: stop at the newest transaction that the log had at the start; otherwise follow until the iterator is
+    closed. Raises `LogNotFound`, `PositionExpired`, `LogDamaged`.
     """
     clock = clock or SystemClock()
     log = LocalChangeLog(log, read_only=True) if isinstance(log, Path) else log
     end = log.last_lsn() if until_now else None
     position = max(after, log.first_lsn()) if after == ZERO else after
-    previous = ZERO
     while True:
         for transaction in log.read(position):
             if end is not None and transaction.commit_lsn > end:
                 return
-            yield from _records(transaction, logical_name, database, previous, tables, {}, clock)
-            position = previous = transaction.commit_lsn
+            position = transaction.commit_lsn
+            if not tables:
+                yield transaction
+            elif changes := _of_tables(transaction, frozenset(tables)):
+                yield _with_changes(transaction, changes)
         if end is not None:
             return
         clock.sleep(_POLL_S)
@@ -72,41 +69,70 @@ def tail_database(
     tables: Sequence[TableName],
     *,
     name: str,
-    logical_name: str,
+    snapshot: bool = False,
     until_now: bool = False,
     clock: Clock | None = None,
-) -> Iterator[DebeziumRecord]:
-    """Records of what commits to `tables` from now on, through a temporary slot that no one else sees.
+) -> Generator[Transaction, None, None]:
+    """What commits to `tables` from now on, through a temporary slot that no one else sees; messages are left out.
 
     `name` must be new and begin with `strangler_tail_`: slot and publication are called so, and both are gone when the
-    iterator is closed (the slot even after a kill; the publication is then found as a leftover). `until_now`: stop at
-    the position the source has once the slot stands, which shows only what committed in that moment. Raises
-    `SourceUnfit` when a table cannot be captured, `DatabaseUnreachable`.
+    iterator is closed (the slot even after a kill; the publication is then found as a leftover). `snapshot`: first the
+    rows that are there, as transactions without id, `r`. `until_now`: stop at the position the source has once the slot
+    stands and the snapshot has been read. Raises `SourceUnfit` when a table cannot be captured, `DatabaseUnreachable`.
     """
     clock = clock or SystemClock()
     with open_database(dsn) as connection:
         _refuse_unfit(connection, dsn, tables)
-        keys = _primary_keys(connection, tables)
-        database, version = connection.info.dbname, connection.info.server_version // 10_000
+        version = connection.info.server_version // 10_000
         _create_publication(connection, name, tables)
         try:
-            stream = _open_temporary(dsn, name, version, clock)
-            try:
-                end = _current_lsn(connection) if until_now else None
-                previous = ZERO
-                for transaction in _follow(stream, end):
-                    yield from _records(transaction, logical_name, database, previous, tables, keys, clock)
-                    previous = transaction.commit_lsn
-            finally:
-                stream.close()
+            with _temporary_slot(dsn, name) as (replication, start, exported):
+                reader = _snapshot(dsn, exported, start, tables, clock) if snapshot else iter(())
+                first = next(reader, None)  # imports the snapshot, which the next walsender command ends
+                stream = _start(dsn, replication, name, start, version, clock)
+                try:
+                    if first is not None:
+                        for rows in reader:
+                            yield rows
+                            stream.report()  # a long snapshot must not look like a dead receiver
+                    end = _current_lsn(connection) if until_now else None
+                    for transaction in _follow(stream, end):
+                        if changes := _of_tables(transaction, frozenset(tables)):
+                            yield _with_changes(transaction, changes)
+                finally:
+                    stream.close()
         finally:
             connection.execute(sql.SQL("DROP PUBLICATION IF EXISTS {}").format(sql.Identifier(name)))
+
+
+def _of_tables(transaction: Transaction, tables: frozenset[TableName]) -> list[Change]:
+    return [
+        change
+        for change in transaction.changes
+        if not isinstance(change, Message)
+        and (
+            change.relation.table in tables
+            if isinstance(change, RowChange)
+            else any(relation.table in tables for relation in change.relations)
+        )
+    ]
+
+
+def _with_changes(transaction: Transaction, changes: list[Change]) -> Transaction:
+    return Transaction(
+        xid=transaction.xid,
+        commit_lsn=transaction.commit_lsn,
+        end_lsn=transaction.end_lsn,
+        commit_time_us=transaction.commit_time_us,
+        origin=transaction.origin,
+        changes=tuple(changes),
+    )
 
 
 def _follow(stream: WalStream, end: Lsn | None) -> Iterator[Transaction]:
     while True:
         for transaction in stream.poll(_POLL_S):
-            if end is not None and transaction.commit_lsn >= end:
+            if end is not None and transaction.commit_lsn > end:
                 return
             yield transaction
             stream.acknowledge(transaction.commit_lsn)
@@ -116,15 +142,18 @@ def _follow(stream: WalStream, end: Lsn | None) -> Iterator[Transaction]:
         stream.acknowledge(through)
 
 
-def _open_temporary(dsn: str, name: str, version: int, clock: Clock) -> WalStream:
-    """The slot lives and dies with its walsender."""
+@contextmanager
+def _temporary_slot(dsn: str, name: str) -> Iterator[tuple[ReplicationConnection, Lsn, str]]:
+    """The slot lives and dies with its walsender. Its snapshot lives until the walsender's next command."""
     connection = ReplicationConnection(dsn)
     try:
-        (slot,) = connection.command(f'CREATE_REPLICATION_SLOT "{name}" TEMPORARY LOGICAL pgoutput NOEXPORT_SNAPSHOT')
-        start = parse_lsn(slot["consistent_point"] or "0/0")
-    except BaseException:
+        (slot,) = connection.command(f'CREATE_REPLICATION_SLOT "{name}" TEMPORARY LOGICAL pgoutput EXPORT_SNAPSHOT')
+        yield connection, parse_lsn(slot["consistent_point"] or "0/0"), slot["snapshot_name"] or ""
+    finally:
         connection.close()
-        raise
+
+
+def _start(dsn: str, connection: ReplicationConnection, name: str, start: Lsn, version: int, clock: Clock) -> WalStream:
     return start_stream(
         dsn,
         connection,
@@ -137,25 +166,35 @@ def _open_temporary(dsn: str, name: str, version: int, clock: Clock) -> WalStrea
     )
 
 
-def _records(
-    transaction: Transaction,
-    logical_name: str,
-    database: str,
-    previous: Lsn,
-    tables: Sequence[TableName],
-    keys: Mapping[TableName, Sequence[str]],
-    clock: Clock,
-) -> Iterator[DebeziumRecord]:
-    records = encode(
-        transaction,
-        logical_name=logical_name,
-        database=database,
-        processed_at_us=int(clock.now().timestamp() * 1_000_000),
-        previous_commit_lsn=previous,
-        keys=keys,
-    )
-    topics = {f"{logical_name}.{table.schema}.{table.name}" for table in tables}
-    yield from (record for record in records if not topics or record.topic in topics)
+def _snapshot(dsn: str, exported: str, start: Lsn, tables: Sequence[TableName], clock: Clock) -> Iterator[Transaction]:
+    """The rows as they were when the slot was made. The first item is empty: the snapshot has been taken over."""
+    with (
+        reaching(dsn),
+        psycopg.connect(canonical_conninfo(dsn)) as connection,
+    ):
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(exported)))
+        yield _rows_read((), start, clock)
+        for relation in read_relations(connection, tables):
+            for rows in _read(connection, relation):
+                yield _rows_read([RowChange(relation=relation, op="r", new=row) for row in rows], start, clock)
+
+
+def _read(connection: psycopg.Connection[Any], relation: Relation) -> Iterator[list[tuple[str | None, ...]]]:
+    """Text forms, a thousand rows at a time: the output function's, which a cast to text is not for every type."""
+    for column in relation.columns:
+        connection.adapters.register_loader(column.type_oid, TextLoader)
+    names = sql.SQL(", ").join(sql.Identifier(column.name) for column in relation.columns)
+    table = sql.Identifier(relation.schema, relation.name)
+    with connection.cursor(name="strangler_tail") as cursor:
+        cursor.execute(sql.SQL("SELECT {} FROM {}").format(names, table))
+        while rows := cursor.fetchmany(_SNAPSHOT_ROWS):
+            yield rows
+
+
+def _rows_read(changes: Sequence[RowChange], start: Lsn, clock: Clock) -> Transaction:
+    at_us = int(clock.now().timestamp() * 1_000_000)
+    return Transaction(xid=0, commit_lsn=start, end_lsn=start, commit_time_us=at_us, changes=tuple(changes))
 
 
 def _refuse_unfit(connection: CatalogConnection, dsn: str, tables: Sequence[TableName]) -> None:
@@ -166,12 +205,6 @@ def _refuse_unfit(connection: CatalogConnection, dsn: str, tables: Sequence[Tabl
             raise SourceUnfit(thing=finding.thing, reason=finding.reason, mend=finding.mend)
 
 
-def _primary_keys(connection: CatalogConnection, tables: Sequence[TableName]) -> dict[TableName, Sequence[str]]:
-    parameters = {"schemas": [table.schema for table in tables], "names": [table.name for table in tables]}
-    rows = connection.execute(_KEYS, parameters)
-    return {TableName(schema=row["schema"], name=row["name"]): row["columns"] for row in rows}
-
-
 def _create_publication(connection: CatalogConnection, name: str, tables: Sequence[TableName]) -> None:
     names = sql.SQL(", ").join(sql.Identifier(table.schema, table.name) for table in tables)
     statement = sql.SQL("CREATE PUBLICATION {} FOR TABLE {} WITH (publish_via_partition_root = true)")
@@ -179,6 +212,7 @@ def _create_publication(connection: CatalogConnection, name: str, tables: Sequen
 
 
 def _current_lsn(connection: CatalogConnection) -> Lsn:
+    """What has been committed by now, as a ledger position."""
     row = connection.execute("SELECT pg_current_wal_flush_lsn() - '0/0'::pg_lsn AS lsn").fetchone()
     assert row is not None
-    return Lsn(int(row["lsn"]))
+    return before_boundary(Lsn(int(row["lsn"])))

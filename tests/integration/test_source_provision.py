@@ -1,15 +1,13 @@
 """Provisioning and its way back, examination, lag and tail against a real server."""
 
-import threading
 import uuid
 
 import psycopg
 import pytest
 from psycopg.types.json import Json
 
-from cdc.changelog.local import LocalChangeLog
 from cdc.doctor import examine_source, examine_target
-from cdc.errors import LogNotFound, SlotInUse, SourceUnfit, StreamBusy
+from cdc.errors import SlotInUse, SourceUnfit, StreamBusy
 from cdc.events import TableName
 from cdc.lag import read_lag
 from cdc.lsn import before_boundary, format_lsn
@@ -21,7 +19,6 @@ from cdc.provision import (
     provision_source,
     provision_target,
 )
-from cdc.tail import tail_database, tail_log
 from sandbox.postgres import create_database, postgres_server
 from tests.capture import EMPTY, capturing
 
@@ -270,56 +267,3 @@ def test_the_error_of_a_stopped_worker_is_shown(source):
     lag = read_lag(source.url, source.url, source.stream)
     assert (lag.state, lag.error) == ("stopped", error)
     deprovision_target(source.url, source.stream)
-
-
-def test_tail_of_a_change_log(source, tmp_path):
-    source.execute("INSERT INTO t VALUES (1, 'a')", "SELECT pg_logical_emit_message(true, 'p', 'x')", "DELETE FROM t")
-    captured = source.captured()
-    log = LocalChangeLog(tmp_path / "log")
-    log.append(captured)
-    options = {"logical_name": "store", "database": "shop", "until_now": True}
-    everything = list(tail_log(tmp_path / "log", **options))
-    assert [record.value and record.value["op"] for record in everything] == ["c", "m", "d", None]
-    assert [record.key for record in tail_log(tmp_path / "log", tables=[T], **options)] == [{"id": 1}] * 3
-    later = list(tail_log(tmp_path / "log", after=captured[1].commit_lsn, **options))
-    assert [record.value and record.value["op"] for record in later] == ["d", None]
-    following = tail_log(tmp_path / "log", logical_name="store", database="shop", after=captured[-2].commit_lsn)
-    assert next(following).value["op"] == "d"
-    following.close()
-    log.close()
-    with pytest.raises(LogNotFound):
-        next(tail_log(tmp_path / "absent", **options))
-
-
-def test_tail_of_a_database_sees_what_commits_from_now_on(url, database):
-    database.execute("ALTER TABLE t REPLICA IDENTITY FULL")
-    database.execute("INSERT INTO t VALUES (0)")
-    name = f"strangler_tail_{uuid.uuid4().hex[:8]}"
-    stop = threading.Event()
-
-    def write():
-        with psycopg.connect(url, autocommit=True) as writer:
-            number = 1
-            while not stop.wait(0.02):
-                writer.execute("INSERT INTO t VALUES (%s)", [number])
-                number += 1
-
-    writer = threading.Thread(target=write)
-    writer.start()
-    records = tail_database(url, [T], name=name, logical_name="store")
-    found = [next(records) for _ in range(3)]
-    stop.set()
-    writer.join()
-    records.close()
-    numbers = [record.key["id"] for record in found]
-    assert numbers[0] >= 1
-    assert numbers == list(range(numbers[0], numbers[0] + 3))
-    assert mine(url, name) == []
-
-
-def test_tail_of_a_quiet_database_until_now_ends(url, database):
-    name = f"strangler_tail_{uuid.uuid4().hex[:8]}"
-    assert list(tail_database(url, [T], name=name, logical_name="store", until_now=True)) == []
-    with pytest.raises(SourceUnfit):
-        list(tail_database(url, [TableName(name="absent")], name=name, logical_name="store"))
-    assert mine(url, name) == []
