@@ -136,6 +136,7 @@ class Applier:
         while True:
             try:
                 self._attempt(batch, careful=True)
+                self._followed.clear()
                 return
             except SchemaChanged as changed:
                 self._follow(changed)
