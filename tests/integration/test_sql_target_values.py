@@ -24,7 +24,7 @@ CASES = {
     "nw": (None, "decimal(5,2)", "NUMERIC", ["999.99", "1.00"], [("mysql", "1000.00"), ("mysql", "0.001"), ("sqlite", "12345678901234567.89")]),
     "f8": ("double precision", "double", "DOUBLE", ["0.1", "4.9406564584124654e-324", "1.7976931348623157e+308", "-2.5", "100000"],
            ["NaN", ("mysql", "Infinity"), ("sqlite", "-0")]),
-    "f4": ("real", "float", "FLOAT", ["0.1", "3.4028235e+38", "16777216", "1.17549435e-38"], ["NaN"]),
+    "f4": ("real", "float", "FLOAT", ["0.1", "3.4028235e+38", "16777216", "1.1754944e-38"], ["NaN"]),
     "b": ("boolean", "tinyint(1)", "BOOLEAN", ["t", "f"], []),
     "c": ("text", "longtext", "TEXT", ["", "null", "NULL", "a\"b\\c'd\n\t%s %(x)s", "😀\U0010ffff", "__debezium_unavailable_value", " x ", "\x01\x1a"], []),
     "v": ("character varying(5)", "varchar(5)", "VARCHAR(5)", ["12345", " x ", "😀😀😀😀😀"], [("mysql", "123456"), ("mysql", "12345 ")]),
