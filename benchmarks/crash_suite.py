@@ -73,9 +73,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         counts = run(
-            kills=given.kills, seed=given.seed, first=given.first, fresh=given.fresh, keep=given.keep, kafka=given.kafka,
+            kills=given.kills,
+            seed=given.seed,
+            first=given.first,
+            fresh=given.fresh,
+            keep=given.keep,
+            kafka=given.kafka,
             say=lambda text: print(text, flush=True),
-        )  # fmt: skip
+        )
     except StranglerError as error:
         print(error, file=sys.stderr)
         return error.exit_code
