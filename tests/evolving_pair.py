@@ -37,7 +37,8 @@ class EvolvingPair(StreamPair):
         """What a worker that is started anew begins with."""
         self.schema = stream_schema(self, policy=policy)
         self.schema.remember()
-        self.link = replace(self.link, evolution=WatchedSchema(self.schema), mapper=self.schema.mapper())
+        self.evolution = WatchedSchema(self.schema)
+        self.link = replace(self.link, evolution=self.evolution, mapper=self.schema.mapper())
         return self
 
     def reopen(self):

@@ -67,11 +67,9 @@ class SourceShape:
             "lost or renamed": [name for name in wanted if name not in seen],
             "new": [name for name in seen if name not in self.columns],
             "of another type": [name for name, column in seen.items() if self._retyped(column, told)],
-            "no longer what tells rows apart": [
-                name
-                for name in self.primary_key
-                if told and relation.replica_identity == "d" and key and name not in key
-            ],
+            "not in both the old and the new key": sorted(key.symmetric_difference(self.primary_key))
+            if told and key and relation.replica_identity == "d"
+            else [],
         }
 
     def _retyped(self, column: Column, told: bool) -> bool:

@@ -1,11 +1,17 @@
 """A source table as its catalog has it now, read in one query's snapshot."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
+
+import psycopg
 
 from cdc.connections import CatalogConnection
 from cdc.events import TableName
 from cdc.schema_changes.forms import CatalogColumn, CatalogTable, FormColumn, TableForm
+from cdc.verify.statements import quoted
+
+_LONGEST_LOOK_S: Final = 10
+"""How long the source may be asked what a rewrite left in a new column."""
 
 _TABLE = """
 SELECT c.oid::bigint AS oid, n.nspname AS schema, c.relname AS name, c.relreplident AS replica_identity,
@@ -74,6 +80,20 @@ def type_names(connection: CatalogConnection, types: Sequence[tuple[int, int]]) 
         ([oid for oid, _ in types], [modifier for _, modifier in types]),
     )
     return [str(row["type"]) for row in rows]
+
+
+def distinct_values(connection: CatalogConnection, oid: int, column: str) -> list[str | None] | None:
+    """Up to two different values (text forms) that the table's rows have in a column now; None when that is not known
+    within `_LONGEST_LOOK_S`, or the table or column is gone."""
+    name = connection.execute("SELECT %s::oid::regclass::text AS name", [oid]).fetchone()
+    assert name is not None
+    try:
+        with connection.transaction():
+            connection.execute("SELECT set_config('statement_timeout', %s, true)", [f"{_LONGEST_LOOK_S * 1000}ms"])
+            query = f"SELECT DISTINCT {quoted(column)}::text AS value FROM {name['name']} LIMIT 2"
+            return [row["value"] for row in connection.execute(query.encode())]
+    except (psycopg.errors.QueryCanceled, psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedTable):
+        return None
 
 
 def _column(row: dict[str, Any]) -> CatalogColumn:

@@ -16,12 +16,12 @@ from cdc.mapping.model import MoveMapping, TableMapping
 from cdc.mapping.port import Mapper
 from cdc.schema import reflect
 from cdc.schema_changes.actions import AddColumn, TargetAction, alembic, statements
-from cdc.schema_changes.catalog import read_table, type_names
+from cdc.schema_changes.catalog import distinct_values, read_table, type_names
 from cdc.schema_changes.decide import Check, Outcome, Situation, Stop, decide
-from cdc.schema_changes.difference import difference
+from cdc.schema_changes.difference import Change, difference
 from cdc.schema_changes.evolved import Forms, compile_evolved, evolve
 from cdc.schema_changes.forms import CatalogTable, FormColumn, TableForm, identify
-from cdc.schema_changes.policy import STOP_AT_EVERYTHING, SchemaPolicy
+from cdc.schema_changes.policy import STOP_AT_EVERYTHING, Kind, SchemaPolicy
 from cdc.schema_changes.store import accepted, load_met, read_met, write_met
 from cdc.sessions import is_transient, source_error, target_error, target_reason
 from cdc.verify.statements import literal, quoted
@@ -145,7 +145,7 @@ class StreamSchema:
             self._keep_passing(target, forms, form)
             return
         form = self._completed(carried(catalog.form if form.same_shape(catalog.form) else form, last))
-        changes = difference(last, form, catalog)
+        changes, form = self._looked_up(difference(last, form, catalog), form)
         if not changes:
             return
         plan = self._table_plan(table)
@@ -221,6 +221,25 @@ class StreamSchema:
         named = {column.attnum: name for column, name in zip(unnamed, names, strict=True)}
         columns = tuple(replace(column, type=named.get(column.attnum, column.type)) for column in form.columns)
         return replace(form, columns=columns)
+
+    def _looked_up(self, changes: Sequence[Change], form: TableForm) -> tuple[list[Change], TableForm]:
+        """Where a rewrite hid what old rows have in a new column: one value in all rows of the source says it."""
+        found: list[Change] = []
+        for change in changes:
+            column = change.after
+            if change.kind is Kind.ADDED_COMPUTED and column is not None and form.named(column.name) is not None:
+                with open_database(self.source_dsn) as source:
+                    values = distinct_values(source, form.oid, column.name)
+                if values is not None and len(values) <= 1:
+                    known = replace(column, missing=values[0] if values else None)
+                    kind = Kind.ADDED_NULLABLE if known.missing is None else Kind.ADDED_CONSTANT
+                    found.append(
+                        Change(kind=kind, after=known, detail=f"all rows of the source have {known.missing!r}")
+                    )
+                    form = replace(form, columns=tuple(known if each is column else each for each in form.columns))
+                    continue
+            found.append(change)
+        return found, form
 
     def _forms_of(self, target: CatalogConnection, table: TableName) -> tuple[TableForm, ...]:
         return tuple(accepted(read_met(target, self.stream)).get(table, ()))
