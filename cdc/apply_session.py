@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -13,13 +13,14 @@ from cdc.apply_statements import (
     STAGED,
     array_literal,
     copy_text,
+    duplicates_statement,
     quote_table,
     read_row_statement,
     staged_statement,
     statement,
 )
 from cdc.copy_tracker import CopyCursor, TableCopying, cursor_from_json
-from cdc.errors import NotProvisioned, StreamBusy
+from cdc.errors import NotProvisioned, StreamBusy, TargetUnfit
 from cdc.events import TableName
 from cdc.link import LinkSpec
 from cdc.lsn import Lsn, format_lsn, parse_lsn
@@ -55,10 +56,20 @@ class ApplySession:
         self._rules: dict[TableName, TableRules] = {}
         self.parked = PostgresParkedStore(self._connection, link, self.translated)
         self._ownership_exists = self._locked = False
+        self._unchecked: dict[tuple[TableName, tuple[str, ...]], list[list[str | None]]] = {}
         try:
             self._connection.prepared_max = _PREPARED_STATEMENTS
             self._configure()
             self._take_stream(clock)
+        except psycopg.errors.InsufficientPrivilege as error:
+            self.close()
+            raise TargetUnfit(
+                thing=f"session of {link.stream}",
+                reason=f"its role may not switch off triggers and foreign keys, or not mark what it writes: "
+                f"{target_reason(error)}",
+                mend="GRANT SET ON PARAMETER session_replication_role, and EXECUTE on the pg_replication_origin "
+                "functions, to the role (PostgreSQL 15 on), or use a superuser; `strangler doctor` lists it",
+            ) from error
         except psycopg.Error as error:
             self.close()
             raise target_error(link.target_dsn, f"session of {link.stream}", error) from error
@@ -165,16 +176,23 @@ class ApplySession:
 
     @contextmanager
     def transaction(self, *, pipelined: bool) -> Iterator[None]:
+        self._unchecked.clear()
         with self.translated(f"a batch of {self._link.stream}"):
             if not pipelined:
                 with self._connection.transaction():
                     yield
+                    self._check_deferrable()
                 return
             with self._connection.pipeline(), self._connection.transaction():
                 yield
+                self._check_deferrable()
 
-    def savepoint(self) -> AbstractContextManager[None]:
-        return self.transaction(pipelined=False)
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        with self.translated(f"rows of {self._link.stream}"), self._connection.transaction():
+            self._unchecked.clear()
+            yield
+            self._check_deferrable()
 
     def write(self, groups: Iterable[RowGroup]) -> None:
         with self.translated(f"rows of {self._link.stream}"):
@@ -183,16 +201,31 @@ class ApplySession:
     def _write(self, groups: Iterable[RowGroup]) -> None:
         sent = []
         for group in groups:
+            target = self._target(group.table)
+            if target.deferrable and group.kind in ("upsert", "update"):
+                self._unchecked.setdefault((group.table, group.key), []).extend(_keys_after(group))
             if self._is_large(group):
                 self._write_staged(group)
                 continue
-            query, parameters = statement(group, self._target(group.table))
+            query, parameters = statement(group, target)
             sent.append((group, self._connection.execute(query.encode(), parameters, prepare=True)))
         if sent and self._connection.pgconn.pipeline_status:
             self._sync()
         for group, cursor in sent:
             if group.must_match and cursor.rowcount != len(group.rows):
                 raise RowsNotFound(group)
+
+    def _check_deferrable(self) -> None:
+        """Deferrable unique constraints of the rows written since the last check: nothing else looks at them."""
+        for (table, key), rows in self._unchecked.items():
+            target = self._target(table)
+            parameters = [array_literal(column) for column in zip(*rows, strict=True)]
+            for unique in target.deferrable:
+                query = duplicates_statement(target, key, unique)
+                if self._connection.execute(query.encode(), parameters).fetchone() is not None:
+                    names = ", ".join(unique)
+                    raise RowRefused(f"another row of {table} has the same values of ({names})", "23505")
+        self._unchecked.clear()
 
     def _is_large(self, group: RowGroup) -> bool:
         """Too large for a second copy in parameters. Not asked in the pipeline, which knows no COPY."""
@@ -298,6 +331,13 @@ class ApplySession:
             return None
         except psycopg.Error as error:
             raise target_error(self._link.target_dsn, "strangler schema", error) from error
+
+
+def _keys_after(group: RowGroup) -> list[list[str | None]]:
+    """The keys that the group's rows have once it is written."""
+    names = group.columns if group.kind == "upsert" else (*group.key, *group.columns)
+    last = {name: position for position, name in enumerate(names)}
+    return [[row[last[name]] for name in group.key] for row in group.rows]
 
 
 def _copying(state: object, cursor: object) -> TableCopying:

@@ -47,6 +47,17 @@ def _writing(group: RowGroup, target: TargetTable, given: str) -> str:
     return _update(group, target, given)
 
 
+def duplicates_statement(target: TargetTable, key: Sequence[str], unique: Sequence[str]) -> str:
+    """Finds a row, of those with the given keys, that shares its values of `unique` with another row."""
+    keys = [target.column(name) for name in key]
+    alike = " AND ".join(f"o.{quote(name)} = t.{quote(name)}" for name in unique)
+    another = ", ".join(f"t.{quote(name)}" for name in key), ", ".join(f"o.{quote(name)}" for name in key)
+    return (
+        f"SELECT FROM {_given(keys)} JOIN {quote_table(target.table)} AS t ON {_matches(keys)}"
+        f" JOIN {quote_table(target.table)} AS o ON {alike} AND ({another[0]}) <> ({another[1]}) LIMIT 1"
+    )
+
+
 def read_row_statement(target: TargetTable, key: Sequence[str], columns: Sequence[str]) -> str:
     """Text forms of `columns` of one row; its parameters are the key values, an array of one each."""
     keys = [target.column(name) for name in key]

@@ -35,6 +35,13 @@ SELECT (SELECT array_agg(a.attname::text) FROM pg_index i
                 WHERE i.indrelid = %(table)s AND (i.indisunique OR i.indisexclusion) AND NOT i.indisprimary)
 """
 
+_DEFERRABLE = """
+SELECT ARRAY(SELECT a.attname::text FROM unnest(i.indkey) AS k
+               JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k)
+  FROM pg_index i
+ WHERE i.indrelid = %s AND NOT i.indimmediate AND i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL
+"""
+
 
 _UNIQUES = """
 SELECT ARRAY(SELECT a.attname::text FROM unnest(i.indkey) AS k
@@ -81,9 +88,13 @@ class TargetColumn:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TargetTable:
+    """`deferrable`: the columns of each unique constraint that is. PostgreSQL checks those by triggers, which do not
+    fire in an apply session."""
+
     table: TableName
     columns: Mapping[str, TargetColumn]
     batching: Batching
+    deferrable: tuple[tuple[str, ...], ...] = ()
 
     def column(self, name: str) -> TargetColumn:
         try:
@@ -101,7 +112,12 @@ def load_target_table(connection: Connection, table: TableName) -> TargetTable:
     oid = _oid(connection, table)
     columns = {str(row[0]): _column(row) for row in connection.execute(_COLUMNS, (oid,))}
     key, other_uniques = connection.execute(_INDEXES, {"table": oid}).fetchall()[0]
-    return TargetTable(table=table, columns=columns, batching=_batching(columns, key, bool(other_uniques)))
+    return TargetTable(
+        table=table,
+        columns=columns,
+        batching=_batching(columns, key, bool(other_uniques)),
+        deferrable=tuple(_names(row[0]) for row in connection.execute(_DEFERRABLE, (oid,))),
+    )
 
 
 def load_rules(connection: Connection, table: TableName) -> TableRules:
