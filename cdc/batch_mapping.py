@@ -165,17 +165,19 @@ class BatchMapper:
             if known is None or known[0] is not relation:
                 if len(self._kinds) >= _MOST_RELATIONS_KNOWN:
                     self._kinds.clear()
-                known = self._kinds[id(relation)] = (relation, self._kind(relation.table))
+                known = self._kinds[id(relation)] = (relation, self._kind(relation))
             return known[1], change
         relations = tuple(relation for relation in change.relations if relation.table in self._mapped)
         return (_PLAIN, replace(change, relations=relations)) if relations else (_PASSED_OVER, None)
 
-    def _kind(self, table: TableName) -> int:
-        if table == CANARY_TABLE:
+    def _kind(self, relation: Relation) -> int:
+        if relation.table == CANARY_TABLE:
             return _CANARY
-        if table not in self._mapped:
+        if relation.table not in self._mapped:
+            if self._link.evolution is not None:
+                self._link.evolution.passed_over(relation)
             return _PASSED_OVER
-        return _WOVEN if table in self._woven else _PLAIN
+        return _WOVEN if relation.table in self._woven else _PLAIN
 
     def _woven_part(self, routed: Sequence[Routed]) -> list[Routed]:
         return [(index, part, lenient) for index, event, lenient in routed if (part := self._part(event, woven=True))]

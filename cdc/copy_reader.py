@@ -5,12 +5,18 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
+from cdc.chunk_handover import CopyInterrupted
 from cdc.copy_tracker import WATERMARK_PREFIX, CopyCursor, SourceKey, Watermark
 from cdc.errors import CopyRefused
 from cdc.events import Column, Relation, Row, TableName
 from cdc.sessions import Connection
 from cdc.snapshot_window import Chunk, key_positions, parse_snapshot
 from cdc.tables import Table
+
+_COLUMNS = """
+SELECT attname, atttypid::int8 FROM pg_attribute
+ WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,9 +51,12 @@ def write_mark(connection: Connection, mark: Watermark) -> None:
 
 
 def read_range(connection: Connection, table: CopyTable, cursor: CopyCursor, limit: int) -> Chunk:
-    """Up to `limit` rows behind `cursor.after`, not beyond the greatest key of the time when the copy began."""
+    """Up to `limit` rows behind `cursor.after`, not beyond the greatest key of the time when the copy began.
+
+    Raises `CopyInterrupted` when the table has other columns than the copy began with (H11): begin the run again.
+    """
     with connection.transaction():
-        snapshot = _begin(connection)
+        snapshot = _begin(connection, table)
         until = cursor.until or _greatest_key(connection, table)
         rows: tuple[Row, ...] = ()
         if until is not None:
@@ -68,7 +77,7 @@ def read_range(connection: Connection, table: CopyTable, cursor: CopyCursor, lim
 def read_again(connection: Connection, table: CopyTable, keys: Sequence[SourceKey]) -> Chunk:
     """The rows that have one of these keys now."""
     with connection.transaction():
-        snapshot = _begin(connection)
+        snapshot = _begin(connection, table)
         wanted = sql.SQL(", ").join(_tuple(key) for key in keys)
         condition = sql.SQL("{} IN ({})").format(_key_tuple(table), wanted)
         rows = _rows(connection, table, condition, len(keys))
@@ -81,10 +90,17 @@ def read_again(connection: Connection, table: CopyTable, keys: Sequence[SourceKe
     )
 
 
-def _begin(connection: Connection) -> str:
+def _begin(connection: Connection, table: CopyTable) -> str:
+    """The table's lock comes before the snapshot: a rewrite that commits between the two would show an empty table."""
     connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+    name = sql.Identifier(table.relation.schema, table.relation.name)
+    connection.execute(sql.SQL("LOCK TABLE ONLY {} IN ACCESS SHARE MODE").format(name))
     row = connection.execute("SELECT pg_current_snapshot()::text").fetchone()
     assert row is not None
+    if [(str(n), t) for n, t in connection.execute(_COLUMNS, (name.as_string(connection),))] != [
+        (column.name, column.type_oid) for column in table.relation.columns
+    ]:
+        raise CopyInterrupted
     return str(row[0])
 
 

@@ -29,3 +29,10 @@ class SchemaEvolution(Protocol):
         Raises `SchemaChanged` when a table of the stream cannot be followed any more; the next look says so again.
         """
         ...
+
+    def passed_over(self, relation: Relation) -> None:
+        """The stream passes over events of this relation, which is no table of the mapping, before it moves on.
+
+        A mapped table under another name is kept as one that has lost changes. Told once per relation and session.
+        """
+        ...

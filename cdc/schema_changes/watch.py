@@ -51,6 +51,11 @@ class WatchedSchema:
     def follow(self, relation: Relation, mapper: Mapper) -> Mapper:
         return self._schema.follow(relation, mapper)
 
+    def passed_over(self, relation: Relation) -> None:
+        for table, forms in self._schema.forms().items():
+            if relation.oid and forms[-1].oid == relation.oid:
+                self._break(table, forms[-1], f"was renamed to {relation.table}, and changes came under that name")
+
     def look(self, applied: Lsn) -> None:
         """`applied`: everything through it is durable in the target. Follows forms that the stream has passed without
         meeting a row of them.
