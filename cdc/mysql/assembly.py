@@ -9,14 +9,15 @@ Rows written to our own tables have a meaning: `strangler.message` carries barri
 left out so that two streams between the same databases never loop.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from cdc.errors import SchemaChanged, SourceUnfit, TransactionTooLarge
-from cdc.events import Change, Message, Relation, Row, RowChange, TableName, Truncate
+from cdc.events import Message, Relation, TableName, Truncate
 from cdc.lsn import ZERO, Lsn, format_lsn
 from cdc.mysql import binlog
 from cdc.mysql.binlog import Event, Header, malformed
+from cdc.mysql.changes import ChangeBuffer, Spill
 from cdc.mysql.positions import FIRST_OFFSET, boundary, position_of
 from cdc.mysql.statements import Statement, read_statement
 from cdc.mysql.table_map import Charsets, TableReader, read_table, table_name
@@ -26,7 +27,9 @@ from cdc.mysql.values import ZeroDates
 OWN_SCHEMA: Final = "strangler"
 MESSAGE_TABLE: Final = "message"
 POSITION_TABLE: Final = "stream_position"
-DEFAULT_TRANSACTION_BYTES: Final = 1 << 30
+DEFAULT_TRANSACTION_BYTES: Final = 64 << 30
+DEFAULT_MEMORY_BYTES: Final = 32 << 20
+"""Bytes of row events beyond which a transaction's changes go to disk."""
 _MOST_DESCRIPTIONS: Final = 1024
 
 
@@ -46,6 +49,8 @@ class BinlogAssembler:
         through: Lsn,
         zero_dates: ZeroDates = "refuse",
         transaction_bytes: int = DEFAULT_TRANSACTION_BYTES,
+        memory_bytes: int = DEFAULT_MEMORY_BYTES,
+        new_spill: Callable[[], Spill],
         keep_places: bool = False,
         outlives_tables: bool = False,
         lower_case_names: bool = False,
@@ -54,6 +59,7 @@ class BinlogAssembler:
         self._tables = {self._cased(table.schema, table.name): table for table in tables}
         self._charsets, self._describe, self._zero_dates = charsets, describe, zero_dates
         self._through, self._transaction_bytes, self._keep_places = through, transaction_bytes, keep_places
+        self._memory_bytes, self._new_spill = memory_bytes, new_spill
         self._checksummed = False
         self._file = ""
         self._open: OpenTransaction | None = None
@@ -150,6 +156,7 @@ class BinlogAssembler:
             gtid=event.gtid,
             began=event.began,
             commit_time_us=event.commit_time_us,
+            changes=ChangeBuffer(memory_bytes=self._memory_bytes, new_spill=self._new_spill),
         )
         if event.prepared:
             self._refuse_prepared()
@@ -174,10 +181,10 @@ class BinlogAssembler:
 
     def _savepoint(self, open_: OpenTransaction, statement: Statement) -> bool:
         if statement.kind == "savepoint":
-            open_.savepoints[statement.names[0][1].lower()] = len(open_.changes)
+            open_.savepoints[statement.names[0][1].lower()] = open_.changes.mark()
         elif statement.kind == "rollback_to":
-            kept = open_.savepoints.get(statement.names[0][1].lower(), 0)
-            del open_.changes[kept:], open_.places[kept:]
+            open_.changes.rewind(open_.savepoints.get(statement.names[0][1].lower(), (0, 0, 0)))
+            del open_.places[len(open_.changes) :]
         return statement.kind in ("savepoint", "rollback_to", "release")
 
     def _statement(self, event: binlog.Query, statement: Statement, header: Header) -> BinlogTransaction | None:
@@ -198,7 +205,8 @@ class BinlogAssembler:
         for database, name in statement.names:
             if (table := self._tables.get(self._cased(database, name))) is not None:
                 relation = self._relations.get((table.schema, table.name)) or self._describe(table)
-                self._add(open_, Truncate(relations=(relation,)), header, 0, 0)
+                open_.changes.add(Truncate(relations=(relation,)), 0)
+                self._place(open_, header, 1)
 
     def _table_map(self, event: binlog.TableMap) -> None:
         database, name = table_name(event.body)
@@ -230,46 +238,40 @@ class BinlogAssembler:
             raise malformed(f"rows outside any transaction, at {self._file} {header.end}")
         if position_of(self._file, header.end) <= self._through:
             return
-        images = reader.images(event)
-        relation, size = reader.relation, header.size // max(1, len(images))
+        relation = reader.relation
         if relation.schema == OWN_SCHEMA and relation.name == MESSAGE_TABLE:
-            self._messages(self._open, relation, event.op, images, header)
-        elif event.op == "u":
-            for row, (old, new) in enumerate(zip(images[::2], images[1::2], strict=True)):
-                change = RowChange(relation=relation, op="u", new=new, old=old)
-                self._add(self._open, change, header, row, 2 * size)
-        elif event.op == "c":
-            for row, new in enumerate(images):
-                self._add(self._open, RowChange(relation=relation, op="c", new=new), header, row, size)
-        else:
-            for row, old in enumerate(images):
-                self._add(self._open, RowChange(relation=relation, op="d", new=None, old=old), header, row, size)
-
-    def _messages(
-        self, open_: OpenTransaction, relation: Relation, op: str, images: Sequence[Row], header: Header
-    ) -> None:
-        """Only inserts speak; our own pruning of old messages is silent."""
-        if op != "c":
+            self._messages(self._open, reader, event, header)
             return
-        names = [column.name for column in relation.columns]
-        for row, image in enumerate(images):
+        count = self._open.changes.add_rows(reader, event, header.size)
+        self._place(self._open, header, count)
+        self._check_size(self._open)
+
+    def _messages(self, open_: OpenTransaction, reader: TableReader, event: binlog.Rows, header: Header) -> None:
+        """Only inserts speak; our own pruning of old messages is silent."""
+        if event.op != "c":
+            return
+        names = [column.name for column in reader.relation.columns]
+        for image in reader.images(event):
             values: Mapping[str, object] = dict(zip(names, image, strict=True))
             lsn = position_of(self._file, header.end)
             content = bytes.fromhex(str(values["content"]).removeprefix("\\x"))
             message = Message(prefix=str(values["prefix"]), content=content, transactional=True, lsn=lsn)
-            self._add(open_, message, header, row, len(content))
+            open_.changes.add(message, len(content))
+            self._place(open_, header, 1)
+        self._check_size(open_)
 
-    def _add(self, open_: OpenTransaction, change: Change, header: Header, row: int, size: int) -> None:
-        open_.changes.append(change)
-        open_.size += size
+    def _place(self, open_: OpenTransaction, header: Header, count: int) -> None:
         if self._keep_places:
-            open_.places.append(Place(pos=header.end - header.size, row=row, query=open_.query))
-        if open_.size > self._transaction_bytes:
+            pos = header.end - header.size
+            open_.places += [Place(pos=pos, row=row, query=open_.query) for row in range(count)]
+
+    def _check_size(self, open_: OpenTransaction) -> None:
+        if open_.changes.size > self._transaction_bytes:
             raise TransactionTooLarge(
                 thing=f"source transaction at {self._file} {open_.pos}",
                 reason=f"holds more than {self._transaction_bytes} bytes of changes",
-                mend="raise the capture's transaction_bytes if the machine has the memory, or copy the tables again "
-                "from after this transaction",
+                mend="raise the capture's transaction_bytes if the disk has the room, or copy the tables again from "
+                "after this transaction",
             )
 
     def _commit(self, header: Header, xid: int) -> BinlogTransaction | None:
@@ -285,14 +287,14 @@ class BinlogAssembler:
         if open_.ours:
             self.own_transactions_dropped += 1
             return None
-        if lsn <= self._through or not open_.changes:
+        if lsn <= self._through or not len(open_.changes):
             return None
         return BinlogTransaction(
             xid=xid or lsn,
             commit_lsn=lsn,
             end_lsn=boundary(self._file, header.end),
             commit_time_us=open_.commit_time_us or header.at_s * 1_000_000,
-            changes=tuple(open_.changes),
+            changes=open_.changes.finish(),
             file=self._file,
             pos=open_.pos,
             server_id=open_.server_id,

@@ -10,6 +10,7 @@ longer than the longest outage of the stream.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +18,7 @@ from cdc.errors import SourceUnfit
 from cdc.events import Relation, TableName, Transaction
 from cdc.lsn import ZERO, Lsn
 from cdc.mysql import server
-from cdc.mysql.assembly import DEFAULT_TRANSACTION_BYTES, BinlogAssembler
+from cdc.mysql.assembly import DEFAULT_MEMORY_BYTES, DEFAULT_TRANSACTION_BYTES, BinlogAssembler
 from cdc.mysql.checks import check_opened, check_server, find_file
 from cdc.mysql.connections import open_mysql, parse_url, unreachable
 from cdc.mysql.dump import BinlogDump
@@ -25,6 +26,7 @@ from cdc.mysql.fitness import ServerFacts, judge_server
 from cdc.mysql.gtid import Gtids
 from cdc.mysql.memory import BinlogMemory, MemoryStore, NoMemory
 from cdc.source_port import Delivered
+from cdc.spill import SpillFile
 from strangler.clock import Clock, SystemClock
 
 _SAVE_EVERY_S: Final = 1.0
@@ -39,6 +41,8 @@ class BinlogLimits:
     batch_bytes: int = 16 << 20
     transaction_bytes: int = DEFAULT_TRANSACTION_BYTES
     silence_limit_s: float = 30.0
+    memory_bytes: int = DEFAULT_MEMORY_BYTES
+    """Of one transaction's row events; what is beyond lies in `spill_folder` (None: the system's temporary one)."""
     spill_folder: Path | None = None
 
 
@@ -102,6 +106,8 @@ class BinlogSource:
             through=self._resume_from,
             zero_dates=self._place.zero_dates,
             transaction_bytes=self._limits.transaction_bytes,
+            memory_bytes=self._limits.memory_bytes,
+            new_spill=partial(SpillFile, self._limits.spill_folder),
             keep_places=self._keep_places,
             outlives_tables=self._outlives_tables,
             lower_case_names=facts.lower_case_names,

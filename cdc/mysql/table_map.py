@@ -95,6 +95,18 @@ class TableReader:
             raise malformed(f"a row of {self._name} is cut short or damaged ({error})") from None
         return images
 
+    def whole_rows(self, op: str, data: bytes) -> Rows:
+        """A row event with all columns, of which only the data was kept."""
+        bitmap = self._full_bitmap.to_bytes(self._null_bytes, "little")
+        return Rows(
+            op=op,
+            table_id=0,
+            column_count=len(self._decoders),
+            old_present=bitmap,
+            new_present=bitmap,
+            data=data,
+        )
+
     def _image(self, data: bytes, at: int) -> tuple[Row, int]:
         nulls = int.from_bytes(data[at : at + self._null_bytes], "little")
         at += self._null_bytes

@@ -3,7 +3,8 @@
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from cdc.events import Change, Transaction
+from cdc.events import Transaction
+from cdc.mysql.changes import ChangeBuffer, Mark
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,10 +41,9 @@ class OpenTransaction:
     began: bool
     """Ends with a commit; otherwise with its one statement."""
     commit_time_us: int | None
+    changes: ChangeBuffer
     thread: int | None = None
     query: str | None = None
-    changes: list[Change] = field(default_factory=list)
     places: list[Place] = field(default_factory=list)
-    size: int = 0
     ours: bool = False
-    savepoints: dict[str, int] = field(default_factory=dict)
+    savepoints: dict[str, Mark] = field(default_factory=dict)

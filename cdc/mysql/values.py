@@ -51,11 +51,20 @@ def shortest_float8(value: float) -> str:
 
 def shortest_float4(value: float) -> str:
     """`value` is exactly representable in 4 bytes."""
-    for digits in range(6, 10):
+    for digits in range(1, 10):
         text = f"{value:.{digits}g}"
-        if struct.unpack("<f", struct.pack("<f", float(text)))[0] == value:
+        if _as_float4(float(text)) == value:
             break
     return _as_postgres(repr(float(text)), fixed_below=6)
+
+
+def _as_float4(value: float) -> float | None:
+    """The nearest value of 4 bytes; None beyond the largest."""
+    try:
+        found: float = struct.unpack("<f", struct.pack("<f", value))[0]
+    except OverflowError:
+        return None
+    return found
 
 
 def _as_postgres(text: str, *, fixed_below: int) -> str:
