@@ -1,5 +1,6 @@
 """Parked rows for people: see them, and ask the stream's worker to try them again or to leave them out."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,9 @@ from cdc.errors import RowsParked
 from cdc.parking.model import ParkedRow, RequestKind
 from cdc.parking.postgres import COLUMNS, read_parked
 from cdc.sessions import Connection, connect, target_error
+from cdc.sql_target.engine import is_postgresql
+from cdc.sql_target.parked import ask_parked, parked_seen
+from cdc.sql_target.provision import bookkeeping, looking
 
 _EXISTS = "SELECT to_regclass('strangler.parked_row') IS NOT NULL"
 
@@ -24,6 +28,9 @@ class ParkedSeen:
 
 def parked_rows(target_dsn: str, stream: str, ids: Sequence[int] | None = None) -> list[ParkedSeen]:
     """All of a stream's parked rows, or those of `ids`, in order. Raises `DatabaseUnreachable`."""
+    if not is_postgresql(target_dsn):
+        with looking(target_dsn, "strangler_parked_row") as sql_target:
+            return [ParkedSeen(row=row, request=asked) for row, asked in parked_seen(sql_target, stream, ids)]
     query = f"SELECT {COLUMNS}, request FROM strangler.parked_row WHERE stream = %s"
     parameters: list[object] = [stream]
     if ids is not None:
@@ -41,6 +48,8 @@ def demand_nothing_parked(target_dsn: str, stream: str) -> None:
 
 def parked_reason(target_dsn: str, stream: str) -> str | None:
     """What is parked, in one line; None when nothing is."""
+    if not is_postgresql(target_dsn):
+        return _reason(parked_rows(target_dsn, stream))
     query = (
         "SELECT count(*) OVER (), state, source_table, key::text, reason FROM strangler.parked_row"
         " WHERE stream = %s ORDER BY state, id LIMIT 3"
@@ -54,12 +63,24 @@ def parked_reason(target_dsn: str, stream: str) -> str | None:
 
 def ask(target_dsn: str, stream: str, ids: Sequence[int], kind: RequestKind, *, by: str, reason: str) -> None:
     """Leave a request with each of the rows; the worker serves it within moments, in stream order."""
+    if not is_postgresql(target_dsn):
+        with bookkeeping(target_dsn, "strangler_parked_row") as sql_target:
+            ask_parked(sql_target, stream, ids, kind, by=by, reason=reason)
+        return
     statement = (
         "UPDATE strangler.parked_row SET request = %s, requested_by = %s, request_reason = %s"
         " WHERE stream = %s AND id = ANY (%s)"
     )
     with connect(target_dsn, f"{stream} parked") as connection:
         _execute(connection, target_dsn, statement, [kind, by, reason, stream, list(ids)])
+
+
+def _reason(seen: Sequence[ParkedSeen]) -> str | None:
+    if not seen:
+        return None
+    refused = [each.row.parked for each in seen if each.row.parked.state == "refused"][:3]
+    first = "; ".join(f"{row.table} {json.dumps(dict(row.key))}: {row.refusal.reason}" for row in refused)
+    return f"{len(seen)} events are parked ({first}); `strangler parked list` shows them, retry or skip mends"
 
 
 def _read(target_dsn: str, stream: str, query: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:

@@ -33,15 +33,16 @@ class SqlBoard:
         """
         status = tables.STREAM_STATUS
         now = datetime.now(UTC).replace(tzinfo=None)
+        mine = status.c.stream == self._stream
+        # Reading and writing apart: on SQLite a transaction that has read cannot wait for the write lock.
         with settled(self._dsn, status.name), self._connection.begin():
             if not sa.inspect(self._connection).has_table(status.name):
                 return
-            before = self._connection.execute(
-                sa.select(status.c.tables).where(status.c.stream == self._stream)
-            ).scalar_one_or_none()
-            by_table = {**(json.loads(before) if before else {}), **json.loads(said["tables"])}
-            row = {**said, "tables": json.dumps(by_table), "updated_at": now, "lag_seconds": self._lag(said, now)}
-            mine = status.c.stream == self._stream
+            before = self._connection.execute(sa.select(status.c.tables).where(mine)).scalar_one_or_none()
+            lag_seconds = self._lag(said, now)
+        by_table = {**(json.loads(before) if before else {}), **json.loads(said["tables"])}
+        row = {**said, "tables": json.dumps(by_table), "updated_at": now, "lag_seconds": lag_seconds}
+        with settled(self._dsn, status.name), self._connection.begin():
             if not self._connection.execute(sa.update(status).values(row).where(mine)).rowcount:
                 self._connection.execute(sa.insert(status).values({**row, "stream": self._stream}))
 

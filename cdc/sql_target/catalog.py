@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -108,12 +109,34 @@ def _mysql(connection: Connection, table: TableName, types: Mapping[str, str]) -
         types,
         uniques=[tuple(row["col"] for row in rows) for rows in plain],
         references=[
-            (tuple(r["col"] for r in rows), _parent(rows[0], schema), tuple(r["parent_col"] for r in rows))
+            _reference(
+                tuple(r["col"] for r in rows),
+                _parent(rows[0], schema),
+                tuple(r["parent_col"] for r in rows),
+                _mysql_key(connection, rows[0]["parent_schema"], rows[0]["parent"]),
+            )
             for rows in references.values()
         ],
         exact=len(plain) == len(indexes),
         triggers=[row["name"] for row in _rows(connection, _MYSQL_TRIGGERS, *at) if _MARKER not in row["body"]],
         without_rollback=str(engine).upper() not in ("INNODB", "ROCKSDB", "TOKUDB", "NDBCLUSTER", "NDB"),
+    )
+
+
+def _mysql_key(connection: Connection, schema: str, name: str) -> tuple[str, ...]:
+    return tuple(row["col"] for row in _rows(connection, _MYSQL_INDEXES, schema, name) if row["name"] == "PRIMARY")
+
+
+def _sqlite_key(connection: Connection, name: str) -> tuple[str, ...]:
+    rows = _rows(connection, "SELECT name, pk FROM pragma_table_xinfo(?) WHERE pk ORDER BY pk", name)
+    return tuple(row["name"] for row in rows)
+
+
+def _reference(
+    columns: tuple[str, ...], parent: TableName, parent_columns: tuple[str, ...], key: tuple[str, ...]
+) -> Reference:
+    return Reference(
+        columns=columns, parent=parent, parent_columns=parent_columns, exact=set(parent_columns) == set(key)
     )
 
 
@@ -161,7 +184,12 @@ def _sqlite(connection: Connection, table: TableName, types: Mapping[str, str]) 
         types,
         uniques=uniques,
         references=[
-            (tuple(r["from"] for r in rows), TableName(name=rows[0]["table"]), tuple(r["to"] or "" for r in rows))
+            _reference(
+                tuple(r["from"] for r in rows),
+                TableName(name=rows[0]["table"]),
+                tuple(r["to"] for r in rows if r["to"]) or _sqlite_key(connection, rows[0]["table"]),
+                _sqlite_key(connection, rows[0]["table"]),
+            )
             for rows in references.values()
         ],
         exact=exact,
@@ -186,10 +214,13 @@ def _generic(connection: Connection, table: TableName, types: Mapping[str, str])
         types,
         uniques=[each for each in sorted(uniques) if each != primary],
         references=[
-            (
+            _reference(
                 tuple(key["constrained_columns"]),
                 TableName(schema=key["referred_schema"] or "public", name=key["referred_table"]),
                 tuple(key["referred_columns"]),
+                tuple(
+                    inspector.get_pk_constraint(key["referred_table"], key["referred_schema"])["constrained_columns"]
+                ),
             )
             for key in keys
         ],
@@ -206,7 +237,7 @@ def _table(
     types: Mapping[str, str],
     *,
     uniques: Iterable[tuple[str, ...]],
-    references: Iterable[tuple[tuple[str, ...], TableName, tuple[str, ...]]],
+    references: Iterable[Reference],
     exact: bool,
     triggers: Sequence[str],
     without_rollback: bool = False,
@@ -221,10 +252,8 @@ def _table(
         rules=TableRules(
             uniques=found,
             references=tuple(
-                Reference(
-                    columns=own, parent=parent, parent_columns=theirs, exact=all(canonical.get(name) for name in own)
-                )
-                for own, parent, theirs in references
+                replace(each, exact=each.exact and all(canonical.get(name) for name in each.columns))
+                for each in references
             ),
             exact=exact and all(canonical.get(name) for names in (primary, *found) for name in names),
         ),

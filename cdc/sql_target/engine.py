@@ -79,8 +79,9 @@ def place(dsn: str) -> str:
     return f"{url.host or 'localhost'}{f':{url.port}' if url.port else ''}/{url.database or ''}"
 
 
-def open_engine(dsn: str, *, lock_timeout_s: float = 10.0, applies: bool = False) -> Engine:
-    """An engine that keeps no connection. `applies`: foreign keys are not checked, writers are exclusive on SQLite.
+def open_engine(dsn: str, *, lock_timeout_s: float = 10.0, applies: bool = False, writes: bool = False) -> Engine:
+    """An engine that keeps no connection. `applies`: foreign keys are not checked. `writes`: a transaction on SQLite
+    takes the write lock at its beginning, because one that has read cannot wait for it any more.
 
     Raises `TargetUnfit` for a URL that no installed driver serves.
     """
@@ -104,7 +105,7 @@ def open_engine(dsn: str, *, lock_timeout_s: float = 10.0, applies: bool = False
     except (ImportError, NoSuchModuleError):
         raise _no_such_target(url.drivername) from None
     if dialect == "sqlite":
-        _prepare_sqlite(engine, applies)
+        _prepare_sqlite(engine, immediate=applies or writes)
     return engine
 
 
@@ -121,8 +122,8 @@ def _mysql(lock_timeout_s: float) -> dict[str, Any]:
     }
 
 
-def _prepare_sqlite(engine: Engine, applies: bool) -> None:
-    """The driver begins nothing by itself; an applier takes the write lock at once and never loses it midway."""
+def _prepare_sqlite(engine: Engine, *, immediate: bool) -> None:
+    """The driver begins nothing by itself."""
 
     def on_connect(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None
@@ -132,7 +133,7 @@ def _prepare_sqlite(engine: Engine, applies: bool) -> None:
             connection.setconfig(_ENABLE_TRIGGER, False)
 
     def on_begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if applies else "BEGIN")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
     event.listen(engine, "connect", on_connect)
     event.listen(engine, "begin", on_begin)

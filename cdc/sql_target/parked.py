@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 
 from cdc.events import RowChange
 from cdc.lsn import format_lsn, parse_lsn
-from cdc.parking.model import NewParked, ParkedRequest, ParkedRow, Refusal
+from cdc.parking.model import NewParked, ParkedRequest, ParkedRow, Refusal, RequestKind
 from cdc.parking.payload import decode_events, encode_events
 from cdc.sql_target.bookkeeping import PARKED_AUDIT, PARKED_ROW
 
@@ -119,6 +119,25 @@ class SqlParkedStore:
 
     def _at(self, id: int) -> tuple[Any, Any]:
         return PARKED_ROW.c.stream == self._stream, PARKED_ROW.c.id == id
+
+
+def parked_seen(connection: Connection, stream: str, ids: Sequence[int] | None) -> list[tuple[ParkedRow, Any]]:
+    """Each parked row with what was asked for it, in order; empty before provisioning."""
+    if not sa.inspect(connection).has_table(_THING):
+        return []
+    query = sa.select(PARKED_ROW).where(PARKED_ROW.c.stream == stream).order_by(PARKED_ROW.c.id)
+    if ids is not None:
+        query = query.where(PARKED_ROW.c.id.in_(ids))
+    return [(read_parked(row._mapping), row.request) for row in connection.execute(query)]
+
+
+def ask_parked(
+    connection: Connection, stream: str, ids: Sequence[int], kind: RequestKind, *, by: str, reason: str
+) -> None:
+    """Leave a request with each of the rows."""
+    asked = {"request": kind, "requested_by": by, "request_reason": reason}
+    mine = (PARKED_ROW.c.stream == stream, PARKED_ROW.c.id.in_(ids))
+    connection.execute(sa.update(PARKED_ROW).values(**asked).where(*mine))
 
 
 def read_parked(row: Any) -> ParkedRow:

@@ -25,7 +25,18 @@ _POLL_S = 0.02
 
 @contextmanager
 def bookkeeping(dsn: str, thing: str = "strangler tables") -> Iterator[Connection]:
-    """One transaction on the bookkeeping. Raises `DatabaseUnreachable`, `ApplyFailed`."""
+    """One writing transaction on the bookkeeping. Raises `DatabaseUnreachable`, `ApplyFailed`."""
+    engine = open_engine(dsn, writes=True)
+    try:
+        with settled(dsn, thing), engine.begin() as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def looking(dsn: str, thing: str) -> Iterator[Connection]:
+    """One reading transaction. Raises `DatabaseUnreachable`, `ApplyFailed`."""
     engine = open_engine(dsn)
     try:
         with settled(dsn, thing), engine.begin() as connection:
@@ -58,7 +69,7 @@ def deprovision_target(dsn: str, stream: str, *, clock: Clock | None = None) -> 
 @contextmanager
 def idle_stream(dsn: str, stream: str, clock: Clock | None = None, *, applies: bool = False) -> Iterator[Connection]:
     """One transaction in which no worker applies the stream. Raises `StreamBusy`. `applies`: as an applier's own."""
-    engine = open_engine(dsn, applies=applies)
+    engine = open_engine(dsn, applies=applies, writes=True)
     try:
         with settled(dsn, f"stream {stream}"), engine.connect() as connection:
             claim = StreamClaim(connection, dialect_of(target_url(dsn)), dsn, stream)
@@ -105,7 +116,7 @@ def start_ledger(dsn: str, stream: str, position: Lsn, *, clock: Clock | None = 
 
 def applied_position(dsn: str, stream: str) -> Lsn:
     """The ledger. Raises `NotProvisioned` when the stream has none."""
-    with bookkeeping(dsn, tables.STREAM_POSITION.name) as connection:
+    with looking(dsn, tables.STREAM_POSITION.name) as connection:
         return _position(connection, stream)[0]
 
 
@@ -150,7 +161,7 @@ def request_copy(dsn: str, stream: str, wanted: Sequence[TableName]) -> None:
 def copy_rows(dsn: str, stream: str) -> list[Any]:
     """(table, state, rows, started, finished) of every table that was asked for, by name; moments are aware."""
     progress = tables.COPY_PROGRESS
-    with bookkeeping(dsn, progress.name) as connection:
+    with looking(dsn, progress.name) as connection:
         if progress not in tables.existing_tables(connection):
             return []
         columns = [progress.c[name] for name in ("source_table", "state", "rows", "started_at", "finished_at")]
