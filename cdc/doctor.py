@@ -10,12 +10,15 @@ from cdc.events import TableName
 from cdc.fitness import (
     Finding,
     ServerFacts,
+    SlotFacts,
     TableFacts,
     judge_any_server,
+    judge_slot,
     judge_source_server,
     judge_source_tables,
 )
 from cdc.replication_connection import ReplicationConnection
+from cdc.slot_checks import LOG_END
 from strangler.errors import StranglerError
 
 _SERVER = """
@@ -51,9 +54,10 @@ _TABLES = """
      GROUP BY n.nspname, c.oid
 """
 
-_SLOT = """
-    SELECT plugin, active, wal_status, pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn) AS retained_bytes
-      FROM pg_replication_slots WHERE slot_name = %(stream)s
+_SLOT = f"""
+    SELECT plugin, wal_status, pg_wal_lsn_diff({LOG_END}, restart_lsn)::bigint AS retained_bytes,
+           (to_jsonb(slots) ->> 'failover')::boolean AS failover
+      FROM pg_replication_slots AS slots WHERE slot_name = %(stream)s
 """
 
 _ORIGIN_FUNCTIONS = """
@@ -76,11 +80,11 @@ def examine_source(dsn: str, tables: Sequence[TableName], *, stream: str | None 
         with open_database(dsn) as connection:
             findings = [_connected(dsn)]
             facts = read_server_facts(connection, dsn)
-            slot = connection.execute(_SLOT, {"stream": stream}).fetchone()
+            slot = connection.execute(_SLOT.encode(), {"stream": stream}).fetchone()
             findings += judge_source_server(facts, needs_slot=slot is None)
             findings += judge_source_tables(tables, read_table_facts(connection, tables))
             if slot is not None and stream is not None:
-                findings.append(_judge_slot(stream, dict(slot)))
+                findings.append(judge_slot(stream, SlotFacts(**slot)))
     except DatabaseUnreachable as error:
         return [_not_connected(error)]
     findings.append(_try_replication(dsn))
@@ -137,27 +141,6 @@ def _table_facts(row: dict[str, object], leaves: dict[int, TableFacts]) -> Table
         is_subscribed=bool(row["is_subscribed"]),
         partitions=tuple(leaves[oid] for oid in partitions if oid in leaves),
     )
-
-
-def _judge_slot(stream: str, slot: dict[str, object]) -> Finding:
-    retained = f"{slot['retained_bytes']} bytes of log retained, wal_status {slot['wal_status']}"
-    if slot["plugin"] != "pgoutput" or slot["wal_status"] == "lost":
-        return Finding(
-            check="slot",
-            ok=False,
-            thing=f"replication slot {stream}",
-            reason=f"plugin {slot['plugin']}, {retained}",
-            mend="what was missed cannot be read again: deprovision the stream, then provision and copy anew",
-        )
-    if slot["wal_status"] == "unreserved":
-        return Finding(
-            check="slot",
-            ok=False,
-            thing=f"replication slot {stream}",
-            reason=f"{retained}: the server is about to remove log that the stream needs",
-            mend="start the stream worker now, or raise max_slot_wal_keep_size",
-        )
-    return Finding(check="slot", ok=True, thing=f"replication slot {stream}", reason=retained)
 
 
 def _try_replication(dsn: str) -> Finding:

@@ -8,6 +8,7 @@ from cdc.events import TableName
 
 OLDEST_VERSION: Final = 14
 """The first major version whose pgoutput carries logical messages, which barriers and watermarks are."""
+FIRST_VERSION_DECODING_ON_STANDBY: Final = 16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +38,16 @@ class ServerFacts:
     slots_limit: int
     senders_used: int
     senders_limit: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SlotFacts:
+    """A stream's slot. `failover`: whether standbys may keep it; None on servers that know no such thing."""
+
+    plugin: str
+    wal_status: str
+    retained_bytes: int
+    failover: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,7 +122,8 @@ def judge_any_server(facts: ServerFacts) -> list[Finding]:
             facts.version >= OLDEST_VERSION,
             f"server of {facts.place}",
             f"PostgreSQL {facts.version}",
-            f"upgrade to PostgreSQL {OLDEST_VERSION} or later",
+            f"upgrade to PostgreSQL {OLDEST_VERSION} or later: logical replication of older ones leaves out the "
+            "messages that barriers and watermarks are",
         ),
         _finding(
             "encoding",
@@ -120,13 +132,7 @@ def judge_any_server(facts: ServerFacts) -> list[Finding]:
             f"encoding {facts.encoding}",
             "dump and restore it into a database with a real encoding, such as UTF8: SQL_ASCII bytes have no meaning",
         ),
-        _finding(
-            "primary_server",
-            not facts.in_recovery,
-            f"server of {facts.place}",
-            "is a standby" if facts.in_recovery else "is a primary",
-            "use the URL of the primary",
-        ),
+        _judge_role(facts),
         _finding(
             "create_privilege",
             facts.may_create_in_database,
@@ -135,6 +141,51 @@ def judge_any_server(facts: ServerFacts) -> list[Finding]:
             f"run GRANT CREATE ON DATABASE … TO {_quoted(facts.role)}",
         ),
     ]
+
+
+def _judge_role(facts: ServerFacts) -> Finding:
+    """Preparing a stream and copying write marks into the source, which a standby refuses."""
+    reason, mend = "is a primary", ""
+    if facts.in_recovery:
+        reason, mend = "is a standby, which cannot be written to", "use the URL of the primary"
+        if facts.version >= FIRST_VERSION_DECODING_ON_STANDBY:
+            mend += (
+                ". To only follow changes from here (`cdc tail`, a slot of your own): make the publication on the "
+                "primary, set hot_standby_feedback = on here and wal_level = logical on both, make the slot here while "
+                "the primary runs SELECT pg_log_standby_snapshot()"
+            )
+    return _finding("primary_server", not facts.in_recovery, f"server of {facts.place}", reason, mend)
+
+
+def judge_slot(stream: str, slot: SlotFacts) -> Finding:
+    """May the stream go on from its slot?"""
+    thing = f"replication slot {stream}"
+    retained = f"{slot.retained_bytes} bytes of log retained, wal_status {slot.wal_status}"
+    if slot.plugin != "pgoutput" or slot.wal_status == "lost":
+        return Finding(
+            check="slot",
+            ok=False,
+            thing=thing,
+            reason=f"plugin {slot.plugin}, {retained}",
+            mend="what was missed cannot be read again: deprovision the stream, then provision and copy anew",
+        )
+    if slot.wal_status == "unreserved":
+        return Finding(
+            check="slot",
+            ok=False,
+            thing=thing,
+            reason=f"{retained}: the server is about to remove log that the stream needs",
+            mend="start the stream worker now, or raise max_slot_wal_keep_size",
+        )
+    return Finding(check="slot", ok=True, thing=thing, reason=f"{retained}, {_after_failover(slot)}")
+
+
+def _after_failover(slot: SlotFacts) -> str:
+    if slot.failover is None:
+        return "not kept on standbys (this server cannot): after a failover the stream is refused"
+    if not slot.failover:
+        return "not kept on standbys: after a failover the stream is refused"
+    return "kept on the standbys that have sync_replication_slots on"
 
 
 def judge_source_tables(tables: Iterable[TableName], facts: Mapping[TableName, TableFacts]) -> list[Finding]:

@@ -32,6 +32,7 @@ from cdc.sql_target.engine import is_postgresql
 
 PREFIX: Final = "strangler_"
 _SLOT_TIMEOUT_S: Final = 120
+FIRST_VERSION_WITH_FAILOVER: Final = 170_000
 
 _OLDEST_TRANSACTION = """
     SELECT pid, extract(epoch FROM now() - xact_start)::int AS age_s
@@ -56,13 +57,20 @@ class Leftover:
 
 
 def provision_source(
-    dsn: str, stream: str, tables: Sequence[TableName], *, slot_timeout_s: float = _SLOT_TIMEOUT_S
+    dsn: str,
+    stream: str,
+    tables: Sequence[TableName],
+    *,
+    slot_timeout_s: float = _SLOT_TIMEOUT_S,
+    failover: bool = False,
 ) -> Lsn:
     """Publication of exactly `tables` and the canary, and the slot. Returns the position the slot starts from.
 
     Everything that commits after that position will be in the stream: it is the first position of a new ledger. For a
-    slot that exists it is how far the slot was confirmed. Raises `SourceUnfit` before touching anything when the
-    server or a table cannot be captured, `SlotMismatch` when what exists under this name cannot be ours.
+    slot that exists it is how far the slot was confirmed. `failover`: standbys that synchronise slots (PostgreSQL 17
+    on) keep a copy, so that the stream outlives a failover; servers before 17 cannot. Raises `SourceUnfit` before
+    touching anything when the server or a table cannot be captured, `SlotMismatch` when what exists under this name
+    cannot be ours.
     """
     with open_database(dsn) as connection:
         slot = _slot(connection, stream)
@@ -72,7 +80,7 @@ def provision_source(
         create_source_tables(connection)
         _publish(connection, stream, [*tables, CANARY_TABLE])
         if slot is None:
-            return _create_slot(connection, stream, slot_timeout_s)
+            return _create_slot(connection, stream, slot_timeout_s, failover=failover)
         return before_boundary(int(slot["confirmed"]))
 
 
@@ -196,12 +204,14 @@ def _published(connection: CatalogConnection, publication: str) -> set[TableName
     return {TableName(**row) for row in rows}
 
 
-def _create_slot(connection: CatalogConnection, stream: str, timeout_s: float) -> Lsn:
+def _create_slot(connection: CatalogConnection, stream: str, timeout_s: float, *, failover: bool) -> Lsn:
     """Waits for the transactions that are open now, so it has its own time limit."""
+    option = ", failover => true" if failover and connection.info.server_version >= FIRST_VERSION_WITH_FAILOVER else ""
     connection.execute("SELECT set_config('statement_timeout', %s, false)", [f"{int(timeout_s * 1000)}ms"])
     try:
         row = connection.execute(
-            "SELECT lsn - '0/0'::pg_lsn AS start FROM pg_create_logical_replication_slot(%s, %s)", [stream, PLUGIN]
+            f"SELECT lsn - '0/0'::pg_lsn AS start FROM pg_create_logical_replication_slot(%s, %s{option})".encode(),
+            [stream, PLUGIN],
         ).fetchone()
     except psycopg.errors.QueryCanceled:
         raise _slot_creation_blocked(connection, stream, timeout_s) from None

@@ -13,10 +13,13 @@ START_OVER: Final = "deprovision the stream, then provision and copy anew"
 
 _SLOT = """
     SELECT plugin, database, active_pid, wal_status, confirmed_flush_lsn - '0/0'::pg_lsn AS confirmed,
-           current_database() AS here, pg_current_wal_lsn() - '0/0'::pg_lsn AS server_lsn,
+           current_database() AS here, {position} - '0/0'::pg_lsn AS server_lsn,
            EXISTS (SELECT FROM pg_publication WHERE pubname = %(publication)s) AS published
       FROM (SELECT 1) AS one LEFT JOIN pg_replication_slots ON slot_name = %(slot)s
 """
+
+LOG_END: Final = "CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END"
+"""Where a server's log ends: on a standby, how far it has replayed its primary's."""
 
 
 def check_slot(connection: CatalogConnection, *, slot: str, publication: str, position: Lsn, resume_from: Lsn) -> None:
@@ -24,7 +27,8 @@ def check_slot(connection: CatalogConnection, *, slot: str, publication: str, po
 
     `position`: the caller's durable ledger; `resume_from`: where it wants the next transaction after.
     """
-    row = connection.execute(_SLOT, {"slot": slot, "publication": publication}).fetchone()
+    query = _SLOT.format(position=LOG_END)
+    row = connection.execute(query.encode(), {"slot": slot, "publication": publication}).fetchone()
     assert row is not None
     thing = f"replication slot {slot}"
     reason = _identity_problem(row) or _position_problem(row, position, resume_from)

@@ -198,7 +198,12 @@ class MoveStreams:
         for direction in _DIRECTIONS:
             ends, stream = self._ends(direction), self._stream(direction)
             provision_target(ends.target_dsn, stream)
-            position = provision_source(ends.source_dsn, stream, ends.mapping.source_tables)
+            position = provision_source(
+                ends.source_dsn,
+                stream,
+                ends.mapping.source_tables,
+                failover=self._settings.stream.failover_slots,
+            )
             positions.start_ledger(ends.target_dsn, stream, position)
             self.schema(direction).remember()
         self._off.unlink(missing_ok=True)

@@ -103,6 +103,8 @@ class StreamSettings(_Frozen):
     copy_chunk_rows: int = Field(default=5000, ge=1, le=1_000_000)
     log_retention_bytes: int = Field(default=1 << 30, ge=1 << 20)
     sequence_headroom: int = Field(default=1000, ge=1)
+    failover_slots: bool = False
+    """Make slots that standbys with `sync_replication_slots` keep (PostgreSQL 17 on): a stream outlives a failover."""
     on_bad_row: Literal["park", "stop"] = "park"
     """A row that a target refuses: park it with all that depends on it, or stop the stream just before it."""
     on_schema_change: dict[str, Literal["follow", "ignore", "stop"]] = {}

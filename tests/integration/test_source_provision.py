@@ -71,7 +71,7 @@ def test_O5_provisioning_twice_changes_nothing(url, stream, database):
     provision_target(url, stream)
     provision_target(url, stream)
     assert ("origin", stream) in mine(url, stream)
-    assert bookkeeping(database) == {"canary", "stream_position", "stream_status", "copy_progress"}
+    assert bookkeeping(database) >= {"canary", "stream_position", "stream_status", "copy_progress"}
     assert database.execute("SELECT stream, state FROM strangler.stream_status").fetchall() == [(stream, "idle")]
 
 
