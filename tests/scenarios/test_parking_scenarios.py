@@ -258,3 +258,106 @@ def test_S05_a_constraint_added_to_the_target_alone_parks_rows_and_loses_none(pa
     ask(pair, "retry")
     assert parked(pair) == []
     same(pair)
+
+
+def test_T19_a_crash_before_the_commit_leaves_neither_the_parked_row_nor_the_position(pair, monkeypatch):
+    pair.source.execute("INSERT INTO item VALUES (1, %s), (2, 'b')", (LONG,))
+    batch, position = pair.capture(), pair.applier.position
+
+    class Crash(BaseException):
+        pass
+
+    def crash(name):
+        if name == "cdc.apply.before_commit":
+            raise Crash
+
+    monkeypatch.setattr("strangler.failpoints.reach", crash)
+    with pytest.raises(Crash):
+        pair.applier.apply(batch)
+    monkeypatch.undo()
+    assert (parked(pair), pair.rows("SELECT id FROM item"), pair.applier.position) == ([], [], position)
+    pair.applier.apply(batch)
+    assert parked(pair) == [("item", "1", "c", "refused")]
+    assert pair.applier.session.load_position() == batch[-1].commit_lsn
+
+
+@pytest.fixture
+def fresh(new_database, tmp_path):
+    made = StreamPair(new_database, tmp_path, f"q{uuid.uuid4().hex[:6]}", TABLES, SOURCE, TARGET, follows_copy=False)
+    made.provision()
+    made.open()
+    yield made
+    made.close()
+
+
+def test_T19_S01_a_table_whose_form_changed_parks_as_a_whole_and_the_others_go_on(fresh):
+    pair = fresh
+    pair.source.execute("INSERT INTO other VALUES (1, 'before')")
+    pair.source.execute("ALTER TABLE other ADD extra int DEFAULT 7")
+    with pair.source.transaction():
+        pair.source.execute("INSERT INTO other VALUES (2, 'after')")
+        pair.source.execute("INSERT INTO parent VALUES (1, 'ok')")
+    pair.source.execute("UPDATE other SET v = 'later' WHERE id = 1")
+    pair.source.execute("INSERT INTO child VALUES (1, 1, 'ok')")
+    pair.sync()
+    assert pair.rows("SELECT * FROM other") == [(1, "before")]
+    assert (pair.rows("SELECT id FROM parent"), pair.rows("SELECT id FROM child")) == ([(1,)], [(1,)])
+    assert parked(pair) == [("other", "2", "c", "refused"), ("other", "1", "u", "waiting")]
+    (said,) = pair.rows("SELECT thing, reason, whole_table FROM strangler.parked_row WHERE state = 'refused'")
+    assert said == ("table other", "columns new: extra", True)
+
+    # The plan and the target are adapted, and the worker starts anew.
+    pair.target.execute("ALTER TABLE other ADD extra int")
+    pair.mapping = identical(*(("other", "id v extra") if name == "other" else (name, columns) for name, columns in (
+        ("item", "id v code n"), ("parent", "id v"), ("child", "id parent v"), ("other", ""))))  # fmt: skip
+    pair.link = pair.make_link("forward")
+    pair.applier.close()
+    pair.applier = Applier(pair.link, clock=SystemClock())
+    pair.source.execute("INSERT INTO other VALUES (3, 'newest')")
+    pair.sync()
+    assert [each[1] for each in parked(pair)] == ["2", "1", "3"], "still in its place"
+    assert ask(pair, "retry")
+    assert parked(pair) == []
+    pair.target.execute("UPDATE other SET extra = 7 WHERE extra IS NULL")
+    same(pair)
+
+
+class Following:
+    """Adds the new column to the target. `refuses`: says that a person has to decide."""
+
+    def __init__(self, pair):
+        self.pair, self.refuses, self.asked, self.link = pair, False, [], None
+
+    def follow(self, relation, mapper):
+        self.asked.append((relation.name, self.pair.rows("SELECT count(*) FROM other")))
+        if self.refuses:
+            raise SchemaChanged(thing="table other", reason="a diff", mend="op.add_column", relation=relation)
+        self.pair.target.execute("ALTER TABLE other ADD extra int")
+        self.pair.mapping = identical(
+            ("item", "id v code n"), ("parent", "id v"), ("child", "id parent v"), ("other", "id v extra")
+        )
+        return self.pair.make_link("forward").mapper
+
+
+@pytest.mark.parametrize("refuses_first", [False, True])
+def test_T19_S01_who_follows_schema_changes_is_asked_before_a_table_is_parked(fresh, refuses_first):
+    pair = fresh
+    following = Following(pair)
+    following.refuses = refuses_first
+    pair.applier.close()
+    pair.applier = Applier(dataclasses.replace(pair.link, evolution=following), clock=SystemClock())
+    pair.source.execute("INSERT INTO other VALUES (1, 'before')")
+    pair.source.execute("ALTER TABLE other ADD extra int")
+    pair.source.execute("INSERT INTO other VALUES (2, 'after', 1)")
+    pair.source.execute("UPDATE other SET extra = 2 WHERE id = 1")
+    pair.sync()
+    assert following.asked == [("other", [(1,)])], "once, when everything before it was durable"
+    if refuses_first:
+        assert pair.rows("SELECT reason, mend FROM strangler.parked_row WHERE state = 'refused'") == [
+            ("a diff", "op.add_column")
+        ]
+        following.refuses = False
+        assert ask(pair, "retry")
+        assert len(following.asked) == 2
+    assert parked(pair) == []
+    same(pair)
