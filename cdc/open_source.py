@@ -6,13 +6,17 @@ from cdc.mysql.connections import is_mysql
 from cdc.mysql.opening import mysql_opener
 from cdc.postgres_source import PostgresSource, StreamLimits
 from cdc.source_port import ChangeSource, OpenSource
+from cdc.triggers.opening import is_by_triggers, trigger_opener
 from strangler.clock import Clock
 
 
 def source_opener(link: LinkSpec, clock: Clock) -> OpenSource:
-    """A PostgreSQL slot named like the stream, or the binlog of a `mysql://` or `mariadb://` server."""
+    """A PostgreSQL slot named like the stream, or the binlog of a `mysql://` or `mariadb://` server, or what
+    triggers wrote (`postgresql+triggers://`)."""
     if is_mysql(link.source_dsn):
         return mysql_opener(link, clock)
+    if is_by_triggers(link.source_dsn):
+        return trigger_opener(link, clock)
 
     streaming = True
 

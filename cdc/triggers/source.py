@@ -161,7 +161,9 @@ class TriggerSource:
 
     def _check_triggers(self, connection: CatalogConnection) -> None:
         """A trigger that was disabled or dropped since has left changes out."""
-        row = connection.execute(statements.BROKEN, {"stream": self._stream, "triggers": list(trigger_names(self._stream))}).fetchone()
+        row = connection.execute(
+            statements.BROKEN, {"stream": self._stream, "triggers": list(trigger_names(self._stream))}
+        ).fetchone()
         if row is not None:
             raise self._mismatch(f"are not complete: {row['thing']}")
 
