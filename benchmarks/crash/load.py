@@ -43,8 +43,8 @@ INSERT INTO line SELECT g % 1500 + 1, g / 1500, g, 'n' || g FROM generate_series
 _DOCS: Final = 2000
 
 
-def prepare(source_url: str, target_url: str) -> None:
-    """Tables on both sides, rows on the source's."""
+def prepare(source_url: str, target_url: str, *, accounts: int) -> None:
+    """Tables on both sides, rows on the source's. `accounts`: up to 100,000 of pgbench's."""
     pgbench = str(postgres_bin() / "pgbench")
     for url, steps in ((source_url, "dtgp"), (target_url, "dtp")):
         subprocess.run([pgbench, "-i", "-q", "-I", steps, "-s", "1", url], check=True, capture_output=True)
@@ -53,6 +53,7 @@ def prepare(source_url: str, target_url: str) -> None:
             connection.execute(DDL.encode())
     with psycopg.connect(source_url) as connection:
         connection.execute(_SEED.encode())
+        connection.execute("DELETE FROM pgbench_accounts WHERE aid > %s", (accounts,))
 
 
 class Load:

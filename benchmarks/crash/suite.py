@@ -45,7 +45,7 @@ FAILPOINTS: Final = (
 )
 _FAILPOINT_S: Final = 5.0
 _CAUGHT_UP_S: Final = 120.0
-_LOG_TAIL: Final = 3000
+_LOG_LINES: Final = 20
 
 _CHOICES: Final = {
     "worker": 34,
@@ -84,11 +84,15 @@ class CrashCounts:
 class CrashSuite:
     """Use as a context manager; everything it starts ends with it. `folder` must be reachable for the server's user.
 
-    `kafka`: the change log is on an Apache Kafka broker, which is one of the victims.
+    `kafka`: the change log is on an Apache Kafka broker, which is one of the victims. `accounts`: rows of the largest
+    table; with many, most of the first kills fall into its copy.
     """
 
-    def __init__(self, folder: Path, seed: int, say: Callable[[str], None], *, kafka: bool = False) -> None:
+    def __init__(
+        self, folder: Path, seed: int, say: Callable[[str], None], *, kafka: bool = False, accounts: int = 100_000
+    ) -> None:
         self._folder, self._seed, self._say = folder, seed, say
+        self._accounts = accounts
         self._choices = _BROKER_CHOICES if kafka else _CHOICES
         self._failpoints = (*FAILPOINTS, "cdc.kafka.before_end") if kafka else FAILPOINTS
         self._stack = Stack() if kafka else None
@@ -106,7 +110,7 @@ class CrashSuite:
                 cluster.start()
             if self._stack is not None:
                 self._broker = start_kafka(self._stack.open())
-            prepare(self._source.url, self._target.url)
+            prepare(self._source.url, self._target.url, accounts=self._accounts)
             self._write_settings()
             self._provision()
         except BaseException:
@@ -263,6 +267,11 @@ class CrashSuite:
                 self._source.start()
             time.sleep(0.02)
 
+    def _last_words(self) -> str:
+        """Our own lines: a client library's are many and say less."""
+        lines = self._log.read_text(errors="replace").splitlines()
+        return "\n".join([line for line in lines if " cdc." in line or "Error" in line][-_LOG_LINES:])
+
     def _copying(self) -> bool:
         return any(table.state != "done" for table in copy_progress(self._target.url, FORWARD))
 
@@ -284,6 +293,6 @@ class CrashSuite:
             time.sleep(0.05)
         raise NotCaughtUp(
             thing=f"stream {FORWARD}",
-            reason=f"{where}: {problem} after {_CAUGHT_UP_S:.0f} s; worker: …{self._log.read_text()[-_LOG_TAIL:]}",
+            reason=f"{where}: {problem} after {_CAUGHT_UP_S:.0f} s; worker: {self._last_words()}",
             mend="repeat it with the seed and the round",
         )
