@@ -43,6 +43,8 @@ FAILPOINTS: Final = (
     "cdc.apply.after_commit",
     "cdc.capture.after_append",
 )
+_ROUNDS_WHILE_COPYING: Final = 6
+"""Kills that do not wait for the copy; every later one does, and is followed by a comparison."""
 _FAILPOINT_S: Final = 5.0
 _CAUGHT_UP_S: Final = 120.0
 _LOG_LINES: Final = 20
@@ -102,6 +104,7 @@ class CrashSuite:
         self._config = folder / "strangler.toml"
         self._worker: subprocess.Popen[bytes] | None = None
         self._next_id = 1_000_000
+        self._rounds = 0
         self.counts = CrashCounts()
 
     def __enter__(self) -> "CrashSuite":
@@ -176,7 +179,8 @@ class CrashSuite:
         self.counts.transactions += load.committed
         self.counts.connections_lost += load.lost
         self._wait_for_writers()
-        waited_s = self._catch_up(where)
+        self._rounds += 1
+        waited_s = self._catch_up(where, copied=self._rounds > _ROUNDS_WHILE_COPYING)
         still_copying = self._copying()
         if still_copying:
             self.counts.while_copying += 1
