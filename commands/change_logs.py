@@ -1,14 +1,17 @@
 """One place decides where the change log of a stream is: files of ours, or topics of a Kafka cluster."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from functools import partial
+
+from psycopg.conninfo import conninfo_to_dict
 
 from cdc.changelog.kafka.connection import delete_topics
 from cdc.changelog.kafka.log import KafkaChangeLog
 from cdc.changelog.kafka.options import KafkaOptions
 from cdc.changelog.local import LocalChangeLog
 from cdc.changelog.port import ChangeLog
-from cdc.events import TableName
+from cdc.debezium.catalog import TypeCatalog
+from cdc.debezium.catalog_reader import read_catalog
 from cdc.link import Direction, LinkSpec, stream_name
 from commands.layout import Layout
 from strangler.settings import Settings
@@ -22,11 +25,21 @@ class ChangeLogs:
 
     def of_link(self, link: LinkSpec) -> ChangeLog:
         """For the stream worker, which appends."""
-        return self._open(link.move, link.direction, keys=link.source_keys, read_only=False)
+        if self._settings.stream.log == "local":
+            return LocalChangeLog(link.log_folder)
+        return KafkaChangeLog(
+            self.kafka_options(link.move, link.direction),
+            stream=link.stream,
+            keys=link.source_keys,
+            debezium=partial(_debezium_facts, link),
+        )
 
     def to_read(self, move: str, direction: Direction) -> ChangeLog:
         """For everybody else."""
-        return self._open(move, direction, keys={}, read_only=True)
+        if self._settings.stream.log == "local":
+            return LocalChangeLog(self._layout.change_log(move, direction), read_only=True)
+        options = self.kafka_options(move, direction)
+        return KafkaChangeLog(options, stream=stream_name(move, direction), read_only=True)
 
     def remove(self, move: str, direction: Direction) -> None:
         """When the stream is deprovisioned. What is not there is no error; a cluster that does not answer is."""
@@ -45,6 +58,7 @@ class ChangeLogs:
             partitions=kafka.partitions,
             replication_factor=kafka.replication_factor,
             form=kafka.form,
+            forms=kafka.forms,
             cluster_id=kafka.cluster_id,
             compression=kafka.compression,
             security=kafka.security,
@@ -55,10 +69,8 @@ class ChangeLogs:
             **{name: None if path is None else str(root / path) for name, path in files.items()},
         )
 
-    def _open(
-        self, move: str, direction: Direction, *, keys: Mapping[TableName, Sequence[str]], read_only: bool
-    ) -> ChangeLog:
-        if self._settings.stream.log == "kafka":
-            options = self.kafka_options(move, direction)
-            return KafkaChangeLog(options, stream=stream_name(move, direction), keys=keys, read_only=read_only)
-        return LocalChangeLog(self._layout.change_log(move, direction), read_only=read_only)
+
+def _debezium_facts(link: LinkSpec) -> tuple[str, TypeCatalog]:
+    """What Debezium's form needs of the source: the database's name and the types that are not PostgreSQL's own."""
+    database = str(conninfo_to_dict(link.source_dsn).get("dbname") or link.move)
+    return database, read_catalog(link.source_dsn, list(link.source_keys))

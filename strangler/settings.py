@@ -79,6 +79,9 @@ class KafkaSettings(_Frozen):
     replication_factor: int | None = Field(default=None, ge=1, le=32)
     """Empty: the cluster's default. With 3 or more two replicas have to hold a change before it counts."""
     form: Literal["lossless", "debezium"] = "lossless"
+    """`debezium`: JSON with schema, as Debezium reads it. The stream stops at a value that it cannot hold."""
+    forms: dict[str, Literal["lossless", "debezium"]] = {}
+    """The form of single tables: `"public.product" = "debezium"`."""
     cluster_id: str | None = None
     """When given, any other cluster is refused."""
     compression: Literal["gzip", "zstd"] | None = None

@@ -1,6 +1,7 @@
 """The change log over Kafka beyond the port's suite: what is in the topics, and what faults leave behind."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -18,7 +19,7 @@ from cdc.changelog.kafka.group import GroupReader
 from cdc.changelog.kafka.names import Topics
 from cdc.changelog.kafka.partitions import KafkaChanges
 from cdc.changelog.kafka.records import RowForm, decode_change
-from cdc.errors import BrokerUnreachable, LogInUse, LogNotFound, PositionExpired, WrongCluster
+from cdc.errors import BrokerUnreachable, LogInUse, LogNotFound, PositionExpired, UntrustedValues, WrongCluster
 from cdc.events import UNCHANGED, Column, Message, Relation, TableName, Truncate
 from sandbox.kafka import start_kafka
 from sandbox.ports import free_port
@@ -387,6 +388,50 @@ def test_no_broker_is_a_reason_to_try_again():
         with pytest.raises(BrokerUnreachable) as raised:
             use(KafkaChangeLog(options, stream=STREAM))
         assert "hunter2" not in str(raised.value)
+
+
+def test_a_topic_in_debezium_form_is_read_by_its_consumers_and_by_us(any_kafka, kafka_logs):  # noqa: F811
+    """Chosen per table; rows come back as they were, in one order with the lossless ones."""
+    options = new_options(any_kafka[0], forms={"public.item": "debezium"})
+    log = kafka_logs(options, keys={TABLE: ("id",)})
+    other = Relation(oid=8, schema="public", name="other", columns=ITEM.columns)
+    barrier = Message(prefix="strangler.barrier", content=b"{}", transactional=True, lsn=9)
+    written = [
+        transaction(10, row("1", "a"), row("x", "y", relation=other), row("2", "é"), barrier),
+        transaction(20, row("1", UNCHANGED, op="u"), row_gone("2")),
+        transaction(30, row("3", "moved", op="u", old=("1", None), old_is_key=True)),
+    ]
+    log.append(written)
+    first, second, third = log.read(0)
+    assert [change.new for change in list(first.changes)[:3]] == [("1", "a"), ("x", "y"), ("2", "é")]
+    assert first.changes[3] == barrier
+    assert second.changes[0].new == ("1", UNCHANGED)
+    assert (second.changes[1].op, second.changes[1].old[0]) == ("d", "2")
+    assert [(each.op, (each.new or each.old)[0]) for each in third.changes] == [("d", "1"), ("c", "3")]
+    found = raw(options, item_topic(options))
+    assert [None if each.value is None else json.loads(each.value)["payload"]["op"] for each in found] == [
+        *("c", "c", "u", "d", None, "d", None, "c"),
+    ]
+    assert json.loads(found[0].key)["payload"] == {"id": 1}
+    assert json.loads(found[0].value)["payload"]["source"]["table"] == "item"
+
+
+def test_what_debezium_form_cannot_hold_is_named_and_never_applied(any_kafka, kafka_logs):  # noqa: F811
+    options = new_options(any_kafka[0], form="debezium")
+    log = kafka_logs(options)
+    dated = Relation(
+        oid=9,
+        schema="public",
+        name="dated",
+        columns=(Column(name="id", type_oid=20, in_key=True), Column(name="due", type_oid=1082)),
+    )
+    log.append(
+        [transaction(10, row("1", "2026-01-31", relation=dated)), transaction(20, row("2", "infinity", relation=dated))]
+    )
+    transactions = log.read(0)
+    assert next(transactions).changes[0].new == ("1", "2026-01-31")
+    with pytest.raises(UntrustedValues, match="due"):
+        next(transactions)
 
 
 VALUES = st.one_of(st.none(), st.just(UNCHANGED), st.text(st.characters(exclude_categories=["Cs"])))

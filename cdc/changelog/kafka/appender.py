@@ -2,18 +2,20 @@
 
 import uuid
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from kafka.partitioner.default import murmur2
 
 from cdc.changelog.kafka.connection import (
+    DEFAULT_MESSAGE_BYTES,
     ensure_topics,
     kafka_errors_of,
     message_bytes,
     open_producer,
     translated,
 )
+from cdc.changelog.kafka.debezium_form import DebeziumForm
 from cdc.changelog.kafka.journal import Journal
 from cdc.changelog.kafka.names import Topics
 from cdc.changelog.kafka.options import KafkaOptions
@@ -37,9 +39,11 @@ from cdc.changelog.kafka.records import (
     encode_truncate,
     pack_position,
 )
-from cdc.errors import LogInUse, WrongCluster
+from cdc.debezium.catalog import TypeCatalog
+from cdc.debezium.record import DebeziumRecord
+from cdc.errors import LogInUse, MessageTooLarge, WrongCluster
 from cdc.events import Message, Relation, RowChange, TableName, Transaction, Truncate
-from cdc.lsn import ZERO, Lsn
+from cdc.lsn import ZERO, Lsn, format_lsn
 from strangler import failpoints
 from strangler.clock import Clock
 
@@ -84,6 +88,7 @@ class Appender:
         stream: str,
         keys: Mapping[TableName, Sequence[str]],
         clock: Clock,
+        debezium: Callable[[], tuple[str, TypeCatalog]] | None = None,
     ) -> None:
         self._options, self._stream, self._keys = options, stream, keys
         self._topics = Topics(prefix=options.prefix)
@@ -91,15 +96,17 @@ class Appender:
         self._instance = uuid.uuid4().hex
         self._forms: dict[Relation, RowForm] = {}
         self._newest_form: RowForm | None = None
+        self._debezium = self._debezium_form(debezium)
         self._failures: list[BaseException] = []
         self._marks: deque[Any] = deque()
         self._unmarked = 0
         self.last_lsn = ZERO
         self.has_transactions = False
         self._partitions = self._make_topics()
-        self._limit = message_bytes(options, self._topics.transaction)
+        self._largest = message_bytes(options, self._topics.transaction)
+        self._limit = min(self._largest, DEFAULT_MESSAGE_BYTES)
         self._journal = Journal(options, clock)
-        self._producer = open_producer(options, self._limit)
+        self._producer = open_producer(options, self._largest)
         try:
             self._session = self._journal_next = self._take()
         except BaseException:
@@ -183,7 +190,10 @@ class Appender:
 
     def _send_rows(self, transaction: Transaction) -> _Sent:
         sent = _Sent(transaction)
+        debezium = self._debezium
         for index, change in enumerate(transaction.changes):
+            if debezium is not None and debezium.takes(change):
+                continue
             mark = (POSITION_HEADER, pack_position(Position(transaction.commit_lsn, index, self._session_number)))
             if isinstance(change, RowChange):
                 self._send_row(sent, change, mark)
@@ -191,7 +201,44 @@ class Appender:
                 self._send_truncate(sent, change, mark)
             else:
                 self._send_message(sent, change, mark)
+        if debezium is not None:
+            for index, record in debezium.records(transaction):
+                self._send_debezium(sent, index, record)
         return sent
+
+    def _send_debezium(self, sent: _Sent, index: int, record: DebeziumRecord) -> None:
+        """Never split, never accompanied by markers: others read it."""
+        position = pack_position(Position(sent.transaction.commit_lsn, index, self._session_number))
+        headers = [(POSITION_HEADER, position), *((name, text.encode()) for name, text in record.headers.items())]
+        if record.topic not in self._partitions:
+            self._partitions |= ensure_topics(self._options, {record.topic: self._options.partitions})
+        key = None if record.key_json is None else record.key_json.encode()
+        where = (record.topic, self._partition(record.topic, key))
+        if record.value_json is None:
+            self._queue(where[0], None, key, headers, where[1])
+            return
+        value = record.value_json.encode()
+        if len(value) > self._largest:
+            raise MessageTooLarge(
+                thing=f"change of {record.topic} at {format_lsn(sent.transaction.commit_lsn)}",
+                reason=f"has {len(value)} bytes in Debezium's form, the broker takes {self._largest}",
+                mend='raise message.max.bytes, or give this table form = "lossless", which splits large events',
+            )
+        self._send_whole(sent, where, key, value, headers)
+        _, schema, name = record.topic.rsplit(".", 2)
+        table = TableName(schema=schema, name=name)
+        sent.events[table] = sent.events.get(table, 0) + 1
+
+    def _debezium_form(self, facts: Callable[[], tuple[str, TypeCatalog]] | None) -> DebeziumForm | None:
+        if not self._options.any_debezium:
+            return None
+        database, catalog = ("", TypeCatalog()) if facts is None else facts()
+        return DebeziumForm(
+            self._options.prefix,
+            database,
+            catalog,
+            lambda relation: self._options.form_of(relation.table) == "debezium",
+        )
 
     def _send_row(self, sent: _Sent, change: RowChange, mark: Header) -> None:
         form = self._newest_form
@@ -222,16 +269,21 @@ class Appender:
     def _copy(self, topics: Sequence[str], value: bytes, mark: Header, already: Where) -> None:
         """For consumers of single partitions: ours reads the first only. The key keeps compacted topics content."""
         for topic in topics:
-            for partition in range(self._partitions[topic]):
+            for partition in range(self._partitions[topic] if topic not in self._foreign else 0):
                 if (topic, partition) != already:
                     self._queue(topic, value, b'{"strangler":"marker"}', [mark, (COPY_HEADER, b"")], partition)
 
     def _send(self, sent: _Sent, where: Where, key: bytes | None, value: bytes, headers: list[Header]) -> None:
-        size = len(value)
-        if size <= self._limit:
-            first = last = self._queue(where[0], value, key, headers, where[1])
+        if len(value) <= self._limit:
+            self._send_whole(sent, where, key, value, headers)
         else:
-            first, last = self._send_split(where, key, value, headers)
+            self._note(sent, where, *self._send_split(where, key, value, headers), len(value))
+
+    def _send_whole(self, sent: _Sent, where: Where, key: bytes | None, value: bytes, headers: list[Header]) -> None:
+        future = self._queue(where[0], value, key, headers, where[1])
+        self._note(sent, where, future, future, len(value))
+
+    def _note(self, sent: _Sent, where: Where, first: Any, last: Any, size: int) -> None:
         sent.count += 1
         sent.size += size
         place = sent.places.get(where)
@@ -319,6 +371,15 @@ class Appender:
             self._queue(self._topics.relations, value, key, [], 0)
         self._newest_form = form
         return form
+
+    @property
+    def _foreign(self) -> frozenset[str]:
+        """Topics in Debezium's form."""
+        return frozenset(
+            self._topics.table(table.schema, table.name)
+            for table in self._keys
+            if self._options.form_of(table) == "debezium"
+        )
 
     @property
     def _internal(self) -> frozenset[str]:

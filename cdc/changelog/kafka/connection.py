@@ -189,7 +189,7 @@ def message_bytes(options: KafkaOptions, topic: str) -> int:
     with kafka_errors_of(options, f"topic {topic}"), contextlib.closing(admin(options)) as client:
         found = client.describe_configs([resource], config_filter="all").get("topic", {}).get(topic, {})
     limit = int(found.get("max.message.bytes", {}).get("value", DEFAULT_MESSAGE_BYTES))
-    return max(1024, min(limit, DEFAULT_MESSAGE_BYTES) - _ENVELOPE_BYTES)
+    return max(1024, limit - _ENVELOPE_BYTES)
 
 
 def delete_before(options: KafkaOptions, offsets: Mapping[tuple[str, int], int]) -> bool:

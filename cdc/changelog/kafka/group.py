@@ -17,6 +17,7 @@ from kafka.errors import CommitFailedError, IllegalGenerationError, RebalanceInP
 from kafka.structs import OffsetAndMetadata
 
 from cdc.changelog.kafka.connection import kafka_errors_of, open_consumer
+from cdc.changelog.kafka.debezium_form import DebeziumReading, is_debezium
 from cdc.changelog.kafka.names import Topics
 from cdc.changelog.kafka.options import KafkaOptions
 from cdc.changelog.kafka.partitions import Relations
@@ -61,8 +62,9 @@ class GroupReader(ConsumerRebalanceListener):  # type: ignore[misc]
         session_timeout_s: float = 45.0,
     ) -> None:
         self._options, self._relations = options, Relations(options, clock or SystemClock())
-        self._newest: dict[TopicPartition, Identity] = {}
+        self._newest: dict[TopicPartition, tuple[int, int, int]] = {}
         self._read: dict[TopicPartition, int] = {}
+        self._debezium = DebeziumReading(options.prefix)
         self._chunks: dict[TopicPartition, list[bytes]] = {}
         self._consumer = open_consumer(
             options,
@@ -95,7 +97,7 @@ class GroupReader(ConsumerRebalanceListener):  # type: ignore[misc]
         """Everything that `poll` has given is done. False after a rebalance took partitions: their events come again
         to whoever has them now, with the same identities."""
         offsets = {
-            where: OffsetAndMetadata(offset, "{}:{}".format(*self._newest.get(where, (0, 0))), -1)
+            where: OffsetAndMetadata(offset, "{}:{}:{}".format(*self._newest.get(where, (0, 0, 0))), -1)
             for where, offset in self._read.items()
         }
         if not offsets:
@@ -145,8 +147,9 @@ class GroupReader(ConsumerRebalanceListener):  # type: ignore[misc]
             value = b"".join(self._chunks.pop(where))
         self._read[where] = record.offset + 1
         position = unpack_position(headers[POSITION_HEADER])
-        identity = (position.commit_lsn, position.event)
-        if identity <= self._newest_of(where):
+        identity = (position.commit_lsn, position.event, position.session)
+        newest = self._newest_of(where)
+        if identity[:2] < newest[:2] or (identity[:2] == newest[:2] and identity[2] != newest[2]):
             return None
         self._newest[where] = identity
         return GroupEvent(
@@ -156,16 +159,22 @@ class GroupReader(ConsumerRebalanceListener):  # type: ignore[misc]
             key=record.key,
             commit_lsn=Lsn(position.commit_lsn),
             event=position.event,
-            change=decode_change(value, self._relations),
+            change=self._change(record, value, headers),
             is_marker=COPY_HEADER in headers,
         )
 
-    def _newest_of(self, where: TopicPartition) -> Identity:
+    def _change(self, record: Any, value: bytes, headers: dict[str, bytes]) -> Change:
+        if is_debezium(value):
+            return self._debezium.change(record.topic, record.key, value, headers)
+        return decode_change(value, self._relations)
+
+    def _newest_of(self, where: TopicPartition) -> tuple[int, int, int]:
         """Of the partition as far as it was committed; the member before us left it with its offset."""
         found = self._newest.get(where)
         if found is None:
             with kafka_errors_of(self._options, f"consumer group of {self._options.prefix}"):
                 committed = self._consumer.committed(where, metadata=True)
-            lsn, _, event = (committed.metadata if committed is not None else "").partition(":")
-            found = self._newest[where] = (int(lsn), int(event)) if lsn.isdigit() and event.isdigit() else (0, -1)
+            words = (committed.metadata if committed is not None else "").split(":")
+            is_ours = len(words) == 3 and all(word.isdigit() for word in words)
+            found = self._newest[where] = (int(words[0]), int(words[1]), int(words[2])) if is_ours else (0, 0, 0)
         return found

@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from cdc.changelog.kafka.appender import Appender
@@ -13,6 +13,7 @@ from cdc.changelog.kafka.options import KafkaOptions
 from cdc.changelog.kafka.session import ReadSession
 from cdc.changelog.memory import position_expired
 from cdc.changelog.port import ChangeLog
+from cdc.debezium.catalog import TypeCatalog
 from cdc.errors import LogInUse, LogNotFound
 from cdc.events import TableName, Transaction
 from cdc.lsn import ZERO, Lsn
@@ -26,7 +27,8 @@ class KafkaChangeLog:
 
     `start`, `append`, `trim` and `close` belong to one thread; `read` may be called from any. One appender: the newest
     one that called `start` or `append` has the log, the one before raises `LogInUse` at its next append. `keys`: the
-    primary key of each table, which becomes the key of its records; their topics are made at the start.
+    primary key of each table, which becomes the key of its records; their topics are made at the start. `debezium`:
+    the source database's name and types, asked for when a topic is to be written in Debezium's form.
 
     Besides the port's errors: `BrokerUnreachable` (the next `start` begins anew, nothing is lost), `LogNotFound` for a
     `read_only` log without topics, `BrokerRefused`, `WrongCluster`, `LogUnfit`.
@@ -39,10 +41,11 @@ class KafkaChangeLog:
         stream: str,
         keys: Mapping[TableName, Sequence[str]] | None = None,
         read_only: bool = False,
+        debezium: Callable[[], tuple[str, TypeCatalog]] | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._options, self._stream, self._keys = options, stream, dict(keys or {})
-        self._read_only = read_only
+        self._read_only, self._debezium = read_only, debezium
         self._clock = clock or SystemClock()
         self._appender: Appender | None = None
         self._idle: list[ReadSession] = []
@@ -155,7 +158,9 @@ class KafkaChangeLog:
         """After any error the session of the appender is over: what is durable shows when the next one begins."""
         self._writable()
         if self._appender is None:
-            self._appender = Appender(self._options, stream=self._stream, keys=self._keys, clock=self._clock)
+            self._appender = Appender(
+                self._options, stream=self._stream, keys=self._keys, clock=self._clock, debezium=self._debezium
+            )
         try:
             yield self._appender
         except BaseException:

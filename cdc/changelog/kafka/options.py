@@ -1,7 +1,10 @@
 """Where the brokers are and how topics are made. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
+
+from cdc.events import TableName
 
 Security = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 _RETRY_MS: Final = 10
@@ -15,8 +18,9 @@ class KafkaOptions:
     """One stream's topics on one cluster.
 
     `bootstrap`: `host:port`, several separated by commas. `prefix`: first part of every topic. `partitions`: of each
-    table's topic; order is kept per key. `replication_factor` None: the cluster's default. `cluster_id`: refuse any
-    other cluster. `timeout_s`: how long an unreachable broker is waited for before the loop backs off and tries anew.
+    table's topic; order is kept per key. `replication_factor` None: the cluster's default. `form`: of every table's
+    topic but those that `forms` names (`schema.table`). `cluster_id`: refuse any other cluster. `timeout_s`: how long
+    an unreachable broker is waited for before the loop backs off and tries anew.
     """
 
     bootstrap: str
@@ -24,6 +28,7 @@ class KafkaOptions:
     partitions: int = 1
     replication_factor: int | None = None
     form: Form = "lossless"
+    forms: Mapping[str, Form] = field(default_factory=dict)
     cluster_id: str | None = None
     compression: Literal["gzip", "zstd"] | None = None
     security: Security = "PLAINTEXT"
@@ -34,6 +39,13 @@ class KafkaOptions:
     certfile: str | None = None
     keyfile: str | None = None
     timeout_s: float = 20.0
+
+    def form_of(self, table: TableName) -> Form:
+        return self.forms.get(f"{table.schema}.{table.name}", self.form)
+
+    @property
+    def any_debezium(self) -> bool:
+        return "debezium" in (self.form, *self.forms.values())
 
     @property
     def servers(self) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from kafka import TopicPartition
 
 from cdc.changelog.kafka.connection import kafka_errors_of, open_consumer, partitions_of
+from cdc.changelog.kafka.debezium_form import DebeziumReading, is_debezium
 from cdc.changelog.kafka.names import Topics
 from cdc.changelog.kafka.options import KafkaOptions
 from cdc.changelog.kafka.records import (
@@ -42,6 +43,7 @@ class PartitionReader:
         self._queues: dict[TopicPartition, deque[Any]] = {}
         self._consumed: dict[TopicPartition, int] = {}
         self._bytes = 0
+        self.debezium = DebeziumReading(options.prefix)
 
     def records(self, topic: str, partition: int, first: int, last: int) -> Iterator[Any]:
         """The records from offset `first` through `last` that are still there."""
@@ -197,7 +199,11 @@ def events(
                 if len(chunks) != chunk_count:
                     raise _expired(end, where, "parts of a split event are gone")
                 value, chunks = b"".join(chunks), []
-        yield unpack_position(mark).event, decode_change(value, relation_of)
+        if is_debezium(value):
+            change = reader.debezium.change(where.topic, record.key, value, dict(headers))
+        else:
+            change = decode_change(value, relation_of)
+        yield unpack_position(mark).event, change
         count += 1
     if count != where.events:
         raise _expired(end, where, f"{where.events - count} of {where.events} events are gone")
