@@ -28,7 +28,7 @@ _COLUMNS = """
 SELECT a.attrelid AS table_oid, a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type,
        a.atttypid AS type_oid, a.atttypmod AS type_modifier,
        NOT a.attnotnull AS nullable, a.attgenerated <> '' AS generated,
-       a.attidentity AS identity, a.attcollation <> 0 AS collatable,
+       a.xmin::text AS revision, a.attidentity AS identity, a.attcollation <> 0 AS collatable,
        CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END AS default,
        ARRAY(SELECT e.enumlabel::text FROM pg_enum e WHERE e.enumtypid = a.atttypid ORDER BY e.enumsortorder) AS labels,
        (SELECT format('%%I.%%I', sn.nspname, s.relname)
@@ -143,6 +143,7 @@ def _column(row: _Row) -> TableColumn:
         sequence=row["sequence"],
         enum_labels=tuple(row["labels"]),
         collatable=row["collatable"],
+        revision=row["revision"],
     )
 
 

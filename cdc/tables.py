@@ -17,7 +17,7 @@ class TableColumn:
 
     `identity`: `a` always, `d` by default, empty otherwise. `sequence`: the qualified sequence that feeds it, owned or
     shared, quoted as SQL. `enum_labels`: in enum order, empty for other types. `collatable`: its order depends on a
-    collation.
+    collation. `revision`: another one after every ALTER of the column, also one that only changed its values (USING).
     """
 
     name: str
@@ -31,6 +31,7 @@ class TableColumn:
     sequence: str | None = None
     enum_labels: tuple[str, ...] = ()
     collatable: bool = False
+    revision: str = field(default="", compare=False)
 
     @property
     def filled_by_itself(self) -> bool:

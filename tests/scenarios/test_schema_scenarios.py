@@ -2,13 +2,17 @@
 
 from contextlib import ExitStack
 
+import psycopg
 import pytest
 
 from cdc.errors import SchemaChanged
 from cdc.events import TableName
+from cdc.schema import reflect
 from cdc.schema_changes.policy import policy_of
 from cdc.schema_changes.store import load_met
 from cdc.schema_changes.watch import WatchedSchema
+from cdc.tables import schema_hash
+from sandbox.postgres import create_database
 from tests.evolving_pair import DDL, EvolvingPair, stream_schema
 from tests.stream_pair import identical
 
@@ -337,3 +341,33 @@ def test_S9_ddl_in_the_service_says_that_the_way_back_is_not_safe(pair):
 
 def before(connection):
     return connection.execute("SELECT pg_current_wal_insert_lsn() - '0/0'").fetchone()[0]
+
+
+@pytest.mark.parametrize(
+    "ddl",
+    [
+        "ALTER TABLE t ADD COLUMN x int",
+        "ALTER TABLE t DROP COLUMN a",
+        "ALTER TABLE t DROP COLUMN a; ALTER TABLE t ADD COLUMN a text",
+        "ALTER TABLE t ALTER a TYPE text USING upper(a)",
+        "ALTER TABLE t ALTER a SET NOT NULL",
+        "ALTER TABLE t ALTER n SET DEFAULT 5",
+        "ALTER TABLE t REPLICA IDENTITY FULL",
+    ],
+)
+def test_C11_ddl_of_a_moved_table_ends_every_proof(one_database, ddl):
+    dsn, connection = one_database
+    before_ddl = schema_hash(reflect(dsn, [TableName(name="t")]))
+    connection.execute("VACUUM FULL t")
+    assert schema_hash(reflect(dsn, [TableName(name="t")])) == before_ddl
+    with connection.transaction(force_rollback=True):
+        connection.execute(ddl)
+        assert schema_hash(reflect(connection, [TableName(name="t")])) != before_ddl
+
+
+@pytest.fixture(scope="module")
+def one_database(postgres_url):
+    dsn = create_database(postgres_url, "proofs")
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(DDL)
+        yield dsn, connection
