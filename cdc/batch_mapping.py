@@ -112,37 +112,41 @@ class BatchMapper:
             kept: list[Routed] = []
             # What lies in memory as a whole anyway need not be measured.
             measured = not isinstance(transaction.changes, tuple)
+            settled, last, kind = tracker.settled, None, _PASSED_OVER
             size, index = 0, -1
             for change in transaction.changes:
                 index += 1
-                if isinstance(change, Message):
-                    if mark := parse_watermark(change):
-                        rows = [(index, row, False) for row in self._pass_mark(mark, tracker, work)]
-                        if rows:
-                            piece += self._counted(mapped(rows, transaction), work)
-                    continue
-                kind, known = self._known(change)
-                if kind >= _PLAIN:
-                    assert known is not None
-                    events, may_be_absent = tracker.route(transaction.xid, known)
-                    routed += [(index, event, may_be_absent) for event in events]
-                    if measured:
-                        characters = _characters(change)
-                        size += characters
-                        if refuse_large and characters > PIECE_CHARACTERS:
-                            raise LargeValues
-                    if len(routed) >= most or size >= PIECE_CHARACTERS:
-                        work.events = passed + index + 1
-                        kept += self._woven_part(routed)
-                        if plain := self._plain_part(routed):
-                            piece += self._counted(mapped(plain, transaction), work)
-                        routed, plain, size = [], [], 0
-                        # Nothing here may hold on to a large event while the next one is decoded.
-                        del change, known, events
-                        yield piece
-                        piece = []
-                elif kind == _CANARY and (row := self._canary(change)):
-                    piece += own(row, (transaction.commit_lsn, index))
+                if isinstance(change, RowChange):
+                    if change.relation is not last:
+                        last = change.relation
+                        kind = self._known(last)
+                    if kind >= _PLAIN:
+                        if settled:
+                            routed.append((index, change, False))
+                        else:
+                            routed += self._routed(index, change, transaction, tracker)
+                    elif kind == _CANARY and (row := self._canary(change)):
+                        piece += own(row, (transaction.commit_lsn, index))
+                elif isinstance(change, Truncate):
+                    routed += self._routed(index, change, transaction, tracker)
+                else:
+                    if rows := [(index, each, False) for each in self._passed(change, tracker, work)]:
+                        piece += self._counted(mapped(rows, transaction), work)
+                    settled = tracker.settled
+                if measured:
+                    size += self._measured(change, refuse_large=refuse_large)
+                if len(routed) >= most or size >= PIECE_CHARACTERS:
+                    work.events = passed + index + 1
+                    if self._woven:
+                        kept += self._part_of(routed, woven=True)
+                        routed = self._part_of(routed, woven=False)
+                    if routed:
+                        piece += self._counted(mapped(routed, transaction), work)
+                    routed, size = [], 0
+                    # Nothing here may hold on to a large event while the next one is decoded.
+                    del change
+                    yield piece
+                    piece = []
             routed = kept + routed if kept else routed
             if routed:
                 piece += self._counted(mapped(routed, transaction), work)
@@ -154,21 +158,44 @@ class BatchMapper:
         if piece or work.must_be_empty:
             yield piece
 
+    def _routed(
+        self, index: int, change: RowChange | Truncate, transaction: Transaction, tracker: CopyTracker
+    ) -> list[Routed]:
+        if isinstance(change, Truncate):
+            relations = tuple(relation for relation in change.relations if self._known(relation) >= _PLAIN)
+            if not relations:
+                return []
+            change = replace(change, relations=relations)
+        events, may_be_absent = tracker.route(transaction.xid, change)
+        return [(index, event, may_be_absent) for event in events]
+
+    def _passed(self, message: Message, tracker: CopyTracker, work: BatchWork) -> Sequence[RowChange]:
+        """The rows that a mark of a copy brings."""
+        mark = parse_watermark(message)
+        return self._pass_mark(mark, tracker, work) if mark else ()
+
+    def _measured(self, change: RowChange | Truncate | Message, *, refuse_large: bool) -> int:
+        """Characters of its values. A message has none that stay."""
+        if not isinstance(change, RowChange):
+            return 0
+        characters = sum(
+            len(value) for row in (change.new, change.old) if row for value in row if isinstance(value, str)
+        )
+        if refuse_large and characters > PIECE_CHARACTERS and self._known(change.relation) >= _PLAIN:
+            raise LargeValues
+        return characters
+
     def _counted(self, out: Sequence[Out], work: BatchWork) -> Sequence[Out]:
         work.has_data = work.has_data or bool(out)
         return out
 
-    def _known(self, change: RowChange | Truncate) -> tuple[int, Event | None]:
-        if isinstance(change, RowChange):
-            relation = change.relation
-            known = self._kinds.get(id(relation))
-            if known is None or known[0] is not relation:
-                if len(self._kinds) >= _MOST_RELATIONS_KNOWN:
-                    self._kinds.clear()
-                known = self._kinds[id(relation)] = (relation, self._kind(relation))
-            return known[1], change
-        relations = tuple(relation for relation in change.relations if relation.table in self._mapped)
-        return (_PLAIN, replace(change, relations=relations)) if relations else (_PASSED_OVER, None)
+    def _known(self, relation: Relation) -> int:
+        known = self._kinds.get(id(relation))
+        if known is None or known[0] is not relation:
+            if len(self._kinds) >= _MOST_RELATIONS_KNOWN:
+                self._kinds.clear()
+            known = self._kinds[id(relation)] = (relation, self._kind(relation))
+        return known[1]
 
     def _kind(self, relation: Relation) -> int:
         if relation.table == CANARY_TABLE:
@@ -179,16 +206,13 @@ class BatchMapper:
             return _PASSED_OVER
         return _WOVEN if relation.table in self._woven else _PLAIN
 
-    def _woven_part(self, routed: Sequence[Routed]) -> list[Routed]:
-        return [(index, part, lenient) for index, event, lenient in routed if (part := self._part(event, woven=True))]
-
-    def _plain_part(self, routed: Sequence[Routed]) -> list[Routed]:
-        return [(index, part, lenient) for index, event, lenient in routed if (part := self._part(event, woven=False))]
+    def _part_of(self, routed: Sequence[Routed], *, woven: bool) -> list[Routed]:
+        return [(index, part, lenient) for index, event, lenient in routed if (part := self._part(event, woven=woven))]
 
     def _part(self, event: Event, *, woven: bool) -> Event | None:
         if isinstance(event, RowChange):
-            return event if (event.relation.table in self._woven) is woven else None
-        relations = tuple(relation for relation in event.relations if (relation.table in self._woven) is woven)
+            return event if (self._known(event.relation) == _WOVEN) is woven else None
+        relations = tuple(each for each in event.relations if (self._known(each) == _WOVEN) is woven)
         return replace(event, relations=relations) if relations else None
 
     def _pass_mark(self, mark: Watermark, tracker: CopyTracker, work: BatchWork) -> Sequence[RowChange]:
@@ -214,12 +238,11 @@ class BatchMapper:
         work.settled.append(mark)
         return rows
 
-    def _canary(self, change: RowChange | Truncate) -> TargetChange | None:
+    def _canary(self, change: RowChange) -> TargetChange | None:
         """The stream's own row passes as it is, whoever owns the tables."""
-        row = None if isinstance(change, Truncate) else change.new
+        row = change.new
         if row is None:
             return None
-        assert isinstance(change, RowChange)
         values = {
             column.name: value
             for column, value in zip(change.relation.columns, row, strict=True)
@@ -228,10 +251,3 @@ class BatchMapper:
         if values.get("stream") != self._link.stream:
             return None
         return TargetChange(kind="upsert", table=CANARY_TABLE, key={"stream": self._link.stream}, values=values)
-
-
-def _characters(change: RowChange | Truncate) -> int:
-    """Of an event's values."""
-    if isinstance(change, Truncate):
-        return 0
-    return sum(len(value) for row in (change.new, change.old) if row for value in row if isinstance(value, str))

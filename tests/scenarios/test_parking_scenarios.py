@@ -328,6 +328,9 @@ class Following:
     def __init__(self, pair):
         self.pair, self.refuses, self.asked, self.link = pair, False, [], None
 
+    def passed_over(self, relation):
+        pass
+
     def follow(self, relation, mapper):
         self.asked.append((relation.name, self.pair.rows("SELECT count(*) FROM other")))
         if self.refuses:
