@@ -72,7 +72,7 @@ def alerts(lag: StreamLag, thresholds: Thresholds) -> list[Alert]:
                 name="parked",
                 thing=stream,
                 reason=f"{lag.parked_rows} rows are parked: {tables}; no cutover while they are",
-                mend="look at them with `strangler cdc parked list`, then retry or skip them",
+                mend="look at them with `strangler parked list`, then retry or skip them",
             )
         )
     return found
