@@ -1,11 +1,15 @@
 """Prove that a stream carries rows, without touching anybody's."""
 
 import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import psycopg
 
 from cdc.errors import PositionNotReached
 from cdc.sessions import connect, source_error, target_error
+from cdc.sql_target.board import open_board
+from cdc.sql_target.engine import is_postgresql
 from strangler.clock import Clock, SystemClock
 
 _POLL_S = 0.005
@@ -30,7 +34,7 @@ def exercise(
     Raises `PositionNotReached` after `timeout_s`.
     """
     clock, token = clock or SystemClock(), token or uuid.uuid4().hex
-    with connect(target_dsn, f"{stream} canary") as target:
+    with _arrived(target_dsn, stream) as arrived:
         started = clock.monotonic()
         try:
             with connect(source_dsn, f"{stream} canary") as source:
@@ -38,12 +42,9 @@ def exercise(
         except psycopg.Error as error:
             raise source_error(source_dsn, "strangler.canary", error) from error
         while True:
-            try:
-                row = target.execute("SELECT token FROM strangler.canary WHERE stream = %s", (stream,)).fetchone()
-            except psycopg.Error as error:
-                raise target_error(target_dsn, "strangler.canary", error) from error
+            seen = arrived()
             waited = clock.monotonic() - started
-            if row is not None and row[0] == token:
+            if seen == token:
                 return waited
             if waited >= timeout_s:
                 raise PositionNotReached(
@@ -52,3 +53,22 @@ def exercise(
                     mend="see `strangler cdc lag`: is the worker running, and did it stop with an error?",
                 )
             clock.sleep(_POLL_S)
+
+
+@contextmanager
+def _arrived(target_dsn: str, stream: str) -> Iterator[Callable[[], object]]:
+    """The token that the target has now."""
+    if not is_postgresql(target_dsn):
+        with open_board(target_dsn, stream) as board:
+            yield board.canary
+        return
+
+    def read() -> object:
+        try:
+            row = target.execute("SELECT token FROM strangler.canary WHERE stream = %s", (stream,)).fetchone()
+        except psycopg.Error as error:
+            raise target_error(target_dsn, "strangler.canary", error) from error
+        return row and row[0]
+
+    with connect(target_dsn, f"{stream} canary") as target:
+        yield read

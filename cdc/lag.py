@@ -1,6 +1,6 @@
 """How far a stream is behind its source, by the source's clock alone (O2)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -9,6 +9,8 @@ from psycopg.rows import DictRow
 
 from cdc.connections import CatalogConnection, open_database
 from cdc.lsn import ZERO, Lsn
+from cdc.sql_target.engine import is_postgresql
+from cdc.sql_target.lag import read_target_side
 
 _SOURCE = """
     SELECT pg_current_wal_flush_lsn() - '0/0'::pg_lsn AS source_lsn, clock_timestamp() AS source_now,
@@ -113,10 +115,7 @@ def read_lag(source_dsn: str, target_dsn: str, stream: str) -> StreamLag:
         at_source = source.execute(_SOURCE, {"stream": stream}).fetchone()
         estimates = source.execute(_ESTIMATES, {"stream": stream}).fetchall()
     assert at_source is not None
-    with open_database(target_dsn) as target:
-        at_target = _read_target(target, stream)
-        copies = target.execute(_COPIES, {"stream": stream}).fetchall() if at_target else []
-        parked = _read_parked(target, stream)
+    at_target, copies, parked = _target_side(target_dsn, stream)
     source_lsn = Lsn(int(at_source["source_lsn"]))
     applied_lsn = _number(at_target, "applied")
     applied_through = max(applied_lsn, _number(at_source, "replayed") if applied_lsn else ZERO)
@@ -142,6 +141,16 @@ def read_lag(source_dsn: str, target_dsn: str, stream: str) -> StreamLag:
             parked,
         ),
     )
+
+
+def _target_side(target_dsn: str, stream: str) -> tuple[DictRow, Sequence[Mapping[str, Any]], dict[str, int]]:
+    """(ledger and status, copies, parked rows by source table)"""
+    if not is_postgresql(target_dsn):
+        return read_target_side(target_dsn, stream, datetime.now(UTC))
+    with open_database(target_dsn) as target:
+        at_target = _read_target(target, stream)
+        copies = target.execute(_COPIES, {"stream": stream}).fetchall() if at_target else []
+        return at_target, copies, _read_parked(target, stream)
 
 
 def _read_target(target: CatalogConnection, stream: str) -> DictRow:

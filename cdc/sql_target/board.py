@@ -26,6 +26,14 @@ class SqlBoard:
         with settled(self._dsn, tables.COPY_PROGRESS.name), self._connection.begin():
             return pending_copies(self._connection, self._stream)
 
+    def canary(self) -> str | None:
+        """The token of the stream's canary row, as it arrived."""
+        canary = tables.CANARY
+        with settled(self._dsn, canary.name), self._connection.begin():
+            query = sa.select(canary.c.token).where(canary.c.stream == self._stream)
+            token: str | None = self._connection.execute(query).scalar_one_or_none()
+            return token
+
     def write_status(self, said: Mapping[str, Any]) -> None:
         """Columns of `stream_status`, `error` and `tables` as JSON text; what is not provisioned stays unwritten.
 

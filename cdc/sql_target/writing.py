@@ -49,7 +49,10 @@ class RowWriter:
         names = (*group.key, *group.columns)
         rows = [table.convert(names, row) for row in group.rows]
         self._refuse_large(group, rows)
-        return sum(self._update(table.update(group.key, group.columns), rows))
+        update = table.update(group.key, group.columns)
+        if self._dialect == "sqlite" and len(rows) > 1:
+            return self._many(update, rows)
+        return sum(self._update(update, rows))
 
     def _upsert(self, group: RowGroup, table: TableStatements, rows: Sequence[Sequence[object]]) -> None:
         if table.upserts_natively:
@@ -83,12 +86,11 @@ class RowWriter:
             found += self._run(table.delete(group.key, len(part)), [value for row in part for value in row])
         return found
 
-    def _many(self, compiled: Compiled, rows: Sequence[Sequence[object]]) -> None:
+    def _many(self, compiled: Compiled, rows: Sequence[Sequence[object]]) -> int:
+        """Rows hit, where the driver adds them up (SQLite's does)."""
         parameters: list[Parameters] = [compiled.parameters(row) for row in rows]
-        if len(parameters) == 1:
-            self._connection.exec_driver_sql(compiled.text, parameters[0])
-        elif parameters:
-            self._connection.exec_driver_sql(compiled.text, parameters)
+        found = self._connection.exec_driver_sql(compiled.text, parameters if len(parameters) > 1 else parameters[0])
+        return found.rowcount
 
     def _run(self, compiled: Compiled, row: Sequence[object]) -> int:
         return self._connection.exec_driver_sql(compiled.text, compiled.parameters(row)).rowcount

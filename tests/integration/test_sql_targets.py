@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from cdc.canary import exercise
 from cdc.copy_requests import copy_progress, request_copy
+from cdc.lag import read_lag
 from cdc.parking.requests import ask, parked_reason, parked_rows
 from cdc.positions import emit_barrier, wait_applied
 from cdc.sql_target.compare import compare_rows
@@ -113,6 +115,10 @@ def test_copy_under_writes_then_follow(catalog):
         progress = {copy.table: copy for copy in copy_progress(pair.link.target_dsn, pair.link.stream)}
         assert progress["product"].rows == 1000
         assert progress["product"].finished_at >= progress["product"].started_at
+        assert exercise(pair.source_dsn, pair.link.target_dsn, pair.link.stream, 20) < 20
+        lag = read_lag(pair.source_dsn, pair.link.target_dsn, pair.link.stream)
+        assert (lag.state, lag.error, lag.parked_rows) == ("streaming", None, 0)
+        assert ("product", "done") in {(table.table, table.copy_state) for table in lag.tables}
         until(lambda: worker.views()[pair.link.stream].lag_bytes == 0)
         status = "SELECT state, error, lag_bytes FROM strangler_stream_status WHERE worker_pid IS NOT NULL"
         until(lambda: pair.target.rows(status) == [("streaming", None, 0)])
