@@ -1,6 +1,7 @@
 """Forms, differences, policy and decisions as values: every kind of change, and any sequence of them."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -335,3 +336,11 @@ def test_an_unknown_form_says_which_relation_it_was():
     with pytest.raises(SchemaChanged) as raised:
         mapper.map(RowChange(relation=seen, op="c", new=("1", "a")))
     assert raised.value.relation is seen
+
+
+def test_the_document_lists_every_kind_with_its_default_and_its_choices():
+    lines = (Path(__file__).parents[2] / "docs" / "schema-changes.md").read_text().splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| `")]
+    told = {kind.strip("`"): (default, rest) for kind, _, default, rest in cells}
+    choices = {kind.value: [choice.value for choice in chosen] for kind, chosen in CHOICES.items()}
+    assert told == {kind: (each[0], ", ".join(each[1:]) or "–") for kind, each in choices.items()}
