@@ -40,6 +40,7 @@ POLICIES: dict[type[StranglerError], Policy] = {
     errors.PositionNotReached: Policy.MANUAL,
     errors.LogNotFound: Policy.MANUAL,
     errors.VerificationFailed: Policy.MANUAL,
+    errors.UntrustedValues: Policy.MANUAL,
     errors.StreamAlert: Policy.MANUAL,
     errors.OutboxInvalid: Policy.MANUAL,
     errors.DeliveryFailed: Policy.RETRY,

@@ -145,3 +145,7 @@ class LogUnfit(Refused):
 
 class MessageTooLarge(Refused):
     """One event is larger than the broker takes, in a form that cannot be split."""
+
+
+class UntrustedValues(Refused):
+    """A record of a foreign form holds less than its source had, in columns that the reader did not accept."""

@@ -88,7 +88,9 @@ def _built_in() -> dict[int, PgType]:
     types = [PgType(oid=oid, name=name) for name, (oid, _) in _BASES.items()]
     types += [PgType(oid=oid, name=name, kind="range") for name, (oid, _) in _RANGES.items()]
     types += [
-        PgType(oid=array, name=f"_{name}", kind="array", of=oid) for name, (oid, array) in {**_BASES, **_RANGES}.items()
+        PgType(oid=array, name=f"_{name}", kind="array", of=oid)
+        for name, (oid, array) in {**_BASES, **_RANGES}.items()
+        if name != "box"  # the one type whose array's delimiter is not the comma
     ]
     return {each.oid: each for each in types}
 

@@ -3,8 +3,8 @@
 Encoding goes from text to text: a row of such fragments is a record, and no Python value is made on the way.
 """
 
-import base64
 import json
+from binascii import b2a_base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -84,4 +84,4 @@ def text_codec(placeholder: str, schema: JsonSchema | None = None) -> Codec:
 
 def base64_text(data: bytes) -> str:
     """Base64 as a JSON string: Connect's form of bytes."""
-    return f'"{base64.b64encode(data).decode()}"'
+    return f'"{b2a_base64(data, newline=False).decode()}"'

@@ -14,9 +14,11 @@ from cdc.debezium.catalog import TypeCatalog
 from cdc.debezium.codec import NULL, JsonSchema, dump, quoted
 from cdc.debezium.options import DebeziumOptions
 from cdc.debezium.record import LOST_HEADER, NEW_KEY_HEADER, NO_HEADERS, OLD_KEY_HEADER, DebeziumRecord
+from cdc.debezium.runs import run_rows
 from cdc.debezium.structures import binary_json
 from cdc.debezium.tables import TableWriter
 from cdc.events import Message, Relation, Row, RowChange, Transaction, Truncate
+from cdc.insert_run import InsertRun, runs_of
 from cdc.lsn import Lsn
 
 VERSION: Final = "3.6.3.Final"
@@ -98,6 +100,7 @@ class _TransactionWriter:
         self._id = quoted(f"{transaction.xid}:{transaction.commit_lsn}")
         self._ms, self._times = f'"ts_ms":{at_us // 1000}', _times(at_us)
         self._in_transactions = options.provide_transaction_metadata
+        self._placeholder = options.unavailable_value_placeholder.encode()
         self._tombstones = options.tombstones_on_delete
         self._skipped: frozenset[str] = options.skipped_operations
         committed_us = transaction.commit_time_us
@@ -122,8 +125,11 @@ class _TransactionWriter:
         if marked:
             yield self._mark("BEGIN", NULL, NULL)
         writer_of, skipped = self._encoder.writer, self._skipped
-        for change in self._transaction.changes:
-            if isinstance(change, RowChange):
+        for change in runs_of(self._transaction.changes):
+            if isinstance(change, InsertRun):
+                if "c" not in skipped:
+                    yield from self._run(writer_of(change.relation), change)
+            elif isinstance(change, RowChange):
                 if change.op not in skipped:
                     yield from self._row(writer_of(change.relation), change)
             elif isinstance(change, Truncate):
@@ -136,6 +142,25 @@ class _TransactionWriter:
         if marked:
             counts = [{"data_collection": name, "event_count": count} for name, count in self._orders.items()]
             yield self._mark("END", str(self._total), dump(counts))
+
+    def _run(self, writer: TableWriter, run: InsertRun) -> Iterator[DebeziumRecord]:
+        """Many inserts at once; one by one where a value has to be marked."""
+        rows = run_rows(run)
+        images, keys = writer.images(rows), writer.keys(rows)
+        if writer.has_losses or self._placeholder in run.messages:
+            writer.take_losses("", None)
+            for change in run:
+                yield from self._row(writer, change)
+            return
+        topic, in_transactions = writer.topic, self._in_transactions
+        head = f'{writer.value_head}{{"before":null,"after":'
+        middle = f',{self._tail(writer, "c")}"transaction":'
+        tail = f',"op":"c",{self._times}}}{"}" if writer.value_head else ""}'
+        key_head, key_tail = writer.key_head, "}" if writer.key_head else ""
+        for image, key in zip(images, keys, strict=True):
+            inside = self._block(writer.collection) if in_transactions else NULL
+            whole_key = None if key is None else f"{key_head}{key}{key_tail}"
+            yield DebeziumRecord(topic, whole_key, f"{head}{image}{middle}{inside}{tail}", NO_HEADERS)
 
     def _row(self, writer: TableWriter, change: RowChange) -> Iterator[DebeziumRecord]:
         old, new, op = change.old, change.new, change.op

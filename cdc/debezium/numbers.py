@@ -94,12 +94,12 @@ def unscaled_json(unscaled: int) -> str:
 
 def _fixed_scale(scale: int, lose: Lose) -> Encode:
     def encode(text: str) -> str:
+        whole, _, fraction = text.partition(".")
+        if len(fraction) == scale and text not in SPECIAL:
+            return unscaled_json(int(whole + fraction))
         if text in SPECIAL:
             lose(Loss.NOT_A_NUMBER)
             return NULL
-        whole, _, fraction = text.partition(".")
-        if len(fraction) == scale:
-            return unscaled_json(int(whole + fraction))
         if scale < 0:
             return unscaled_json(int(whole) // 10**-scale)
         if len(fraction) > scale:

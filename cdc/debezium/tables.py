@@ -1,6 +1,6 @@
 """The compiled writer of one relation: rows to JSON, its key, its schemas. Pure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from cdc.debezium.catalog import TypeCatalog
@@ -52,6 +52,31 @@ class TableWriter:
         """The update gave the row another key."""
         return any(old[index] != new[index] for index in self._key_indexes)
 
+    def images(self, rows: Sequence[Sequence[str | None]]) -> list[str]:
+        """`image` of many whole rows, a column at a time."""
+        return self._columnwise(rows, list(self._codecs))
+
+    def keys(self, rows: Sequence[Sequence[str | None]]) -> list[str] | list[None]:
+        """`key` of many rows."""
+        return self._columnwise(rows, self._key_indexes) if self.key_columns else [None] * len(rows)
+
+    def _columnwise(self, rows: Sequence[Sequence[str | None]], indexes: list[int]) -> list[str]:
+        template, columns = self._template(indexes), list(zip(*rows, strict=True))
+        written: list[Sequence[str]] = []
+        for index in indexes:
+            column, encode = columns[index], self._codecs[index].encode
+            if None in column:
+                write = encode or str
+                written.append([NULL if value is None else write(value) for value in column])
+            else:
+                written.append(column if encode is None else list(map(encode, column)))
+        return [template % cells for cells in zip(*written, strict=True)]
+
+    @property
+    def has_losses(self) -> bool:
+        """Something was lost that has not been taken yet."""
+        return bool(self._losses)
+
     def take_losses(self, image: str, row: Row | None) -> Losses:
         """What has been lost since the last call; empty nearly always. `image`: what was written of `row`."""
         if row is not None and self._placeholder in image:
@@ -82,9 +107,7 @@ class TableWriter:
 
     def _compile(self, indexes: list[int]) -> Render:
         """One expression for a whole row. Its text is made of indexes only; names and codecs are its variables."""
-        names = [quoted(self.relation.columns[index].name).replace("%", "%%") for index in indexes]
-        template = "{" + ",".join(f"{name}:%s" for name in names) + "}"
-        scope: dict[str, Any] = {"template": template}
+        scope: dict[str, Any] = {"template": self._template(indexes)}
         parts = []
         for index in indexes:
             codec = self._codecs[index]
@@ -97,6 +120,10 @@ class TableWriter:
                 parts.append(f"(encode{index}(v) if {value}.__class__ is str else absent{index}(v))")
         render: Render = eval(f"lambda r: template % ({''.join(part + ', ' for part in parts)})", scope)
         return render
+
+    def _template(self, indexes: list[int]) -> str:
+        names = [quoted(self.relation.columns[index].name).replace("%", "%%") for index in indexes]
+        return "{" + ",".join(f"{name}:%s" for name in names) + "}"
 
     def _absent(self, index: int, codec: Codec) -> Callable[[object], str]:
         lose = self._lose_in(self.relation.columns[index].name)
