@@ -164,7 +164,7 @@ class Applier:
 
     def serve_requests(self) -> bool:
         """Retry and skip parked rows as people asked; whether anything was asked. Raises what `apply` raises."""
-        if not self._parking.active:
+        if not self._parking.active or not self._session.parked.requests():
             return False
         self._given_up.clear()
         self._followed.clear()

@@ -1,8 +1,8 @@
 """Source transactions → what one target transaction has to do. Decides; executes nothing.
 
-The work comes in pieces of bounded size, so that a transaction of any length passes in bounded memory. Only events of
-source tables that fill one target row together stay in memory until their transaction ends: their order is not known
-before.
+The work comes in pieces of bounded size, so that a transaction of any length passes in bounded memory. Only where one
+transaction changes several source tables that fill one target row together do their events stay in memory until it
+ends: their order is not known before.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +23,7 @@ Out = TypeVar("Out", TargetChange, Unit)
 PIECE_CHARACTERS = 8 << 20
 """A piece ends with the event that reaches it, in a transaction that is decoded while it is read."""
 _MOST_RELATIONS_KNOWN = 256
-_PASSED_OVER, _CANARY, _PLAIN, _WOVEN = range(4)
+_PASSED_OVER, _CANARY, _MAPPED = range(3)
 
 
 @dataclass(slots=True)
@@ -110,6 +110,7 @@ class BatchMapper:
         for transaction in transactions:
             routed: list[Routed] = []
             kept: list[Routed] = []
+            woven: frozenset[TableName] | None = None if self._woven else frozenset()
             # What lies in memory as a whole anyway need not be measured.
             measured = not isinstance(transaction.changes, tuple)
             settled, last, kind = tracker.settled, None, _PASSED_OVER
@@ -120,7 +121,7 @@ class BatchMapper:
                     if change.relation is not last:
                         last = change.relation
                         kind = self._known(last)
-                    if kind >= _PLAIN:
+                    if kind >= _MAPPED:
                         if settled:
                             routed.append((index, change, False))
                         else:
@@ -137,9 +138,11 @@ class BatchMapper:
                     size += self._measured(change, refuse_large=refuse_large)
                 if len(routed) >= most or size >= PIECE_CHARACTERS:
                     work.events = passed + index + 1
-                    if self._woven:
-                        kept += self._part_of(routed, woven=True)
-                        routed = self._part_of(routed, woven=False)
+                    if woven is None:
+                        woven = self._woven_in(transaction)
+                    if woven:
+                        kept += _part_of(routed, woven, inside=True)
+                        routed = _part_of(routed, woven, inside=False)
                     if routed:
                         piece += self._counted(mapped(routed, transaction), work)
                     routed, size = [], 0
@@ -162,7 +165,7 @@ class BatchMapper:
         self, index: int, change: RowChange | Truncate, transaction: Transaction, tracker: CopyTracker
     ) -> list[Routed]:
         if isinstance(change, Truncate):
-            relations = tuple(relation for relation in change.relations if self._known(relation) >= _PLAIN)
+            relations = tuple(relation for relation in change.relations if self._known(relation) >= _MAPPED)
             if not relations:
                 return []
             change = replace(change, relations=relations)
@@ -181,7 +184,7 @@ class BatchMapper:
         characters = sum(
             len(value) for row in (change.new, change.old) if row for value in row if isinstance(value, str)
         )
-        if refuse_large and characters > PIECE_CHARACTERS and self._known(change.relation) >= _PLAIN:
+        if refuse_large and characters > PIECE_CHARACTERS and self._known(change.relation) >= _MAPPED:
             raise LargeValues
         return characters
 
@@ -204,16 +207,18 @@ class BatchMapper:
             if self._link.evolution is not None:
                 self._link.evolution.passed_over(relation)
             return _PASSED_OVER
-        return _WOVEN if relation.table in self._woven else _PLAIN
+        return _MAPPED
 
-    def _part_of(self, routed: Sequence[Routed], *, woven: bool) -> list[Routed]:
-        return [(index, part, lenient) for index, event, lenient in routed if (part := self._part(event, woven=woven))]
-
-    def _part(self, event: Event, *, woven: bool) -> Event | None:
-        if isinstance(event, RowChange):
-            return event if (self._known(event.relation) == _WOVEN) is woven else None
-        relations = tuple(each for each in event.relations if (self._known(each) == _WOVEN) is woven)
-        return replace(event, relations=relations) if relations else None
+    def _woven_in(self, transaction: Transaction) -> frozenset[TableName]:
+        """Tables of which it changes others, too, that fill the same target rows."""
+        relations: dict[int, Relation] = {}
+        for change in transaction.changes:
+            if isinstance(change, RowChange):
+                relations[id(change.relation)] = change.relation
+            elif isinstance(change, Truncate):
+                relations.update((id(relation), relation) for relation in change.relations)
+        tables = frozenset(relation.table for relation in relations.values())
+        return frozenset(table for table in tables if self._woven.get(table, frozenset()) & tables)
 
     def _pass_mark(self, mark: Watermark, tracker: CopyTracker, work: BatchWork) -> Sequence[RowChange]:
         """The rows that a chunk brings."""
@@ -251,3 +256,14 @@ class BatchMapper:
         if values.get("stream") != self._link.stream:
             return None
         return TargetChange(kind="upsert", table=CANARY_TABLE, key={"stream": self._link.stream}, values=values)
+
+
+def _part_of(routed: Sequence[Routed], woven: frozenset[TableName], *, inside: bool) -> list[Routed]:
+    return [(index, part, lenient) for index, event, lenient in routed if (part := _part(event, woven, inside=inside))]
+
+
+def _part(event: Event, woven: frozenset[TableName], *, inside: bool) -> Event | None:
+    if isinstance(event, RowChange):
+        return event if (event.relation.table in woven) is inside else None
+    relations = tuple(relation for relation in event.relations if (relation.table in woven) is inside)
+    return replace(event, relations=relations) if relations else None

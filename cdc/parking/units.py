@@ -4,7 +4,7 @@ An event is a unit of its own, except where several source tables fill one targe
 row in one transaction stay together, because only together they say in which order they belong.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from cdc.errors import SchemaChanged
@@ -20,17 +20,19 @@ Routed = tuple[int, Event, bool]
 """(index in its transaction, event, whether it may meet no row)"""
 
 
-def woven_tables(mapper: Mapper) -> frozenset[TableName]:
-    """Source tables that share a target table with another. All of them where the mapper does not say what it maps."""
+def woven_tables(mapper: Mapper) -> dict[TableName, frozenset[TableName]]:
+    """Source tables that share a target table with others, and with which. Each with all where the mapper does not say
+    what it maps."""
     mapping = getattr(mapper, "mapping", None)
     if not isinstance(mapping, MoveMapping):
-        return frozenset(mapper.source_tables)
-    return frozenset(
-        source.source
-        for target in mapping.target_tables
-        if len(feeders := list(mapping.feeders(target))) > 1
-        for source, _ in feeders
-    )
+        every = frozenset(mapper.source_tables)
+        return {table: every - {table} for table in every if len(every) > 1}
+    woven: dict[TableName, frozenset[TableName]] = {}
+    for target in mapping.target_tables:
+        feeders = frozenset(source.source for source, _ in mapping.feeders(target))
+        for table in feeders if len(feeders) > 1 else ():
+            woven[table] = woven.get(table, frozenset()) | feeders - {table}
+    return woven
 
 
 def as_lenient(change: TargetChange) -> TargetChange:
@@ -38,10 +40,10 @@ def as_lenient(change: TargetChange) -> TargetChange:
     return change if change.kind == "upsert" else replace(change, missing="ignore")
 
 
-def units_of(routed: Sequence[Routed], commit_lsn: Lsn, mapper: Mapper, woven: frozenset[TableName]) -> list[Unit]:
+def units_of(routed: Sequence[Routed], commit_lsn: Lsn, mapper: Mapper, woven: Collection[TableName]) -> list[Unit]:
     """Units in the order in which they may be applied. What cannot be mapped is a unit with its error."""
-    alone = [each for each in routed if not _tables(each[1]) & woven]
-    shared = [each for each in routed if _tables(each[1]) & woven]
+    alone = [each for each in routed if not any(table in woven for table in _tables(each[1]))]
+    shared = [each for each in routed if any(table in woven for table in _tables(each[1]))]
     groups = [[each] for each in alone] + (_connected(shared, mapper) if shared else [])
     # A group belongs where its last event stands: by then everything that it builds upon has gone by.
     groups.sort(key=lambda group: group[-1][0])
