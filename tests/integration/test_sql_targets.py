@@ -20,9 +20,11 @@ from cdc.parking.requests import ask, parked_reason, parked_rows
 from cdc.positions import emit_barrier, wait_applied
 from cdc.sql_target.compare import compare_rows
 from cdc.worker import StreamWorker
+from sandbox.mariadb import create_mysql_database, mariadb_program
+from sandbox.supervision import Stack
 from strangler import failpoints
 from tests.catalog_mapping import CATALOG, LEGACY_DDL
-from tests.contract.apply_targets import make_target
+from tests.contract.apply_targets import TargetDatabase, has_mariadb, make_target
 from tests.integration.test_worker_copy import seed
 from tests.integration.test_worker_killed import Writers
 from tests.sql_catalog import CATALOG_DDL
@@ -237,3 +239,31 @@ def test_T19_a_row_that_the_target_refuses_parks_with_its_dependants_and_passes_
             assert_equal(pair, rows=5)
     finally:
         pair.close()
+
+
+def test_T17_a_target_server_that_is_killed_and_comes_back_loses_and_doubles_nothing(new_database, tmp_path):
+    if not has_mariadb():
+        pytest.skip("no MariaDB server is installed")
+    with Stack() as stack:
+        (port,) = stack.reserve_ports(1)
+        stack.run(mariadb_program(stack.folder, port=port), timeout_s=60)
+        dsn = create_mysql_database(f"mysql://root@127.0.0.1:{port}/", "target")
+        target = TargetDatabase("mysql", dsn, tmp_path)
+        move = f"r{tmp_path.name[-6:]}".replace("-", "_")
+        pair = SqlPair(new_database, target, move, CATALOG, LEGACY_DDL, CATALOG_DDL["mysql"])
+        try:
+            pair.source.execute(seed(300))
+            request_copy(dsn, pair.link.stream, pair.link.mapper.source_tables)
+            with running(pair) as worker, Writers(pair.source_dsn, 5):
+                until(lambda: copied(pair) == ["done"] * 4)
+                for _ in range(2):
+                    time.sleep(0.5)
+                    stack.kill("mariadb")
+                    until(lambda: worker.views()[pair.link.stream].state == "retrying")
+                    stack.start("mariadb")
+                    until(lambda: worker.views()[pair.link.stream].state == "streaming")
+            with running(pair):
+                settle(pair)
+                assert_equal(pair, rows=1000)
+        finally:
+            pair.close()
