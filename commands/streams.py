@@ -8,12 +8,13 @@ from types import TracebackType
 from typing import Self
 
 from cdc import canary, copy_requests, positions
+from cdc.changelog.port import ChangeLog
 from cdc.connections import open_database
 from cdc.errors import DatabaseUnreachable, NotProvisioned, SchemaChanged, SlotInUse, StreamBusy
 from cdc.events import TableName
 from cdc.lag import StreamLag, read_lag
 from cdc.link import Direction, LinkLimits, LinkSpec, stream_name
-from cdc.lsn import before_boundary, format_lsn, parse_lsn
+from cdc.lsn import Lsn, before_boundary, format_lsn, parse_lsn
 from cdc.mapping.compiled import CompiledMapping
 from cdc.mapping.model import MoveMapping
 from cdc.parking.requests import demand_nothing_parked, parked_reason
@@ -67,6 +68,7 @@ class MoveStreams:
         self._mappers: dict[Direction, CompiledMapping] = {}
         self._stream_schemas: dict[Direction, StreamSchema] = {}
         self._connections: dict[Side, Connection] = {}
+        self._logs: dict[Direction, ChangeLog] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -75,6 +77,9 @@ class MoveStreams:
         for connection in self._connections.values():
             connection.close()
         self._connections.clear()
+        for log in self._logs.values():
+            log.close()
+        self._logs.clear()
 
     @cached_property
     def _mapping(self) -> MoveMapping:
@@ -281,8 +286,23 @@ class MoveStreams:
         )
 
     def exercise(self, direction: Direction, timeout_s: float) -> float:
-        ends = self._ends(direction)
-        return canary.exercise(ends.source_dsn, ends.target_dsn, self._stream(direction), timeout_s, clock=self._clock)
+        ends, stream = self._ends(direction), self._stream(direction)
+        seconds = canary.exercise(ends.source_dsn, ends.target_dsn, stream, timeout_s, clock=self._clock)
+        self._warm(self._kept_log(direction))
+        return seconds
+
+    def _kept_log(self, direction: Direction) -> ChangeLog:
+        """Open from the first use on, as the connections are."""
+        known = self._logs.get(direction)
+        if known is None:
+            known = self._logs[direction] = self.change_logs.to_read(self._plan.move, direction)
+        return known
+
+    def _warm(self, log: ChangeLog) -> None:
+        """Read the newest transaction: what reading needs is then there when it is needed inside the hold."""
+        for transaction in log.read(Lsn(max(log.first_lsn(), log.last_lsn() - 1))):
+            for _ in transaction.changes:
+                pass
 
     def push_sequences(self, owner: Side) -> None:
         pairs = self.sequence_pairs
@@ -350,11 +370,7 @@ class MoveStreams:
     def verify_changed(self, direction: Direction, since: str) -> Proof:
         demand_nothing_parked(self.target_dsn(direction), self._stream(direction))
         ends = self._ends(direction)
-        log = self.change_logs.to_read(self._plan.move, direction)
-        try:
-            keys = changed_keys(log.read(parse_lsn(since)), self._compiled(direction))
-        finally:
-            log.close()
+        keys = changed_keys(self._kept_log(direction).read(parse_lsn(since)), self._compiled(direction))
         verdict = verify_keys(
             ends.source_dsn,
             ends.target_dsn,

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.integration
 del test_any_values_survive  # noqa: F821 - makes its own logs; the properties of our records have a test of their own
 
 
-_NEEDS_DELETED_RECORDS = ("retention_never", "too_late", "trimming")
+_NEEDS_DELETED_RECORDS = ("retention_never", "too_late", "trimming", "iterated_again")
 
 
 @pytest.fixture

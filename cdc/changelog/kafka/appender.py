@@ -22,6 +22,7 @@ from cdc.changelog.kafka.options import KafkaOptions
 from cdc.changelog.kafka.records import (
     CHUNK_HEADER,
     COPY_HEADER,
+    LARGEST_KEY,
     POSITION_HEADER,
     End,
     Header,
@@ -38,6 +39,7 @@ from cdc.changelog.kafka.records import (
     encode_start,
     encode_truncate,
     pack_position,
+    short_key,
 )
 from cdc.debezium.catalog import TypeCatalog
 from cdc.debezium.record import DebeziumRecord
@@ -310,6 +312,8 @@ class Appender:
 
     def _queue(self, topic: str, value: bytes | None, key: bytes | None, headers: list[Header], partition: int) -> Any:
         """Hand one record to the producer; wait when too much is on its way."""
+        if key is not None and len(key) > LARGEST_KEY:
+            key = short_key(key)
         with kafka_errors_of(self._options, f"topic {topic}"):
             future = self._producer.send(topic, value, key, headers, partition)
         future.add_errback(self._failures.append)

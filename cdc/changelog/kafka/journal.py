@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from kafka import TopicPartition
 
-from cdc.changelog.kafka.connection import kafka_errors_of, open_consumer, partitions_of
+from cdc.changelog.kafka.connection import kafka_errors_of, open_consumer
 from cdc.changelog.kafka.names import Topics
 from cdc.changelog.kafka.options import KafkaOptions
 from cdc.changelog.kafka.records import End, JournalEntry, Start, decode_journal
@@ -141,13 +141,17 @@ class Journal:
     def _open(self) -> Any:
         if self._consumer is None:
             topic = self._partition.topic
-            if not partitions_of(self._options, [topic]):
+            consumer = open_consumer(self._options)
+            with kafka_errors_of(self._options, self.thing):
+                partitions = consumer.partitions_for_topic(topic)
+            if not partitions:
+                consumer.close(timeout_ms=1000)
                 raise LogNotFound(
                     thing=self.thing,
                     reason=f"there is no topic {topic} at {self._options.bootstrap}",
                     mend="start the stream worker first, or correct stream.kafka.topic_prefix and bootstrap",
                 )
-            self._consumer = open_consumer(self._options)
+            self._consumer = consumer
             self._consumer.assign([self._partition])
             self._queue.clear()
             self._next = -1

@@ -120,9 +120,12 @@ class KafkaChangeLog:
         """One that has come near `after`, or a new one. Closed when it fails, kept when it ends or is given up."""
         with self._lock:
             fitting = [session for session in self._idle if session.last <= after]
-            session = max(fitting, key=lambda each: each.last) if fitting else ReadSession(self._options, self._clock)
-            if fitting:
-                self._idle.remove(session)
+            idle = max(fitting, key=lambda each: each.last) if fitting else next(iter(self._idle), None)
+            if idle is not None:
+                self._idle.remove(idle)
+        session = idle or ReadSession(self._options, self._clock)
+        if session.last > after:
+            session.rewind()
         try:
             yield session
         except GeneratorExit:
@@ -143,15 +146,25 @@ class KafkaChangeLog:
     @contextlib.contextmanager
     def _journal(self) -> Iterator[Journal | None]:
         """A journal to ask; None for our own log that nobody has begun."""
-        with contextlib.closing(Journal(self._options, self._clock)) as journal:
-            try:
-                journal.bounds()
-            except LogNotFound:
-                if self._read_only:
-                    raise
-                yield None
-                return
-            yield journal
+        with self._lock:
+            session = self._idle.pop() if self._idle else ReadSession(self._options, self._clock)
+        try:
+            session.journal.bounds()
+        except LogNotFound:
+            session.close()
+            if self._read_only:
+                raise
+            yield None
+            return
+        except BaseException:
+            session.close()
+            raise
+        try:
+            yield session.journal
+        except BaseException:
+            session.close()
+            raise
+        self._give_back(session)
 
     @contextlib.contextmanager
     def _appending(self) -> Iterator[Appender]:

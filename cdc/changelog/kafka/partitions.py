@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from kafka import TopicPartition
 
-from cdc.changelog.kafka.connection import kafka_errors_of, open_consumer, partitions_of
+from cdc.changelog.kafka.connection import kafka_errors_of, open_consumer
 from cdc.changelog.kafka.debezium_form import DebeziumReading, is_debezium
 from cdc.changelog.kafka.names import Topics
 from cdc.changelog.kafka.options import KafkaOptions
@@ -84,7 +84,9 @@ class PartitionReader:
             self._consumer = open_consumer(self._options)
         consumer = self._consumer
         if where not in self._queues:
-            if where.topic not in partitions_of(self._options, [where.topic]):
+            with kafka_errors_of(self._options, f"topic {where.topic}"):
+                partitions = consumer.partitions_for_topic(where.topic)
+            if not partitions:
                 raise LogNotFound(
                     thing=f"topic {where.topic}",
                     reason="was removed, but the transaction topic names rows in it",

@@ -21,6 +21,7 @@ POSITION_HEADER: Final = "strangler.position"
 CHUNK_HEADER: Final = "strangler.chunk"
 COPY_HEADER: Final = "strangler.copy"
 
+LARGEST_KEY: Final = 32 << 10
 _FOREIGN: Final = "somebody else writes to this topic, or a newer version did: use another topic prefix, or upgrade"
 
 Header = tuple[str, bytes]
@@ -87,6 +88,11 @@ class RowForm:
             return key, None
         before = self.key(change.old)
         return key, None if before == key else before
+
+
+def short_key(key: bytes) -> bytes:
+    """What stands for a key that would fill a message: equal for equal keys. The key itself is in the value."""
+    return _json({"strangler.key": xxhash.xxh3_128_hexdigest(key)})
 
 
 def fingerprint(relation: Relation) -> bytes:

@@ -23,7 +23,7 @@ class ReadSession:
 
     def __init__(self, options: KafkaOptions, clock: Clock) -> None:
         self._options, self._clock = options, clock
-        self._journal = Journal(options, clock)
+        self.journal = self._journal = Journal(options, clock)
         self._rows = PartitionReader(options, clock)
         self._relations = Relations(options, clock)
         self._next: int | None = None
@@ -50,6 +50,10 @@ class ReadSession:
                     place = (where.topic, where.partition)
                     found[place] = max(found.get(place, 0), where.last + 1)
         return found
+
+    def rewind(self) -> None:
+        """Forget how far it has come, keep its connections."""
+        self._next, self.last = None, ZERO
 
     def close(self) -> None:
         self._journal.close()
