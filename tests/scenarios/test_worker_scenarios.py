@@ -230,3 +230,31 @@ def test_T19_the_worker_serves_what_people_ask_about_parked_rows(make_pair):
         until(lambda: status(pair) == ("streaming", None))
     assert pair.rows("SELECT id FROM t ORDER BY id") == [(1,), (2,), (3,)]
     assert pair.rows("SELECT key ->> 'id' FROM strangler.parked_audit") == [("0",)]
+
+
+def test_T17_a_target_that_is_away_makes_the_stream_wait_and_lose_nothing(make_pair):
+    ddl = "CREATE TABLE t (id int PRIMARY KEY, v text)"
+    limit = 1 << 20
+    pair = make_pair(identical(("t", "id v")), ddl, ddl, follows_copy=False, limits={"log_backlog_bytes": limit})
+    database = pair.target.info.dbname
+    with running([pair.link]) as worker, psycopg.connect(pair.source_dsn, autocommit=True) as admin:
+
+        def view():
+            return worker.views()[pair.link.stream]
+
+        until(lambda: view().state == "streaming")
+        admin.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
+        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (database,))
+        for number in range(40):
+            pair.source.execute(
+                "INSERT INTO t SELECT %s + g, repeat('x', 1000) FROM generate_series(1, 200) g", (number * 200,)
+            )
+        until(lambda: view().state == "retrying" and view().lag_bytes > limit)
+        assert view().error["error"] == "DatabaseUnreachable"
+        admin.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS true")
+        until(lambda: view().state == "streaming")
+        settle(pair.link)
+    with psycopg.connect(pair.target_dsn) as target:
+        query = "SELECT count(*), sum(id), sum(length(v)) FROM t"
+        assert target.execute(query).fetchone() == pair.source.execute(query).fetchone()
+        assert target.execute("SELECT count(*) FROM strangler.parked_row").fetchone() == (0,)
