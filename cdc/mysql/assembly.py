@@ -20,7 +20,7 @@ from cdc.mysql.binlog import Event, Header, malformed
 from cdc.mysql.changes import ChangeBuffer, Spill
 from cdc.mysql.positions import FIRST_OFFSET, boundary, position_of
 from cdc.mysql.statements import Statement, read_statement
-from cdc.mysql.table_map import Charsets, TableReader, read_table, table_name
+from cdc.mysql.table_map import Charsets, TableReader, read_table
 from cdc.mysql.transactions import BinlogTransaction, OpenTransaction, Place
 from cdc.mysql.values import ZeroDates
 
@@ -209,7 +209,7 @@ class BinlogAssembler:
                 self._place(open_, header, 1)
 
     def _table_map(self, event: binlog.TableMap) -> None:
-        database, name = table_name(event.body)
+        database, name = event.database, event.table
         table = self._tables.get(self._cased(database, name))
         if table is None and not (database == OWN_SCHEMA and name in (MESSAGE_TABLE, POSITION_TABLE)):
             self._readers[event.table_id] = None

@@ -104,6 +104,8 @@ class TableMap:
     """Describes the table of the row events that follow, by a number that is valid for this session only."""
 
     table_id: int
+    database: str
+    table: str
     body: bytes
 
 
@@ -190,7 +192,8 @@ def _decode_body(body: bytes, header: Header) -> Event:
     if kind in ROW_EVENTS:
         return _rows(body, *ROW_EVENTS[kind])
     if kind == TABLE_MAP:
-        return TableMap(table_id=int.from_bytes(body[:6], "little"), body=body)
+        database, table = table_name(body)
+        return TableMap(table_id=int.from_bytes(body[:6], "little"), database=database, table=table, body=body)
     if kind == XID:
         return Xid(xid=struct.unpack_from("<Q", body)[0])
     if kind in (QUERY, QUERY_COMPRESSED):
@@ -278,6 +281,12 @@ def _mysql_gtid(body: bytes, *, anonymous: bool) -> Gtid:
         gtid = f"{'-'.join(parts)}:{struct.unpack_from('<Q', body, 17)[0]}"
     commit_time_us = int.from_bytes(body[42:49], "little") & ~(1 << 55) if len(body) >= 49 else None
     return Gtid(gtid=gtid, commit_time_us=commit_time_us)
+
+
+def table_name(body: bytes) -> tuple[str, str]:
+    """(database, table) of a table map, without reading the rest."""
+    end = 9 + body[8]
+    return body[9:end].decode(), body[end + 2 : end + 2 + body[end + 1]].decode()
 
 
 def _rows(body: bytes, op: str, version: int, compressed: bool) -> Rows:

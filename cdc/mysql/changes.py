@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from cdc.events import Change, Message, RowChange
 from cdc.lsn import Lsn
-from cdc.mysql.binlog import Rows
+from cdc.mysql.binlog import Rows, malformed
 from cdc.mysql.table_map import TableReader
 
 _HEAD: Final = struct.Struct(">cI")
@@ -42,6 +42,8 @@ def row_changes(reader: TableReader, rows: Rows) -> list[RowChange]:
     """The changes of one row event."""
     relation, images = reader.relation, reader.images(rows)
     if rows.op == "u":
+        if len(images) % 2:
+            raise malformed(f"an update of {relation.name} lacks its last new row")
         pairs = zip(images[::2], images[1::2], strict=True)
         return [RowChange(relation=relation, op="u", new=new, old=old) for old, new in pairs]
     if rows.op == "c":

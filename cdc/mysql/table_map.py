@@ -11,7 +11,7 @@ from typing import Final
 
 from cdc.errors import SourceUnfit, ValueRefused
 from cdc.events import Column, Relation, Row
-from cdc.mysql import values
+from cdc.mysql import binlog, values
 from cdc.mysql.binlog import Rows, length_encoded, malformed
 from cdc.mysql.charsets import BINARY, SUPPORTED, text_decoder
 from cdc.mysql.json_binary import json_text
@@ -137,22 +137,16 @@ class TableReader:
         return f"{self.relation.schema}.{self.relation.name}"
 
 
-def table_name(body: bytes) -> tuple[str, str]:
-    """(database, table) of a table map, without reading the rest."""
-    end = 9 + body[8]
-    return body[9:end].decode(), body[end + 2 : end + 2 + body[end + 1]].decode()
-
-
 def read_table(body: bytes, charsets: Charsets, zero_dates: ZeroDates) -> TableReader:
     """Raises `SourceUnfit` for a column that cannot be captured exactly, or when the description lacks the names."""
     try:
         return _read_table(body, charsets, zero_dates)
-    except (IndexError, struct.error, UnicodeDecodeError) as error:
+    except (IndexError, struct.error, ValueError, StopIteration) as error:
         raise malformed(f"a table description is cut short or damaged ({error})") from None
 
 
 def _read_table(body: bytes, charsets: Charsets, zero_dates: ZeroDates) -> TableReader:
-    database, name = table_name(body)
+    database, name = binlog.table_name(body)
     at = 8 + len(database.encode()) + len(name.encode()) + 4
     count, at = length_encoded(body, at)
     kinds, at = body[at : at + count], at + count

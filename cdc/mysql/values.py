@@ -215,7 +215,7 @@ def json_text(length_bytes: int, decode_json: Callable[[bytes], str]) -> Decoder
 
 def calendar_text(year_: int, month: int, day: int, zero_dates: ZeroDates) -> str | None:
     """`YYYY-MM-DD`, or what the policy says about a date that no calendar has."""
-    if year_ and 1 <= month <= 12 and 1 <= day <= monthrange(year_, month)[1]:
+    if 1 <= year_ <= 9999 and 1 <= month <= 12 and 1 <= day <= monthrange(year_, month)[1]:
         return f"{year_:04d}-{month:02d}-{day:02d}"
     if zero_dates == "null":
         return None
