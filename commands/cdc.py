@@ -73,7 +73,7 @@ def _run_while_wanted(streams: MoveStreams, settings: StreamSettings, stop: thre
         worker = StreamWorker(links, push_sequences=push, open_log=streams.change_logs.of_link)
         watcher.start()
         try:
-            with _metrics(links, worker, settings):
+            with _metrics(links, worker, settings), streams.change_logs.publishing_parked(links):
                 worker.run(ended)
         finally:
             ended.set()

@@ -1,11 +1,15 @@
 """One place decides where the change log of a stream is: files of ours, or topics of a Kafka cluster."""
 
 import shutil
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 
 from psycopg.conninfo import conninfo_to_dict
 
 from cdc.changelog.kafka.connection import delete_topics
+from cdc.changelog.kafka.dlq import DlqExporter
 from cdc.changelog.kafka.log import KafkaChangeLog
 from cdc.changelog.kafka.options import KafkaOptions
 from cdc.changelog.local import LocalChangeLog
@@ -46,6 +50,23 @@ class ChangeLogs:
         if self._settings.stream.log == "kafka":
             delete_topics(self.kafka_options(move, direction))
         shutil.rmtree(self._layout.change_log(move, direction), ignore_errors=True)
+
+    @contextmanager
+    def publishing_parked(self, links: Sequence[LinkSpec]) -> Iterator[None]:
+        """While it is open, rows that the targets refuse are also published to `<prefix>.dlq`. Kafka only."""
+        stop, threads = threading.Event(), []
+        for link in links if self._settings.stream.log == "kafka" else ():
+            options = self.kafka_options(link.move, link.direction)
+            exporter = DlqExporter(options, target_dsn=link.target_dsn, stream=link.stream)
+            threads.append(threading.Thread(target=exporter.run, args=(stop,), name="dlq", daemon=True))
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
 
     def kafka_options(self, move: str, direction: Direction) -> KafkaOptions:
         """Topics of one stream: `<topic_prefix>_<move>_<direction>.…`."""
