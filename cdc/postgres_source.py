@@ -87,7 +87,7 @@ class WalStream:
         self._acknowledged = acknowledged
         self._last_delivered = after
         self._delivered_through = Delivered(ZERO, POSTGRES_EPOCH_US)
-        self._server_lsn = ZERO
+        self._server_lsn = self._boundary = ZERO
         self._server_time_us = POSTGRES_EPOCH_US
         self._heard_at_s = self._reported_at_s = clock.monotonic()
         self._reply_due = False
@@ -162,13 +162,18 @@ class WalStream:
         """Send a status update now.
 
         `write` and `replay` tell an observer (`cdc.lag`) how far an idle stream has come; only `flush` moves the slot.
-        The time in it is the source's own clock, carried forward, so that observers need no other (O2).
+        Once everything up to a boundary that a keepalive named is acknowledged, the boundary itself is sent: a server
+        that shuts down waits for every reader to name it. The time in it is the source's own clock, carried forward,
+        so that observers need no other (O2).
         """
         received = Lsn(max(self._delivered_through.lsn, self._acknowledged) + 1)
+        flushed = self._acknowledged
+        if flushed == before_boundary(self._boundary):
+            flushed = self._boundary
         everything_acknowledged = self._acknowledged >= self._last_delivered
         self._connection.send_status(
             written=received,
-            flushed=self._acknowledged,
+            flushed=flushed,
             applied=received if everything_acknowledged else self._acknowledged,
             clock_us=self._source_time_us(),
             request_reply=request_reply,
@@ -191,6 +196,7 @@ class WalStream:
         through = before_boundary(message.lsn)
         if not self._assembler.in_transaction and through > self._delivered_through.lsn:
             self._delivered_through = Delivered(through, message.sent_at_us)
+            self._boundary = message.lsn
 
     def _take_batch(self, batch: list[Transaction]) -> None:
         if not batch:
@@ -298,6 +304,11 @@ class PostgresSource:
     def delivered_through(self) -> Delivered:
         """See `Delivered`."""
         return self._opened().delivered_through
+
+    @property
+    def acknowledged(self) -> Lsn:
+        """See `WalStream.acknowledged`."""
+        return self._opened().acknowledged
 
     @property
     def server_lsn(self) -> Lsn:

@@ -2,11 +2,14 @@
 
 import select
 import struct
+import time
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 import psycopg
-from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, PGconn
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, PGconn, PollingStatus
+from psycopg.pq.abc import PGconn as OpenConnection
 from psycopg.pq.abc import PGresult
 
 from cdc.connections import canonical_conninfo, place, reaching, unreachable
@@ -22,6 +25,8 @@ _KEEPALIVE: Final = struct.Struct(">Qq?")
 _STATUS: Final = struct.Struct(">cQQQq?")
 _DATA_HEADER_BYTES: Final = 25
 _INTERNAL_ERROR: Final = "XX000"
+_CONNECT_S: Final = 10.0
+_WAITS_FOR: Final = {PollingStatus.READING: select.POLLIN, PollingStatus.WRITING: select.POLLOUT}
 _DATA_TAG, _KEEPALIVE_TAG = ord("w"), ord("k")
 
 
@@ -51,7 +56,7 @@ class ReplicationConnection:
         self._dsn = dsn
         self._streaming = False
         with reaching(dsn):
-            self._pgconn = PGconn.connect(canonical_conninfo(dsn, replication="database").encode())
+            self._pgconn = _connected(canonical_conninfo(dsn, replication="database"))
         if self._pgconn.status != ConnStatus.OK:
             message = self._pgconn.get_error_message()
             self._pgconn.finish()
@@ -145,6 +150,19 @@ class ReplicationConnection:
         if self._streaming and sqlstate == _INTERNAL_ERROR:
             return _streaming_failed(self._dsn, message)
         return _server_error(self._dsn, sqlstate, message)
+
+
+def _connected(info: str) -> OpenConnection:
+    """Connect, or fail, without keeping the other threads of the process waiting as libpq's blocking call does."""
+    deadline_s = time.monotonic() + float(conninfo_to_dict(info).get("connect_timeout") or _CONNECT_S)
+    pgconn = PGconn.connect_start(info.encode())
+    while (wanted := PollingStatus(pgconn.connect_poll())) in _WAITS_FOR:
+        poller = select.poll()
+        poller.register(pgconn.socket, _WAITS_FOR[wanted])
+        if not poller.poll(max(0, int((deadline_s - time.monotonic()) * 1000))):
+            pgconn.finish()
+            raise psycopg.OperationalError("no answer within the connect_timeout")
+    return pgconn
 
 
 def _streaming_failed(dsn: str, message: str) -> StreamingFailed:

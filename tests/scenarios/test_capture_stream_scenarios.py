@@ -378,7 +378,7 @@ def test_T11_an_idle_stream_releases_its_neighbours_log(source):
         capture.acknowledge(reached.lsn)
         capture.report()
         assert abs(reached.source_time_us / 1e6 - time.time()) < 3600
-    assert source.confirmed() == reached.lsn > source.start
+    assert before_boundary(source.confirmed()) == reached.lsn > source.start
     source.execute("INSERT INTO t VALUES (1)")
     assert ids(source.captured(reached.lsn)) == [["1"]]
 
