@@ -1,8 +1,8 @@
 """The SQL of trigger capture. Pure text.
 
-Values are written by their types' output functions (`format('%s', …)`), under the settings that make those exact, since
-the function carries them itself. The columns are read from the catalog with every row: an ALTER TABLE can neither make
-the application's writes fail nor be missed.
+A row is written as its text, `(1,"a b",)`: each value by its type's output function, under the settings that make those
+exact, since the function carries them itself. The columns are read from the catalog with every row: an ALTER TABLE can
+neither make the application's writes fail nor be missed.
 
 Order. A sequence number per change, taken when the row was written, and the transaction that wrote it. A change that
 depends on another one was written after that one's commit, so within one snapshot the highest number of a transaction
@@ -46,8 +46,8 @@ CREATE: Final = (
         table_name text,
         relation oid,
         columns jsonb,
-        old text[],
-        new text[],
+        old text,
+        new text,
         prefix text,
         content bytea
     )
@@ -66,30 +66,26 @@ CREATE: Final = (
     CREATE OR REPLACE FUNCTION strangler.capture_change() RETURNS trigger
         LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp {_SETTINGS} AS $capture$
     DECLARE
-        expressions text;
         described jsonb;
-        old_values text[];
-        new_values text[];
+        old_row text;
+        new_row text;
         operation text := CASE TG_OP WHEN 'INSERT' THEN 'c' WHEN 'UPDATE' THEN 'u' WHEN 'DELETE' THEN 'd' ELSE 't' END;
     BEGIN
-        SELECT string_agg(
-                   format('CASE WHEN ($1).%1$I IS DISTINCT FROM NULL THEN format(%2$L, ($1).%1$I) END',
-                          a.attname, '%s'), ', ' ORDER BY a.attnum),
-               jsonb_agg(jsonb_build_array(a.attname, a.atttypid::bigint, a.atttypmod,
-                                           coalesce(a.attnum = ANY (i.indkey::int2[]), false)) ORDER BY a.attnum)
-          INTO expressions, described
+        SELECT jsonb_agg(jsonb_build_array(a.attname, a.atttypid::bigint, a.atttypmod,
+                                           coalesce(a.attnum = ANY (i.indkey::int2[]), false), a.attgenerated <> '')
+                         ORDER BY a.attnum)
+          INTO described
           FROM pg_attribute a
           LEFT JOIN pg_index i ON i.indrelid = a.attrelid AND i.indisprimary
-         WHERE a.attrelid = TG_RELID AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '';
+         WHERE a.attrelid = TG_RELID AND a.attnum > 0 AND NOT a.attisdropped;
         IF TG_OP IN ('UPDATE', 'DELETE') THEN
-            EXECUTE 'SELECT ARRAY[' || expressions || ']::text[]' INTO old_values USING OLD;
+            old_row := OLD::text;
         END IF;
         IF TG_OP IN ('INSERT', 'UPDATE') THEN
-            EXECUTE 'SELECT ARRAY[' || expressions || ']::text[]' INTO new_values USING NEW;
+            new_row := NEW::text;
         END IF;
         INSERT INTO strangler.captured_change (stream, op, table_schema, table_name, relation, columns, old, new)
-        VALUES (TG_ARGV[0], operation::"char", TG_ARGV[1], TG_ARGV[2], TG_ARGV[3]::oid, described,
-                old_values, new_values);
+        VALUES (TG_ARGV[0], operation::"char", TG_ARGV[1], TG_ARGV[2], TG_ARGV[3]::oid, described, old_row, new_row);
         RETURN NULL;
     END
     $capture$
