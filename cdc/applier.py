@@ -7,23 +7,28 @@ something is parked, it is written carefully instead (`cdc.parking.careful`).
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from cdc.apply_batch import plan
-from cdc.batch_mapping import BatchMapper, BatchWork, LargeValues
+from cdc.batch_mapping import BatchMapper, BatchWork, BulkRows, LargeValues
 from cdc.chunk_handover import ChunkHandover
-from cdc.copy_tracker import CopyTracker
+from cdc.copy_tracker import CopyTracker, is_watermark
 from cdc.errors import ApplyFailed, ConflictingWrite, CopyRefused, DatabaseUnreachable, SchemaChanged, StreamBusy
 from cdc.events import Relation, TableName, Transaction
+from cdc.insert_run import ChangesInRuns
 from cdc.link import LinkSpec
 from cdc.lsn import Lsn, format_lsn
 from cdc.open_target import open_target
 from cdc.parking.careful import Parking
-from cdc.target_port import ApplyTarget, LedgerStep, RaceLost, RowRefused
+from cdc.target_port import ApplyTarget, BulkTarget, LedgerStep, RaceLost, RowRefused
 from strangler import failpoints
 from strangler.clock import Clock
 from strangler.errors import StranglerError
 
 _TRANSIENT_WAIT_S = 0.05
+Way = Literal["in_bulk", "in_groups", "carefully"]
+"""How a batch is written: with runs as bytes, which no row may be in the way of; in few statements; or row by row,
+parking what is refused. Each is tried when the one before was refused."""
 Progress = Callable[[int, int], None]
 """(source events written, of how many) while a large batch is applied."""
 
@@ -113,18 +118,20 @@ class Applier:
         todo = [transaction for transaction in transactions if transaction.commit_lsn > self._position]
         if not todo:
             return
-        if not self._parking.active and self._passes(todo, careful=False):
-            return
+        if not self._parking.active:
+            in_bulk = self._session.bulk is not None and any(map(_may_bring_runs, todo))
+            if (in_bulk and self._passes(todo, "in_bulk")) or self._passes(todo, "in_groups"):
+                return
         self._session.forget_tables()
-        if self._passes(todo, careful=True):
+        if self._passes(todo, "carefully"):
             return
         for transaction in todo:
             self._attempt_following([transaction])
 
-    def _passes(self, batch: Sequence[Transaction], *, careful: bool) -> bool:
+    def _passes(self, batch: Sequence[Transaction], way: Way) -> bool:
         """Whether the batch got through; False when it has to be gone through more closely."""
         try:
-            self._attempt(batch, careful=careful)
+            self._attempt(batch, way)
         except (DatabaseUnreachable, StreamBusy):
             raise
         except (StranglerError, RowRefused, LargeValues):
@@ -135,7 +142,7 @@ class Applier:
         """One transaction, and the schema changes that it shows."""
         while True:
             try:
-                self._attempt(batch, careful=True)
+                self._attempt(batch, "carefully")
                 self._followed.clear()
                 return
             except SchemaChanged as changed:
@@ -199,13 +206,13 @@ class Applier:
         self._session.move_position(step)
         self._position = position
 
-    def _attempt(self, batch: Sequence[Transaction], *, careful: bool) -> None:
+    def _attempt(self, batch: Sequence[Transaction], way: Way) -> None:
         """One batch, tried again while it only loses races."""
         for attempt in range(self._link.limits.transient_attempts):
             if attempt:
                 self._clock.sleep(_TRANSIENT_WAIT_S * attempt)
             try:
-                self._commit(batch, careful=careful)
+                self._commit(batch, way)
                 return
             except RaceLost as error:
                 last = error
@@ -215,33 +222,40 @@ class Applier:
             mend="end the sessions that lock the target's tables (pg_stat_activity, pg_locks); the stream retries",
         ) from last
 
-    def _commit(self, batch: Sequence[Transaction], *, careful: bool) -> None:
+    def _commit(self, batch: Sequence[Transaction], way: Way) -> None:
         tracker, work = self._tracker.clone(), BatchWork()
         try:
-            with self._session.transaction(pipelined=not careful):
-                if careful:
+            with self._session.transaction(pipelined=way == "in_groups"):
+                if way == "carefully":
                     self._write_carefully(batch, tracker, work)
                 else:
-                    self._write(batch, tracker, work)
+                    self._write(batch, tracker, work, self._session.bulk if way == "in_bulk" else None)
                 for table in tracker.touched | work.copied_rows.keys():
                     self._session.save_copy(table, tracker.tables[table], work.copied_rows.get(table, 0))
                 self._check_owner(work, lock=True)
                 self._session.move_position(self._step(batch))
                 failpoints.reach("cdc.apply.before_commit")
         except BaseException:
-            if careful:
+            if way == "carefully":
                 self._parking.forget()
             raise
         failpoints.reach("cdc.apply.after_commit")
         self._keep(batch, tracker, work)
 
-    def _write(self, batch: Sequence[Transaction], tracker: CopyTracker, work: BatchWork) -> None:
+    def _write(
+        self, batch: Sequence[Transaction], tracker: CopyTracker, work: BatchWork, bulk: BulkTarget | None
+    ) -> None:
         """The stream's hot path."""
         total = sum(len(transaction.changes) for transaction in batch)
-        for changes in self._mapper.changes(batch, tracker, work):
+        for piece in self._mapper.changes(batch, tracker, work, takes_runs=bulk.takes_copy_text if bulk else None):
             self._refuse_filled(work.take_must_be_empty())
-            self._session.write(plan(changes, self._session.batching))
-            del changes
+            if isinstance(piece, BulkRows):
+                assert bulk is not None
+                for columns in piece.targets:
+                    bulk.insert_copy_text(columns, piece.run.copy_text(columns.positions), len(piece.run))
+            else:
+                self._session.write(plan(piece, self._session.batching))
+            del piece
             self._progress(work.events, total)
 
     def _write_carefully(self, batch: Sequence[Transaction], tracker: CopyTracker, work: BatchWork) -> None:
@@ -297,3 +311,9 @@ class Applier:
                     reason="is not empty, and its rows did not come from this stream",
                     mend=f"empty it (DELETE FROM {table}) if nothing in it is needed; the copy then begins by itself",
                 )
+
+
+def _may_bring_runs(transaction: Transaction) -> bool:
+    """Runs of its own, or the mark of a chunk."""
+    changes = transaction.changes
+    return isinstance(changes, ChangesInRuns) or (len(changes) == 1 and is_watermark(next(iter(changes))))

@@ -12,6 +12,7 @@ from cdc.apply_batch import Batching, RowGroup
 from cdc.apply_statements import (
     STAGED,
     array_literal,
+    copy_statement,
     copy_text,
     duplicates_statement,
     quote_table,
@@ -22,12 +23,14 @@ from cdc.apply_statements import (
 from cdc.copy_tracker import CopyCursor, TableCopying, cursor_from_json
 from cdc.errors import NotProvisioned, StreamBusy, TargetUnfit
 from cdc.events import TableName
+from cdc.insert_run import CopyText
 from cdc.link import LinkSpec
 from cdc.lsn import Lsn, format_lsn, parse_lsn
+from cdc.mapping.port import BulkColumns
 from cdc.parking.model import TableRules
 from cdc.parking.postgres import PostgresParkedStore
 from cdc.sessions import connect, is_away, is_row_level, is_transient, target_error, target_reason
-from cdc.target_port import LedgerStep, RaceLost, RowRefused, RowsNotFound
+from cdc.target_port import BulkTarget, LedgerStep, RaceLost, RowRefused, RowsNotFound
 from cdc.target_tables import TargetTable, load_rules, load_target_table
 from strangler.clock import Clock
 
@@ -249,6 +252,20 @@ class ApplySession:
             cursor.execute(f"DROP TABLE {STAGED}".encode())
         if group.must_match and hit != len(group.rows):
             raise RowsNotFound(group)
+
+    @property
+    def bulk(self) -> BulkTarget:
+        return self
+
+    def takes_copy_text(self, table: TableName) -> bool:
+        return not self._target(table).deferrable
+
+    def insert_copy_text(self, columns: BulkColumns, rows: CopyText, count: int) -> None:
+        with self.translated(f"rows of {columns.table}"), self._connection.cursor() as cursor:
+            with cursor.copy(copy_statement(columns, null=rows.null).encode()) as copy:
+                copy.write(rows.text)
+            if cursor.rowcount != count:
+                raise RowRefused(f"{cursor.rowcount} of {count} rows were taken")
 
     def _sync(self) -> None:
         with self._connection.pipeline() as pipeline:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from cdc.apply_batch import RowGroup
 from cdc.events import TableName
+from cdc.mapping.port import BulkColumns
 from cdc.target_tables import TargetColumn, TargetTable
 
 
@@ -63,6 +64,12 @@ def read_row_statement(target: TargetTable, key: Sequence[str], columns: Sequenc
     keys = [target.column(name) for name in key]
     read = ", ".join(f"t.{quote(target.column(name).name)}::text" for name in columns)
     return f"SELECT {read} FROM {quote_table(target.table)} AS t, {_given(keys)} WHERE {_matches(keys)}"
+
+
+def copy_statement(target: BulkColumns, *, null: str) -> str:
+    """Rows in the text format follow. A generated identity takes the given value, as with OVERRIDING SYSTEM VALUE."""
+    names = _names(target.columns)
+    return f"COPY {quote_table(target.table)} ({names}) FROM STDIN (FORMAT text, NULL '{null}')"
 
 
 def quote(name: str) -> str:

@@ -5,16 +5,17 @@ transaction changes several source tables that fill one target row together do t
 ends: their order is not known before.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from cdc.bookkeeping import CANARY_TABLE
 from cdc.chunk_handover import ChunkHandover
 from cdc.copy_tracker import CopyTracker, Watermark, parse_watermark
-from cdc.events import Message, Relation, RowChange, TableName, TargetChange, Transaction, Truncate
+from cdc.events import Change, Message, Relation, RowChange, TableName, TargetChange, Transaction, Truncate
+from cdc.insert_run import ChangesInRuns, Run, runs_of
 from cdc.link import LinkSpec
-from cdc.mapping.port import Mapper
+from cdc.mapping.port import BulkColumns, Mapper
 from cdc.parking.footprint import Unit
 from cdc.parking.units import Event, Routed, as_lenient, units_of, woven_tables
 
@@ -22,6 +23,7 @@ Out = TypeVar("Out", TargetChange, Unit)
 
 PIECE_CHARACTERS = 8 << 20
 """A piece ends with the event that reaches it, in a transaction that is decoded while it is read."""
+Takes = Callable[[TableName], bool]
 _MOST_RELATIONS_KNOWN = 256
 _PASSED_OVER, _CANARY, _MAPPED = range(3)
 
@@ -47,6 +49,14 @@ class BatchWork:
         return tables
 
 
+@dataclass(frozen=True, slots=True)
+class BulkRows:
+    """A run whose rows go into `targets` as they are."""
+
+    run: Run
+    targets: Sequence[BulkColumns]
+
+
 class LargeValues(Exception):
     """One event alone is larger than a piece: to be written carefully, which needs no second copy of it."""
 
@@ -67,9 +77,17 @@ class BatchMapper:
         self._kinds: dict[int, tuple[Relation, int]] = {}
 
     def changes(
-        self, transactions: Sequence[Transaction], tracker: CopyTracker, work: BatchWork
-    ) -> Iterator[Sequence[TargetChange]]:
-        """Target changes in commit order, a piece each. Raises `LargeValues` and what the mapper raises."""
+        self,
+        transactions: Sequence[Transaction],
+        tracker: CopyTracker,
+        work: BatchWork,
+        *,
+        takes_runs: Takes | None = None,
+    ) -> Iterator[Sequence[TargetChange] | BulkRows]:
+        """Target changes in commit order, a piece each. Raises `LargeValues` and what the mapper raises.
+
+        `takes_runs`: which target tables take new rows in bulk; a run that nobody has to look into is a piece then.
+        """
 
         def mapped(routed: Sequence[Routed]) -> Sequence[TargetChange]:
             changes = self.mapper.map_transaction([event for _, event, _ in routed])
@@ -79,7 +97,15 @@ class BatchMapper:
         def own(change: TargetChange, order: tuple[int, int]) -> Sequence[TargetChange]:
             return (change,)
 
-        return self._pieces(transactions, tracker, work, lambda routed, _: mapped(routed), own, refuse_large=True)
+        return self._pieces(
+            transactions,
+            tracker,
+            work,
+            lambda routed, _: mapped(routed),
+            own,
+            refuse_large=True,
+            takes_runs=takes_runs,
+        )
 
     def units(
         self, transactions: Sequence[Transaction], tracker: CopyTracker, work: BatchWork
@@ -92,7 +118,8 @@ class BatchMapper:
         def own(change: TargetChange, order: tuple[int, int]) -> Sequence[Unit]:
             return (Unit(order=order, events=(), changes=(change,)),)
 
-        return self._pieces(transactions, tracker, work, mapped, own)
+        pieces = self._pieces(transactions, tracker, work, mapped, own)
+        return (piece for piece in pieces if not isinstance(piece, BulkRows))
 
     def _pieces(
         self,
@@ -103,7 +130,8 @@ class BatchMapper:
         own: Callable[[TargetChange, tuple[int, int]], Sequence[Out]],
         *,
         refuse_large: bool = False,
-    ) -> Iterator[Sequence[Out]]:
+        takes_runs: Takes | None = None,
+    ) -> Iterator[Sequence[Out] | BulkRows]:
         piece: list[Out] = []
         passed = work.events
         most = self._link.limits.batch_events
@@ -115,7 +143,8 @@ class BatchMapper:
             measured = not isinstance(transaction.changes, tuple)
             settled, last, kind = tracker.settled, None, _PASSED_OVER
             size, index = 0, -1
-            for change in transaction.changes:
+            bulk: BulkRows | None = None
+            for change in self._parts(transaction.changes, tracker, takes_runs):
                 index += 1
                 if isinstance(change, RowChange):
                     if change.relation is not last:
@@ -130,13 +159,17 @@ class BatchMapper:
                         piece += own(row, (transaction.commit_lsn, index))
                 elif isinstance(change, Truncate):
                     routed += self._routed(index, change, transaction, tracker)
+                elif isinstance(change, BulkRows):
+                    bulk = change
+                    index += len(change.run) - 1
                 else:
-                    if rows := [(index, each, False) for each in self._passed(change, tracker, work)]:
-                        piece += self._counted(mapped(rows, transaction), work)
+                    bulk, rows = self._passed(change, tracker, work, takes_runs)
+                    if rows:
+                        piece += self._counted(mapped([(index, each, False) for each in rows], transaction), work)
                     settled = tracker.settled
                 if measured:
                     size += self._measured(change, refuse_large=refuse_large)
-                if len(routed) >= most or size >= PIECE_CHARACTERS:
+                if bulk is not None or len(routed) >= most or size >= PIECE_CHARACTERS:
                     work.events = passed + index + 1
                     if woven is None:
                         woven = self._woven_in(transaction)
@@ -150,6 +183,10 @@ class BatchMapper:
                     del change
                     yield piece
                     piece = []
+                    if bulk is not None:
+                        work.has_data = True
+                        yield bulk
+                        bulk = None
             routed = kept + routed if kept else routed
             if routed:
                 piece += self._counted(mapped(routed, transaction), work)
@@ -172,12 +209,53 @@ class BatchMapper:
         events, may_be_absent = tracker.route(transaction.xid, change)
         return [(index, event, may_be_absent) for event in events]
 
-    def _passed(self, message: Message, tracker: CopyTracker, work: BatchWork) -> Sequence[RowChange]:
-        """The rows that a mark of a copy brings."""
-        mark = parse_watermark(message)
-        return self._pass_mark(mark, tracker, work) if mark else ()
+    def _parts(
+        self, changes: Collection[Change], tracker: CopyTracker, takes: Takes | None
+    ) -> Iterable[Change | BulkRows]:
+        """Runs in one where their rows may pass unseen, everything else change by change."""
+        return (
+            changes if takes is None or not isinstance(changes, ChangesInRuns) else self._runs(changes, tracker, takes)
+        )
 
-    def _measured(self, change: RowChange | Truncate | Message, *, refuse_large: bool) -> int:
+    def _runs(self, changes: ChangesInRuns, tracker: CopyTracker, takes: Takes) -> Iterator[Change | BulkRows]:
+        held: list[Change] = []
+        for each in changes.runs():
+            if not isinstance(each, Run):
+                # This frame must not hold on to a large event while the next one is decoded.
+                held.append(each)
+                del each
+                yield held.pop()
+            elif tracker.state(each.relation.table) == "done" and (columns := self._bulk(each.relation, takes)):
+                yield BulkRows(each, columns)
+            else:
+                yield from each
+
+    def _bulk(self, relation: Relation, takes: Takes) -> Sequence[BulkColumns] | None:
+        """Where the rows of a run go, if they may pass unseen."""
+        if self._known(relation) < _MAPPED or self._woven.get(relation.table):
+            return None
+        columns = self.mapper.bulk(relation)
+        return columns if columns and all(takes(each.table) for each in columns) else None
+
+    def _passed(
+        self, message: Message, tracker: CopyTracker, work: BatchWork, takes: Takes | None
+    ) -> tuple[BulkRows | None, list[RowChange]]:
+        """The rows that a mark of a copy brings: those that pass unseen, and the others."""
+        mark = parse_watermark(message)
+        bulk: BulkRows | None = None
+        single: list[RowChange] = []
+        for each in runs_of(self._pass_mark(mark, tracker, work) if mark else ()):
+            if isinstance(each, Run):
+                columns = self._bulk(each.relation, takes) if takes is not None else None
+                if columns:
+                    bulk = BulkRows(each, columns)
+                else:
+                    single += each
+            elif isinstance(each, RowChange):
+                single.append(each)
+        return bulk, single
+
+    def _measured(self, change: Change | BulkRows, *, refuse_large: bool) -> int:
         """Characters of its values. A message has none that stay."""
         if not isinstance(change, RowChange):
             return 0
@@ -220,8 +298,8 @@ class BatchMapper:
         tables = frozenset(relation.table for relation in relations.values())
         return frozenset(table for table in tables if self._woven.get(table, frozenset()) & tables)
 
-    def _pass_mark(self, mark: Watermark, tracker: CopyTracker, work: BatchWork) -> Sequence[RowChange]:
-        """The rows that a chunk brings."""
+    def _pass_mark(self, mark: Watermark, tracker: CopyTracker, work: BatchWork) -> Collection[Change]:
+        """The rows that a chunk brings; one run at most."""
         if mark.mark == "low":
             relation = self._handover.relation(mark.run, mark.table)
             if relation is None:

@@ -5,17 +5,18 @@ marks come by, together with the progress, so a copy that is killed goes on from
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 
 import psycopg
 
 from cdc.chunk_handover import ChunkHandover, CopyInterrupted
+from cdc.copied_rows import CopiedRows
 from cdc.copy_reader import CopyTable, copy_table, parents_first, read_again, read_range, write_mark
 from cdc.copy_tracker import CopyCursor, Watermark, cursor_from_json
 from cdc.errors import SourceUnfit
-from cdc.events import TableName
-from cdc.link import LinkSpec
+from cdc.events import Row, TableName
+from cdc.link import LinkLimits, LinkSpec
 from cdc.link_signals import LinkSignals
 from cdc.schema import reflect
 from cdc.sessions import Connection, connect, source_error, target_error
@@ -26,6 +27,7 @@ from strangler import failpoints
 from strangler.errors import StranglerError
 
 _LOOK_S = 0.25
+MOST_CHUNK_ROWS = 50_000
 
 _PENDING = """
 SELECT source_table, last_key FROM strangler.copy_progress WHERE stream = %s AND state IN ('requested', 'copying')
@@ -131,6 +133,7 @@ class CopierRun:
         while not cursor.range_done:
             chunk = self._between_marks(source, name, partial(read_range, source, table, cursor, limit))
             cursor = CopyCursor(after=chunk.after, until=chunk.until, range_done=chunk.last)
+            limit = next_limit(limit, chunk.rows, self._link.limits)
         self._handover.wait_settled(self.run)
         while (left := cursor_of(name)) is not None:
             self._between_marks(source, name, partial(read_again, source, table, left.again[:limit]))
@@ -144,3 +147,12 @@ class CopierRun:
         self._handover.put(self.run, self._number, chunk)
         write_mark(source, Watermark(run=self.run, number=self._number, mark="high", table=table))
         return chunk
+
+
+def next_limit(limit: int, rows: Collection[Row], limits: LinkLimits) -> int:
+    """Rows of the next chunk: twice as many at most, while they are small; each chunk costs two commits at the source
+    and one at the target. Pure."""
+    if not isinstance(rows, CopiedRows) or not rows:
+        return limit
+    fitting = limits.copy_chunk_bytes * len(rows) // max(1, rows.size)
+    return max(limits.copy_chunk_rows, min(2 * limit, fitting, MOST_CHUNK_ROWS))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from cdc.chunk_handover import CopyInterrupted
+from cdc.copied_rows import CopiedRows
 from cdc.copy_tracker import WATERMARK_PREFIX, CopyCursor, SourceKey, Watermark
 from cdc.errors import CopyRefused
 from cdc.events import Column, Relation, Row, TableName
@@ -58,10 +59,10 @@ def read_range(connection: Connection, table: CopyTable, cursor: CopyCursor, lim
     with connection.transaction():
         snapshot = _begin(connection, table)
         until = cursor.until or _greatest_key(connection, table)
-        rows: tuple[Row, ...] = ()
+        rows = CopiedRows(())
         if until is not None:
             rows = _rows(connection, table, _range_condition(table, cursor.after, until), limit)
-    after = _key_of(table, rows[-1]) if rows else cursor.after
+    after = _key_of(table, rows.last()) if rows else cursor.after
     return Chunk(
         relation=table.relation,
         key_columns=table.key,
@@ -108,10 +109,10 @@ def _greatest_key(connection: Connection, table: CopyTable) -> SourceKey | None:
     order = sql.SQL(", ").join(sql.SQL("{} DESC").format(sql.Identifier(name)) for name in table.key)
     query = sql.SQL("SELECT {} FROM {} ORDER BY {} LIMIT 1").format(_names(table.key), _from(table), order)
     rows = _copy_out(connection, query)
-    return _texts(rows[0]) if rows else None
+    return _texts(rows.last()) if rows else None
 
 
-def _rows(connection: Connection, table: CopyTable, condition: sql.Composed, limit: int) -> tuple[Row, ...]:
+def _rows(connection: Connection, table: CopyTable, condition: sql.Composed, limit: int) -> CopiedRows:
     columns = [column.name for column in table.relation.columns]
     query = sql.SQL("SELECT {} FROM {} WHERE {} ORDER BY {} LIMIT {}").format(
         _names(columns), _from(table), condition, _names(table.key), sql.Literal(limit)
@@ -119,10 +120,13 @@ def _rows(connection: Connection, table: CopyTable, condition: sql.Composed, lim
     return _copy_out(connection, query)
 
 
-def _copy_out(connection: Connection, query: sql.Composed) -> tuple[Row, ...]:
-    """COPY prints values by the types' output functions, as the stream does; a cast to text would not."""
+def _copy_out(connection: Connection, query: sql.Composed) -> CopiedRows:
+    """COPY prints values by the types' output functions, as the stream does; a cast to text would not.
+
+    The server sends one row a message.
+    """
     with connection.cursor() as cursor, cursor.copy(sql.SQL("COPY ({}) TO STDOUT").format(query)) as copy:
-        return tuple(copy.rows())
+        return CopiedRows([bytes(line) for line in copy])
 
 
 def _range_condition(table: CopyTable, after: SourceKey | None, until: SourceKey) -> sql.Composed:

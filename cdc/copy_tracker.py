@@ -8,14 +8,18 @@
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from cdc.events import Message, RowChange, TableName, Truncate
+from cdc.copied_rows import BroughtForward, CopiedRows, CopiedRun
+from cdc.events import Change, Message, Row, RowChange, TableName, Truncate
+from cdc.insert_run import HeldChanges
 from cdc.snapshot_window import Chunk, RecentTransactions, SnapshotWindow, is_whole, key_positions
 
 WATERMARK_PREFIX = "strangler.watermark"
+MOST_ARRIVALS = 200_000
+"""Keys of one table to remember; with more, its chunks are written row by row."""
 
 CopyState = Literal["waiting", "copying", "done"]
 SourceKey = tuple[str, ...]
@@ -68,6 +72,10 @@ class Watermark:
         )
 
 
+def is_watermark(change: Change) -> bool:
+    return isinstance(change, Message) and change.prefix == WATERMARK_PREFIX
+
+
 def parse_watermark(message: Message) -> Watermark | None:
     """The mark in a message; None for any other message."""
     if message.prefix != WATERMARK_PREFIX:
@@ -95,6 +103,9 @@ class CopyTracker:
     recent: RecentTransactions = field(default_factory=RecentTransactions)
     window: SnapshotWindow | None = None
     moved_since_low: dict[SourceKey, None] = field(default_factory=dict)
+    arrived: dict[TableName, set[Row]] = field(default_factory=dict)
+    """Keys that the stream brought since the copy of a table began, if all of them are known; perhaps some that it did
+    not, because clones share it. A chunk has the others to itself."""
     touched: set[TableName] = field(default_factory=set)
     """Tables whose copy began or whose cursor gained keys since the last `clone`: to be saved with the rows."""
 
@@ -106,6 +117,7 @@ class CopyTracker:
             recent=self.recent,
             window=self.window.clone() if self.window else None,
             moved_since_low=dict(self.moved_since_low),
+            arrived=self.arrived,
         )
 
     def state(self, table: TableName) -> CopyState:
@@ -133,18 +145,20 @@ class CopyTracker:
             return (), False
         if self.window and self.window.table == table:
             self.window.observe(xid, change)
+        self._remember_arrival(change)
         return (self._while_copying(change) if change.op == "u" else (change,)), True
 
     def begin(self, table: TableName) -> None:
         """The first low mark of a table went by: from here on its changes count."""
         self.tables[table] = TableCopying(state="copying", cursor=self._cursor(table))
+        self.arrived[table] = set()
         self.touched.add(table)
 
     def low(self, table: TableName) -> None:
         self.window = SnapshotWindow(table, self.recent.all())
         self.moved_since_low = {}
 
-    def high(self, table: TableName, chunk: Chunk) -> list[RowChange] | None:
+    def high(self, table: TableName, chunk: Chunk) -> Collection[Change] | None:
         """The rows to write and the cursor moved on; None when the chunk must be read again: it is void by its
         snapshot, or does not begin where the copy stands because the one before it was void."""
         window, self.window = self.window, None
@@ -159,7 +173,17 @@ class CopyTracker:
         else:
             cursor = replace(cursor, after=chunk.after or cursor.after, until=chunk.until, range_done=chunk.last)
         self.tables[table] = TableCopying(state="done" if cursor.finished else "copying", cursor=cursor)
-        return [RowChange(relation=chunk.relation, op="r", new=row) for row in rows]
+        return self._chunk_changes(table, chunk, rows)
+
+    def _chunk_changes(self, table: TableName, chunk: Chunk, rows: Collection[Row]) -> Collection[Change]:
+        """A run where no row of it can be in the target yet."""
+        arrived = self.arrived.get(table)
+        if arrived is None or chunk.again or not isinstance(rows, CopiedRows | BroughtForward):
+            return [RowChange(relation=chunk.relation, op="r", new=row) for row in rows]
+        untouched, single = (rows, []) if isinstance(rows, CopiedRows) else (rows.untouched, rows.rows)
+        untouched, met = untouched.split(key_positions(chunk.relation, self.source_keys[table]), arrived)
+        others = [RowChange(relation=chunk.relation, op="r", new=row) for row in (*met, *single)]
+        return HeldChanges((CopiedRun(chunk.relation, untouched), *others) if untouched else others)
 
     def _cursor(self, table: TableName) -> CopyCursor:
         copying = self.tables.get(table)
@@ -171,6 +195,17 @@ class CopyTracker:
         if self.window and any(relation.table == self.window.table for relation in copying):
             self.window.observe(xid, change)
         return ((replace(change, relations=kept),) if kept else ()), bool(copying)
+
+    def _remember_arrival(self, change: RowChange) -> None:
+        table = change.relation.table
+        arrived = self.arrived.get(table)
+        if arrived is None or change.new is None:
+            return
+        if len(arrived) >= MOST_ARRIVALS:
+            del self.arrived[table]
+            return
+        positions = key_positions(change.relation, self.source_keys[table])
+        arrived.add(tuple([str(change.new[position]) for position in positions]))
 
     def _while_copying(self, change: RowChange) -> Sequence[RowChange]:
         assert change.new is not None

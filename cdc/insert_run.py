@@ -45,8 +45,24 @@ class CopyText(NamedTuple):
     null: str
 
 
+class Run(Collection[RowChange]):
+    """New rows of one table, none of which another one touches, as bytes. Iterating decodes them."""
+
+    relation: Relation
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[RowChange]: ...
+
+    def __contains__(self, change: object) -> bool:
+        return any(change == each for each in self)
+
+    @abstractmethod
+    def copy_text(self, columns: Sequence[int]) -> CopyText:
+        """The rows for `COPY … FROM STDIN`: the columns at the given positions, in that order."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
-class InsertRun(Collection[Change]):
+class InsertRun(Run):
     """`messages`: whole protocol messages of `relation`, one after the other. `lengths`: of each, in bytes, int64.
 
     `streamed`: they came in a piece of an open transaction and carry its id.
@@ -75,14 +91,7 @@ class InsertRun(Collection[Change]):
             yield RowChange(relation=self.relation, op="c", new=row)
             start = end
 
-    def __contains__(self, change: object) -> bool:
-        return any(change == each for each in self)
-
     def copy_text(self, columns: Sequence[int]) -> CopyText:
-        """The rows for `COPY … FROM STDIN`: the columns at the given positions, in that order.
-
-        Raises `DecodeError` when the messages are not what they should be.
-        """
         cells = _cells(self)
         if tuple(columns) == tuple(range(len(self.relation.columns))):
             whole = _in_place(self, cells)
@@ -95,11 +104,11 @@ class ChangesInRuns(Collection[Change]):
     """Changes of which some, one after the other, are runs. Iterating gives every change by itself."""
 
     @abstractmethod
-    def runs(self) -> Iterator[Change | InsertRun]: ...
+    def runs(self) -> Iterator[Change | Run]: ...
 
     def __iter__(self) -> Iterator[Change]:
         for each in self.runs():
-            if isinstance(each, InsertRun):
+            if isinstance(each, Run):
                 yield from each
             else:
                 yield each
@@ -111,18 +120,18 @@ class ChangesInRuns(Collection[Change]):
 class HeldChanges(ChangesInRuns):
     """Runs and single changes that are in memory."""
 
-    def __init__(self, parts: Sequence[Change | InsertRun]) -> None:
+    def __init__(self, parts: Sequence[Change | Run]) -> None:
         self._parts = parts
-        self._count = sum(len(part) if isinstance(part, InsertRun) else 1 for part in parts)
+        self._count = sum(len(part) if isinstance(part, Run) else 1 for part in parts)
 
     def __len__(self) -> int:
         return self._count
 
-    def runs(self) -> Iterator[Change | InsertRun]:
+    def runs(self) -> Iterator[Change | Run]:
         return iter(self._parts)
 
 
-def runs_of(changes: Iterable[Change]) -> Iterator[Change | InsertRun]:
+def runs_of(changes: Iterable[Change]) -> Iterator[Change | Run]:
     """The changes, in runs as far as there are any."""
     return changes.runs() if isinstance(changes, ChangesInRuns) else iter(changes)
 

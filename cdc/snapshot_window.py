@@ -11,9 +11,10 @@ it and asks for the chunk to be read again.
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from cdc.copied_rows import BroughtForward, CopiedRows
 from cdc.events import UNCHANGED, Relation, Row, RowChange, TableName, Truncate, Value
 
 Key = tuple[Value, ...]
@@ -59,7 +60,7 @@ class Chunk:
 
     relation: Relation
     key_columns: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: Collection[Row]
     snapshot: SourceSnapshot
     begin: tuple[str, ...] | None = None
     after: tuple[str, ...] | None = None
@@ -98,16 +99,35 @@ class SnapshotWindow:
     def clone(self) -> "SnapshotWindow":
         return SnapshotWindow(self.table, self.seen_before, list(self.observed))
 
-    def close(self, chunk: Chunk) -> list[Row] | None:
-        """The chunk's rows as of the high mark, in key order; None when the chunk must be read again."""
+    def close(self, chunk: Chunk) -> Collection[Row] | None:
+        """The chunk's rows as of the high mark; None when the chunk must be read again.
+
+        Rows that nothing touched stay as they were read: all of them as `chunk.rows`, some in a `BroughtForward`.
+        """
         if not all(chunk.snapshot.sees(xid) for xid in self.seen_before):
             return None
+        unseen = [change for xid, change in self.observed if not chunk.snapshot.sees(xid)]
+        if not unseen:
+            return chunk.rows
         keys = _KeyOf(chunk.key_columns)
-        rows = {keys.of(chunk.relation, row): row for row in chunk.rows}
-        for xid, change in self.observed:
-            if not chunk.snapshot.sees(xid):
-                _bring_forward(rows, change, keys)
-        return list(rows.values())
+        untouched, read = CopiedRows(()), chunk.rows
+        touched = _touched(unseen, keys)
+        if isinstance(read, CopiedRows) and touched is not None:
+            untouched, read = read.split(key_positions(chunk.relation, chunk.key_columns), touched)
+        rows = {keys.of(chunk.relation, row): row for row in read}
+        for change in unseen:
+            _bring_forward(rows, change, keys)
+        return BroughtForward(untouched, list(rows.values()))
+
+
+def _touched(changes: Iterable[RowChange | Truncate], keys: "_KeyOf") -> set[Key] | None:
+    """The keys that the changes name; None when they may mean any row."""
+    found: set[Key] = set()
+    for change in changes:
+        if isinstance(change, Truncate):
+            return None
+        found.update(keys.of(change.relation, row) for row in (change.old, change.new) if row is not None)
+    return found
 
 
 def _bring_forward(rows: dict[Key, Row], change: RowChange | Truncate, keys: "_KeyOf") -> None:

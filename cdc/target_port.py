@@ -17,7 +17,9 @@ from typing import Protocol
 from cdc.apply_batch import Batching, RowGroup
 from cdc.copy_tracker import TableCopying
 from cdc.events import TableName
+from cdc.insert_run import CopyText
 from cdc.lsn import Lsn
+from cdc.mapping.port import BulkColumns
 from cdc.parking.model import NewParked, ParkedRequest, ParkedRow, Refusal, TableRules
 
 
@@ -99,6 +101,18 @@ class ParkedStore(Protocol):
         ...
 
 
+class BulkTarget(Protocol):
+    """A target that reads PostgreSQL's COPY text, in transactions that are not pipelined."""
+
+    def takes_copy_text(self, table: TableName) -> bool:
+        """False where rows have to be looked at one by one."""
+        ...
+
+    def insert_copy_text(self, columns: BulkColumns, rows: CopyText, count: int) -> None:
+        """Insert `count` rows, none of which is there yet. In order with `ApplyTarget.write`."""
+        ...
+
+
 class ApplyTarget(Protocol):
     """The one open session that may write a stream's rows and its position. One thread uses it.
 
@@ -145,6 +159,11 @@ class ApplyTarget(Protocol):
 
     def write(self, groups: Iterable[RowGroup]) -> None:
         """Execute the groups in order. May be called many times in one transaction; keeps nothing of the groups."""
+        ...
+
+    @property
+    def bulk(self) -> BulkTarget | None:
+        """None where rows can only be written group by group."""
         ...
 
     def read_row(

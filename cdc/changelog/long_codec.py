@@ -24,7 +24,7 @@ from cdc.changelog.codec import (
 )
 from cdc.events import UNCHANGED, Change, Relation, RowChange, Transaction, Truncate
 from cdc.growing_text import GrowingText
-from cdc.insert_run import InsertRun, runs_of
+from cdc.insert_run import InsertRun, Run, runs_of
 from cdc.lsn import Lsn
 
 PART_BYTES: Final = 256 << 10
@@ -99,7 +99,8 @@ def encode_pieces(changes: Collection[Change], table: RelationTable) -> Iterator
                 if table.number(relation) is None:
                     table.add(relation)
                     yield RelationPiece(encode_relation(relation))
-        if isinstance(change, InsertRun):
+        if isinstance(change, Run):
+            assert isinstance(change, InsertRun), "rows of a chunk are not logged"
             if changes_in_part:
                 yield PartPiece(_part(packer, changes_in_part))
                 changes_in_part, values_in_part = 0, False
@@ -181,8 +182,8 @@ def _encode_run(run: InsertRun, table: RelationTable) -> bytes:
     return packed
 
 
-def _relations(change: Change | InsertRun) -> tuple[Relation, ...]:
-    if isinstance(change, RowChange | InsertRun):
+def _relations(change: Change | Run) -> tuple[Relation, ...]:
+    if isinstance(change, RowChange | Run):
         return (change.relation,)
     return change.relations if isinstance(change, Truncate) else ()
 

@@ -137,7 +137,7 @@ class _TransactionWriter:
                     for relation in change.relations:
                         writer = writer_of(relation)
                         yield DebeziumRecord(writer.topic, None, self._value(writer, "t", NULL, NULL))
-            else:
+            elif isinstance(change, Message):
                 yield self._message(change)
         if marked:
             counts = [{"data_collection": name, "event_count": count} for name, count in self._orders.items()]

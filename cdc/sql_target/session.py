@@ -147,6 +147,11 @@ class SqlApplySession:
         with translated(self._dsn, f"rows of {self._link.stream}"):
             self._writer.write(groups)
 
+    @property
+    def bulk(self) -> None:
+        """Rows go group by group."""
+        return None
+
     def read_row(
         self, table: TableName, key: Mapping[str, str | None], columns: Sequence[str]
     ) -> Mapping[str, str | None] | None:

@@ -1,0 +1,122 @@
+"""Rows of a chunk as the source's `COPY … TO STDOUT` printed them: parsed only when somebody asks. Pure.
+
+Where nothing of a chunk changed meanwhile and the mapping only renames, its text goes into the target's `COPY … FROM
+STDIN` as it is.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from itertools import chain
+from typing import Final
+
+from cdc.events import Relation, Row, RowChange
+from cdc.insert_run import CopyText, Run
+
+_NULL: Final = "\\N"
+_ESCAPES: Final = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+
+
+class CopiedRows(Collection[Row]):
+    """`lines`: one row each, in key order, as the text format has them, with the newline."""
+
+    __slots__ = ("lines",)
+
+    def __init__(self, lines: Sequence[bytes]) -> None:
+        self.lines = lines
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def __iter__(self) -> Iterator[Row]:
+        return map(parse_line, self.lines)
+
+    def __contains__(self, row: object) -> bool:
+        return any(row == each for each in self)
+
+    def last(self) -> Row:
+        return parse_line(self.lines[-1])
+
+    @property
+    def size(self) -> int:
+        """Bytes of text."""
+        return sum(map(len, self.lines))
+
+    def split(self, positions: Sequence[int], keys: AbstractSet[Row]) -> "tuple[CopiedRows, list[Row]]":
+        """The rows whose key columns, at `positions`, are not among `keys`; and the others."""
+        if not keys:
+            return self, []
+        rest: list[bytes] = []
+        found: list[Row] = []
+        for line in self.lines:
+            cells = line[:-1].split(b"\t")
+            if tuple([_text(cells[position]) for position in positions]) in keys:
+                found.append(parse_line(line))
+            else:
+                rest.append(line)
+        return CopiedRows(rest), found
+
+
+class BroughtForward(Collection[Row]):
+    """A chunk of which some rows changed after it was read. `untouched`: as they were read; `rows`: the others."""
+
+    __slots__ = ("rows", "untouched")
+
+    def __init__(self, untouched: CopiedRows, rows: Sequence[Row]) -> None:
+        self.untouched, self.rows = untouched, rows
+
+    def __len__(self) -> int:
+        return len(self.untouched) + len(self.rows)
+
+    def __iter__(self) -> Iterator[Row]:
+        return chain(self.untouched, self.rows)
+
+    def __contains__(self, row: object) -> bool:
+        return any(row == each for each in self)
+
+
+class CopiedRun(Run):
+    """Rows of `relation` that a copy read."""
+
+    __slots__ = ("_rows", "relation")
+
+    def __init__(self, relation: Relation, rows: CopiedRows) -> None:
+        self.relation, self._rows = relation, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[RowChange]:
+        return (RowChange(relation=self.relation, op="r", new=row) for row in self._rows)
+
+    def copy_text(self, columns: Sequence[int]) -> CopyText:
+        text = b"".join(self._rows.lines)
+        if tuple(columns) != tuple(range(len(self.relation.columns))):
+            cells = zip(*(line[:-1].split(b"\t") for line in self._rows.lines), strict=True)
+            by_column = list(cells)
+            chosen = zip(*(by_column[position] for position in columns), strict=True)
+            text = b"\n".join(map(b"\t".join, chosen)) + b"\n"
+        return CopyText(text, _NULL)
+
+
+def parse_line(line: bytes) -> Row:
+    """One row of the text format; ends with a newline."""
+    return tuple([_value(cell) for cell in line[:-1].split(b"\t")])
+
+
+def _value(cell: bytes) -> str | None:
+    return None if cell == b"\\N" else _text(cell)
+
+
+def _text(cell: bytes) -> str:
+    """What PostgreSQL prints: a backslash before the letters above, or before itself."""
+    text = cell.decode()
+    if "\\" not in text:
+        return text
+    pieces = text.split("\\")
+    found, pending = [pieces[0]], iter(pieces[1:])
+    for piece in pending:
+        if piece:
+            found.append(_ESCAPES.get(piece[0], piece[0]) + piece[1:])
+        else:
+            found.append("\\" + next(pending, ""))
+    return "".join(found)
