@@ -22,7 +22,7 @@ from cdc.schema_changes.difference import Change, difference
 from cdc.schema_changes.evolved import Forms, compile_evolved, evolve
 from cdc.schema_changes.forms import CatalogTable, FormColumn, TableForm, identify
 from cdc.schema_changes.policy import STOP_AT_EVERYTHING, Kind, SchemaPolicy
-from cdc.schema_changes.store import accepted, load_met, read_met, write_met
+from cdc.schema_changes.store import accepted, has_source_schema, load_met, read_met, write_met
 from cdc.sessions import is_transient, source_error, target_error, target_reason
 from cdc.verify.statements import literal, quoted
 from strangler import failpoints
@@ -78,7 +78,8 @@ class StreamSchema:
         if self._remembered:
             return
         with open_database(self.target_dsn) as target:
-            create_source_schema(target)
+            if not has_source_schema(target):
+                create_source_schema(target)
             with self._locked(target), open_database(self.source_dsn) as source:
                 known = accepted(read_met(target, self.stream))
                 for table in self._plan().source_tables:
@@ -125,11 +126,22 @@ class StreamSchema:
             )
         with open_database(self.target_dsn) as target, self._locked(target):
             forms = self._forms_of(target, table)
-            form = carried(catalog.form, forms[-1]) if forms else catalog.form
+            form = self._with_what_target_has(carried(catalog.form, forms[-1]), forms[-1])
             write_met(
                 target, self.stream, version=len(forms) + 1, state="met", form=form, changes=["accepted by a person"]
             )
         return form
+
+    def _with_what_target_has(self, form: TableForm, last: TableForm) -> TableForm:
+        """Of the columns that came, only those feed the target that it has a column for."""
+        targets = self._table_plan(form.table).targets
+        table = reflect(self.target_dsn, [targets[0].table]).tables.get(targets[0].table)
+        has = set(table.column_names) if table else set[str]()
+        columns = (
+            replace(each, mapped=each.known_as in has) if last.column(each.attnum) is None else each
+            for each in form.columns
+        )
+        return replace(form, columns=tuple(columns))
 
     def _take(
         self, target: CatalogConnection, table: TableName, relation: Relation | None, catalog: CatalogTable
@@ -200,9 +212,14 @@ class StreamSchema:
         return SchemaChanged(
             thing=f"table {stopped.table}",
             reason=self.lead + "; ".join(lines),
-            mend="; ".join(dict.fromkeys([*mends, f"then `strangler cdc schema --accept {stopped.table}`"])),
+            mend="; ".join(dict.fromkeys([*mends, f"then `{self.accept_command(stopped.table)}`"])),
             relation=relation,
         )
+
+    def accept_command(self, table: TableName) -> str:
+        """How a person says that a table was dealt with."""
+        way = "" if self._direction == "forward" else " --direction reverse"
+        return f"strangler cdc schema --accept {table}{way}"
 
     @property
     def lead(self) -> str:

@@ -45,6 +45,11 @@ class Met:
     noted_at: datetime | None = None
 
 
+def has_source_schema(connection: CatalogConnection) -> bool:
+    row = connection.execute("SELECT to_regclass('strangler.source_schema') IS NOT NULL AS exists").fetchone()
+    return row is not None and bool(row["exists"])
+
+
 def read_met(connection: CatalogConnection, stream: str) -> list[Met]:
     """Everything that is kept about a stream's tables, oldest first; empty before its provisioning."""
     try:

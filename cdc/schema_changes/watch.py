@@ -38,6 +38,16 @@ class _Waiting:
     position: Lsn
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Seen:
+    """A table as the source has it, the log position by which it is so, and its latest form in the target."""
+
+    catalog: CatalogTable | None
+    position: Lsn
+    last: TableForm
+    stopped: bool
+
+
 class WatchedSchema:
     """`cdc.schema_port.SchemaEvolution`: follows what events show, and looks after what they do not.
 
@@ -64,9 +74,9 @@ class WatchedSchema:
         """
         self._schema.remember()
         troubles: list[SchemaChanged] = []
-        for table, (catalog, position, forms) in self._seen().items():
+        for table, seen in self._seen().items():
             try:
-                self._judge(table, catalog, position, forms, applied)
+                self._judge(table, seen, applied)
             except SchemaChanged as trouble:
                 troubles.append(trouble)
         if troubles:
@@ -75,18 +85,17 @@ class WatchedSchema:
     def refuse_drift(self) -> None:
         """Raises `SchemaChanged` unless the stream follows every table as it is now: before anything is verified."""
         self._schema.remember()
-        for table, (catalog, _, forms) in self._seen().items():
-            if catalog is None or forms[-1].table != catalog.form.table:
+        for table, seen in self._seen().items():
+            if (catalog := seen.catalog) is None or seen.last.table != catalog.form.table:
                 raise _lost(self._schema, table, "was dropped or renamed")
-            if changes := difference(forms[-1], carried(catalog.form, forms[-1]), catalog):
+            if changes := difference(seen.last, carried(catalog.form, seen.last), catalog):
                 raise SchemaChanged(
                     thing=f"table {table}",
                     reason="the stream does not follow its schema change yet: " + "; ".join(c.line for c in changes),
                     mend="see `strangler cdc schema`; when the stream has stopped there, do what it says",
                 )
 
-    def _seen(self) -> dict[TableName, tuple[CatalogTable | None, Lsn, Sequence[TableForm]]]:
-        """Each table as the source has it, the log position by which it is so, and its forms so far."""
+    def _seen(self) -> dict[TableName, _Seen]:
         schema = self._schema
         with open_database(schema.target_dsn) as target:
             met = read_met(target, schema.stream)
@@ -98,32 +107,34 @@ class WatchedSchema:
                 position = _position(source)
         except psycopg.Error as error:
             raise source_error(schema.source_dsn, f"catalog of {schema.stream}", error) from error
-        return {table: (found[table], position, each) for table, each in forms.items()}
+        stopped = {each.form.table for each in met if each.state == "stopped"}
+        return {
+            table: _Seen(catalog=found[table], position=position, last=each[-1], stopped=table in stopped)
+            for table, each in forms.items()
+        }
 
-    def _judge(
-        self, table: TableName, catalog: CatalogTable | None, position: Lsn, forms: Sequence[TableForm], applied: Lsn
-    ) -> None:
-        last = forms[-1]
+    def _judge(self, table: TableName, seen: _Seen, applied: Lsn) -> None:
+        catalog, last = seen.catalog, seen.last
         if catalog is None or catalog.form.table != last.table:
             now = "dropped" if catalog is None else f"renamed to {catalog.form.table}"
             self._break(table, last, f"was {now}")
             raise _lost(self._schema, table, f"was {now}")
         if not difference(last, carried(catalog.form, last), catalog):
             self._waiting.pop(table, None)
-            self._settled(table, last, catalog)
+            if seen.stopped or dict(last.storage) != dict(catalog.form.storage):
+                self._settled(last, catalog)
             return
         waiting = self._waiting.get(table)
         if waiting is None or waiting.form != catalog.form:
-            self._waiting[table] = _Waiting(form=catalog.form, position=position)
+            self._waiting[table] = _Waiting(form=catalog.form, position=seen.position)
         elif applied >= waiting.position:
             self._schema.take(table, None, catalog)
 
-    def _settled(self, table: TableName, last: TableForm, catalog: CatalogTable) -> None:
+    def _settled(self, last: TableForm, catalog: CatalogTable) -> None:
         """Nothing new: rows may have been written anew by maintenance (S10), and a form that stopped may be gone."""
         with open_database(self._schema.target_dsn) as target:
-            forget_stopped(target, self._schema.stream, table)
-            if dict(last.storage) != dict(catalog.form.storage):
-                refresh_storage(target, self._schema.stream, last, catalog.form.storage)
+            forget_stopped(target, self._schema.stream, last.table)
+            refresh_storage(target, self._schema.stream, last, catalog.form.storage)
 
     def _refuse_left_out(
         self,
@@ -160,7 +171,7 @@ class WatchedSchema:
                 state="broken",
                 form=replace(last, table=table),
                 changes=[reason],
-                mend=_made_good(table),
+                mend=_made_good(self._schema, table),
             )
 
 
@@ -179,13 +190,13 @@ def _left_out(publication: Mapping[str, Any] | None, catalog: CatalogTable) -> s
 
 
 def _lost(schema: StreamSchema, table: TableName, reason: str) -> SchemaChanged:
-    return SchemaChanged(thing=f"table {table}", reason=schema.lead + reason, mend=_made_good(table))
+    return SchemaChanged(thing=f"table {table}", reason=schema.lead + reason, mend=_made_good(schema, table))
 
 
-def _made_good(table: TableName) -> str:
+def _made_good(schema: StreamSchema, table: TableName) -> str:
     return (
         f"bring {table} back under its name and into the publication, make good what was missed (`strangler verify` "
-        f"lists it, or copy the table again), then `strangler cdc schema --accept {table}`; or take it out of the plan"
+        f"lists it, or copy the table again), then `{schema.accept_command(table)}`; or take it out of the plan"
     )
 
 

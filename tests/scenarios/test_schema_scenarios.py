@@ -305,6 +305,50 @@ def test_S7_a_table_that_came_back_stays_stopped_until_a_person_says_so(pair):
     pair.evolution.look(pair.applier.position)
 
 
+def test_S7_changes_under_another_name_leave_a_mark_even_when_the_name_is_back(pair):
+    with pair.source.transaction():
+        pair.source.execute("ALTER TABLE t RENAME TO s")
+        pair.source.execute("INSERT INTO s VALUES (1, 'lost', 0)")
+        pair.source.execute("ALTER TABLE s RENAME TO t")
+    pair.sync()
+    with pytest.raises(SchemaChanged, match="changes came under that name"):
+        pair.evolution.look(pair.applier.position)
+    with pytest.raises(SchemaChanged, match="cdc schema --accept t"):
+        pair.evolution.refuse_drift()
+
+
+def test_a_volatile_default_goes_on_once_target_and_plan_have_the_column_and_it_was_accepted(pair):
+    pair.source.execute("INSERT INTO t VALUES (1, 'old', 0), (2, 'old', 0)")
+    pair.source.execute("ALTER TABLE t ADD COLUMN x uuid DEFAULT gen_random_uuid()")
+    pair.source.execute("INSERT INTO t (id) VALUES (3)")
+    pair.sync()
+    assert len(parked(pair)) == 1
+    pair.target.execute("ALTER TABLE t ADD COLUMN x uuid")
+    pair.schema.accept(TableName(name="t"))
+    for (key,) in pair.rows("SELECT id FROM strangler.parked_row"):
+        pair.target.execute("UPDATE strangler.parked_row SET request = 'retry' WHERE id = %s", [key])
+    pair.renew().reopen()
+    pair.applier.serve_requests()
+    pair.source.execute("UPDATE t SET n = 1")
+    pair.sync()
+    assert len(pair.both("SELECT * FROM t ORDER BY id")) == 3
+
+
+def test_S12_a_trigger_of_the_target_does_not_fire_on_apply(pair):
+    pair.target.execute("""
+        CREATE TABLE audit (id bigint);
+        CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
+            'BEGIN INSERT INTO audit VALUES (NEW.id); RETURN NEW; END';
+        CREATE TRIGGER note AFTER INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION note()
+    """)
+    pair.source.execute("INSERT INTO t VALUES (1, 'a', 0)")
+    pair.source.execute("ALTER TABLE t ADD COLUMN x int DEFAULT 1")
+    pair.source.execute("UPDATE t SET x = 2")
+    pair.sync()
+    assert pair.both("SELECT id, x FROM t") == [(1, 2)]
+    assert pair.rows("SELECT count(*) FROM audit") == [(0,)]
+
+
 def test_S1_a_column_that_nobody_writes_to_follows_once_the_stream_has_passed_it(pair):
     pair.source.execute("INSERT INTO t VALUES (1, 'old', 0)")
     pair.source.execute("ALTER TABLE t ADD COLUMN x int DEFAULT 5")
