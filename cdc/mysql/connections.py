@@ -97,7 +97,7 @@ def connect(place: MysqlPlace, *, timeout_s: int = _CONNECT_S) -> ControlConnect
             read_timeout=_READ_S,
             write_timeout=_READ_S,
             init_command="SET time_zone = '+00:00'",
-            ssl=_ssl(place),
+            ssl=tls_context(place),
         )
         return connection
 
@@ -162,7 +162,8 @@ def query(connection: ControlConnection, statement: str, parameters: Sequence[An
         return list(cursor.fetchall())
 
 
-def _ssl(place: MysqlPlace) -> ssl.SSLContext | None:
+def tls_context(place: MysqlPlace) -> ssl.SSLContext | None:
+    """As the URL's `ssl_mode` says; None: no TLS."""
     if place.ssl_mode in (None, "disabled"):
         return None
     context = ssl.create_default_context(cafile=place.ssl_files.get("ssl_ca"))

@@ -1,6 +1,7 @@
 """Connections to targets by SQLAlchemy: exact sessions, and what their drivers' errors mean."""
 
 import sqlite3
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError,
 from sqlalchemy.pool import NullPool
 
 from cdc.errors import ApplyFailed, DatabaseUnreachable, TargetUnfit
+from cdc.mysql.connections import parse_url, tls_context
 from cdc.sql_target.columns import Dialect
 from cdc.target_port import RaceLost, RowRefused
 from strangler.errors import StranglerError
@@ -34,7 +36,8 @@ _MYSQL_FLAGS: Final = 0x2 | 0x10000
 _MYSQL_RACES: Final = frozenset({1213, 1205, 1020, 3572})
 _MYSQL_AWAY: Final = frozenset(
     {1021, 1040, 1041, 1042, 1043, 1044, 1045, 1049, 1053, 1077, 1114, 1129, 1130, 1158, 1159, 1160, 1161, 1203}
-    | {1226, 1290, 1317, 1836, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 3024, 4031}
+    | {1226, 1290, 1317, 1836, 1927, 3024, 4031}
+    | frozenset(range(2000, 3000))  # what the client says: refused, lost, TLS
 )
 _MYSQL_ROW: Final = frozenset(
     {1022, 1048, 1062, 1118, 1153, 1169, 1216, 1217, 1263, 1264, 1265, 1292, 1364, 1366, 1369, 1406, 1411, 1416, 1441}
@@ -89,7 +92,9 @@ def open_engine(dsn: str, *, lock_timeout_s: float = 10.0, applies: bool = False
     dialect = dialect_of(url)
     options: dict[str, Any] = {"poolclass": NullPool}
     if dialect == "mysql":
-        options |= {"paramstyle": "format", "isolation_level": "READ COMMITTED", "connect_args": _mysql(lock_timeout_s)}
+        url, secured = _secured(url)
+        connect_args = _mysql(lock_timeout_s) | {"ssl": secured}
+        options |= {"paramstyle": "format", "isolation_level": "READ COMMITTED", "connect_args": connect_args}
         if applies:
             options["connect_args"]["init_command"] += ", foreign_key_checks = 0, @strangler_apply = 1"
     if dialect == "sqlite":
@@ -107,6 +112,21 @@ def open_engine(dsn: str, *, lock_timeout_s: float = 10.0, applies: bool = False
     if dialect == "sqlite":
         _prepare_sqlite(engine, immediate=applies or writes)
     return engine
+
+
+def _secured(url: URL) -> tuple[URL, ssl.SSLContext | None]:
+    """The URL without its options, and TLS as they say, with the same names as a source has (`cdc.mysql`).
+
+    A certificate authority without an `ssl_mode` means that the server has to prove its identity. Raises `BadInput`.
+    """
+    given = dict(url.query)
+    given.pop("charset", None)  # It is utf8mb4, whatever the URL says.
+    kept = {name: given.pop(name) for name in ("unix_socket",) if name in given}
+    if "ssl_ca" in given:
+        given.setdefault("ssl_mode", "verify_identity")
+    as_source = url.set(drivername="mysql", host=url.host or "localhost", query=given)
+    place = parse_url(as_source.render_as_string(hide_password=False))
+    return url.set(query=kept), tls_context(place)
 
 
 def _mysql(lock_timeout_s: float) -> dict[str, Any]:

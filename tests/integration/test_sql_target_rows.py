@@ -6,11 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from cdc.apply_batch import RowGroup
-from cdc.errors import DatabaseUnreachable
+from cdc.errors import DatabaseUnreachable, TargetUnfit
 from cdc.events import TableName
 from cdc.lsn import Lsn
 from cdc.sql_target.engine import open_engine
+from cdc.sql_target.provision import applied_position
 from cdc.target_port import LedgerStep, RaceLost, RowRefused
+from strangler.errors import BadInput
 from tests.contract.apply_targets import make_target
 
 pytestmark = pytest.mark.integration
@@ -187,9 +189,28 @@ def test_the_apply_session_is_strict_in_utc_and_sees_found_rows(mysql):
 def test_a_password_is_in_no_error(tmp_path):
     engine = open_engine("mysql+pymysql://somebody:geheim@127.0.0.1:1/db")
     engine.dispose()
-    from cdc.sql_target.provision import applied_position
-
     with pytest.raises(DatabaseUnreachable) as caught:
         applied_position("mysql+pymysql://somebody:geheim@127.0.0.1:1/db", "s")
     assert "geheim" not in str(caught.value)
     assert "127.0.0.1:1/db" in caught.value.thing
+
+
+def test_options_of_the_url_mean_what_they_mean_for_a_source(mysql):
+    session = open_on(mysql, "CREATE TABLE t (id int PRIMARY KEY, n int)")
+    session.close()
+    for options in ("?charset=latin1", "?ssl_mode=disabled&zero_dates=null"):
+        engine = open_engine(mysql.dsn + options)
+        with engine.connect() as connection:
+            assert connection.exec_driver_sql("SELECT @@character_set_client").scalar_one() == "utf8mb4"
+        engine.dispose()
+    with pytest.raises(BadInput):
+        open_engine(mysql.dsn + "?ssl_mod=required")
+    with pytest.raises(TargetUnfit):
+        open_engine("nosuch://h/db")
+    with pytest.raises(TargetUnfit):
+        open_engine("sqlite://")
+
+
+def test_a_server_that_speaks_no_tls_is_not_spoken_to_when_tls_is_required(mysql):
+    with pytest.raises(DatabaseUnreachable):
+        applied_position(f"{mysql.dsn}?ssl_mode=required", "s")
