@@ -6,8 +6,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 import pytest
+from kafka import TopicPartition
 
-from cdc.changelog.kafka.connection import delete_topics
+from cdc.changelog.kafka.connection import delete_topics, open_consumer
 from cdc.changelog.kafka.log import KafkaChangeLog
 from cdc.changelog.kafka.options import KafkaOptions
 from cdc.errors import BrokerUnreachable
@@ -91,3 +92,18 @@ def transaction(lsn, *changes, **more):
 
 def lsns(log, after=0):
     return [found.commit_lsn for found in log.read(after)]
+
+
+def raw(options, topic, partition=0):
+    """Every record of a partition, torn or not."""
+    where = TopicPartition(topic, partition)
+    consumer = open_consumer(options)
+    consumer.assign([where])
+    consumer.seek(where, consumer.beginning_offsets([where])[where])
+    found, quiet = [], 0
+    while quiet < 2:
+        polled = consumer.poll(timeout_ms=300).get(where, [])
+        found += polled
+        quiet = 0 if polled else quiet + 1
+    consumer.close()
+    return found

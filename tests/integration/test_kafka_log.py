@@ -12,7 +12,6 @@ import time
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from kafka import TopicPartition
 
 from cdc.changelog.kafka import connection, session
 from cdc.changelog.kafka.group import GroupReader
@@ -31,6 +30,7 @@ from tests.kafka_rig import (  # noqa: F401
     kafka_logs,
     lsns,
     new_options,
+    raw,
     real_kafka,
     row,
     transaction,
@@ -40,21 +40,6 @@ from tests.kafka_rig import (  # noqa: F401
 pytestmark = pytest.mark.integration
 
 TABLE = TableName(name="item")
-
-
-def raw(options, topic, partition=0):
-    """Every record of a partition, torn or not."""
-    where = TopicPartition(topic, partition)
-    consumer = connection.open_consumer(options)
-    consumer.assign([where])
-    consumer.seek(where, consumer.beginning_offsets([where])[where])
-    found, quiet = [], 0
-    while quiet < 2:
-        polled = consumer.poll(timeout_ms=300).get(where, [])
-        found += polled
-        quiet = 0 if polled else quiet + 1
-    consumer.close()
-    return found
 
 
 def item_topic(options):

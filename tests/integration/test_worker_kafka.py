@@ -1,14 +1,16 @@
 """The stream worker over Kafka: rows arrive, an absent broker is waited for, and the ledger in the target decides."""
 
+import json
 import threading
 import time
 
 import pytest
 
+from cdc.changelog.kafka.dlq import DlqExporter
 from cdc.changelog.kafka.log import KafkaChangeLog
 from cdc.changelog.kafka.options import KafkaOptions
 from cdc.worker import StreamWorker
-from tests.kafka_rig import any_kafka, new_options, real_kafka, wheel_broker  # noqa: F401
+from tests.kafka_rig import any_kafka, new_options, raw, real_kafka, wheel_broker  # noqa: F401
 from tests.stream_pair import StreamPair, identical
 
 pytestmark = pytest.mark.integration
@@ -111,3 +113,27 @@ def test_a_worker_that_starts_before_the_broker_waits(pair):
         assert running.thread.is_alive()
     finally:
         running.end()
+
+
+def test_parked_rows_are_published_once_each(any_kafka, new_database, tmp_path):  # noqa: F811
+    narrow = "CREATE TABLE t (id bigint PRIMARY KEY, a varchar(3))"
+    pair = StreamPair(new_database, tmp_path, "shop", identical(("t", "id a")), DDL, narrow, follows_copy=False)
+    pair.provision()
+    options = new_options(any_kafka[0])
+    running = Running(pair, options)
+    try:
+        pair.source.execute("INSERT INTO t VALUES (1, 'far too long'), (2, 'ok')")
+        wait_for(lambda: pair.rows("SELECT id FROM t") == [(2,)])
+        exporter = DlqExporter(options, target_dsn=pair.target_dsn, stream=pair.link.stream)
+        assert (exporter.export(), exporter.export()) == (1, 0)
+        pair.source.execute("UPDATE t SET a = 'still too long' WHERE id = 1")
+        wait_for(lambda: pair.rows("SELECT count(*) FROM strangler.parked_row") == [(2,)])
+        another = DlqExporter(options, target_dsn=pair.target_dsn, stream=pair.link.stream)
+        assert another.export() == 1
+    finally:
+        running.end()
+        pair.close()
+    published = raw(options, f"{options.prefix}.dlq")
+    assert [json.loads(each.key) for each in published] == [{"table": "t", "key": {"id": "1"}}] * 2
+    assert [json.loads(each.value)["state"] for each in published] == ["refused", "waiting"]
+    assert "too long" in json.loads(published[0].value)["reason"]
