@@ -131,6 +131,7 @@ class _TargetPlan:
         position = {column.name: index for index, column in enumerate(relation.columns)}
         self._source = source
         self._relation = relation
+        self._labels = tuple(shape.labels.items())
         self._shape = shape
         self._name_row = name_row
         feeds = {rule.target: position[rule.source] for rule in shape.rules if rule.source is not None}
@@ -210,7 +211,7 @@ class _TargetPlan:
             if value is not UNCHANGED:
                 values[name] = value
         values.update(self._constants)
-        for name, labels in self._shape.labels.items():
+        for name, labels in self._labels:
             if (label := values.get(name)) is not None and label not in labels:
                 self._refuse_label(name, label)
         for name, column, convert in self._converted:
