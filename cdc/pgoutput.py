@@ -75,8 +75,11 @@ def decode_insert(payload: bytes, *, streamed: bool = False) -> tuple[int, Row]:
 
 
 def subtransaction(payload: bytes | memoryview) -> int:
-    """Which (sub-)transaction a streamed message belongs to."""
-    xid: int = _U32.unpack_from(payload, 1)[0]
+    """Which (sub-)transaction a streamed message belongs to. Raises `DecodeError`."""
+    try:
+        xid: int = _U32.unpack_from(payload, 1)[0]
+    except struct.error as error:
+        raise not_the_protocol(bytes(payload[:1]), len(payload), error) from None
     return xid
 
 

@@ -1,14 +1,21 @@
 """Capture and the whole forward link on each major version of PostgreSQL that is here (D11 to D25, T1, T10, H13…)."""
 
+import contextlib
+import random
 import uuid
 
 import psycopg
 import pytest
 
+from cdc.assembly import Assembler
 from cdc.connections import canonical_conninfo
+from cdc.errors import DecodeError
+from cdc.pgoutput import decode
+from cdc.replication_connection import ReplicationConnection, WalData
 from sandbox.postgres import create_database, postgres_server
 from sandbox.postgres_binaries import VARIABLE
 from tests.builtin_types import EXTENSIONS, NOT_FOR_COLUMNS, OWN_TYPES, SAME_AS_REGTYPE, types_of
+from tests.capture import capturing
 from tests.postgres_majors import servers
 from tests.stream_pair import StreamPair, identical
 
@@ -123,6 +130,102 @@ def test_T01_T03_T04_T10_huge_interleaved_rolled_back_and_prepared_ones(server, 
     link.sync()
     counted = "SELECT id / 10000, count(*) FROM t GROUP BY 1 ORDER BY 1"
     assert link.rows(counted) == link.rows(counted, "source") == [(0, 3000), (1, 3000), (4, 3000)]
+
+
+def recorded(url, stream, start, *, streaming):
+    """Every logical message that the server sends for what is in its log."""
+    options = {"proto_version": "1", "publication_names": f'"{stream}"', "messages": "true"}
+    if streaming:
+        options |= {"proto_version": "2", "streaming": "on"}
+    connection = ReplicationConnection(url)
+    with contextlib.closing(connection):
+        connection.start_logical(stream, start, options)
+        payloads, tags = [], (b"C", b"c")
+        while not payloads or payloads[-1][:1] not in tags or b"last" not in payloads[-2] + payloads[-3]:
+            message = connection.receive()
+            if message is None:
+                connection.wait(0.5)
+            elif isinstance(message, WalData):
+                payloads.append(bytes(message.payload))
+    return payloads
+
+
+def only_transactions_or_a_decode_error(payloads):
+    with contextlib.suppress(DecodeError):
+        assembler = Assembler()
+        for payload in payloads:
+            found = assembler.feed(payload, sent_at_us=0)
+            if found is not None:
+                list(found.changes)
+
+
+@pytest.mark.parametrize("streaming", [False, True], ids=["at commit", "streamed"])
+def test_fuzz_what_a_server_really_sends_damaged_gives_a_decode_error_and_nothing_else(server, streaming):
+    url = create_database(server[0], f"fuzz_{uuid.uuid4().hex[:8]}")
+    ddl = "CREATE TYPE mood AS ENUM ('ok'); CREATE TABLE t (id int PRIMARY KEY, v text, m mood, n numeric[])"
+    with capturing(url, ddl, "t", stream=f"strangler_f{uuid.uuid4().hex[:8]}_forward") as source:
+        source.execute(
+            "INSERT INTO t VALUES (-1, 'é😀', 'ok', '{NaN,NULL}')",
+            "BEGIN",
+            "INSERT INTO t SELECT g, repeat('x', 100), NULL, '{1}' FROM generate_series(1, 1500) g",
+            "SAVEPOINT s",
+            "UPDATE t SET id = id + 10000 WHERE id < 20",
+            "ROLLBACK TO s",
+            "UPDATE t SET id = id + 20000, v = NULL WHERE id < 10",
+            "DELETE FROM t WHERE id < 15",
+            "TRUNCATE t",
+            "INSERT INTO t VALUES (0, 'last')",
+            "COMMIT",
+        )
+        payloads = recorded(url, source.stream, source.start, streaming=streaming)
+    assert any(payload[:1] == b"S" for payload in payloads) is streaming
+    only_transactions_or_a_decode_error(payloads)
+    rare = [number for number, payload in enumerate(payloads) if payload[:1] != b"I" or number < 20]
+    chance = random.Random(7)
+    for _ in range(1500):
+        number = chance.choice(rare)
+        changed = bytearray(payloads[number])
+        for _ in range(chance.randint(1, 4)):
+            changed[chance.randrange(len(changed))] = chance.randrange(256)
+        damaged = bytes(changed[: chance.choice((len(changed), chance.randrange(len(changed) + 1)))])
+        for streamed in (False, True):
+            with contextlib.suppress(DecodeError):
+                decode(damaged, streamed=streamed)
+        near = [*payloads[max(0, number - 20) : number], damaged, *payloads[number + 1 : number + 20]]
+        only_transactions_or_a_decode_error(near)
+        only_transactions_or_a_decode_error(payloads[:20] + near)
+
+
+def test_H14_a_table_that_inherits_is_captured_as_itself(server, pair):
+    """The parent would be refused (D30); the heir's rows arrive once, under the heir's name."""
+    ddl = (
+        "CREATE TABLE parent (id int PRIMARY KEY, v text);"
+        "CREATE TABLE heir (extra int, PRIMARY KEY (id)) INHERITS (parent)"
+    )
+    link = pair(identical(("heir", "id v extra")), ddl)
+    link.source.execute("INSERT INTO parent VALUES (1, 'parent')")
+    link.source.execute("INSERT INTO heir VALUES (2, 'heir', 3), (3, 'heir', 4)")
+    link.source.execute("UPDATE parent SET v = 'both'")
+    link.source.execute("DELETE FROM parent WHERE id = 3")
+    link.sync()
+    assert (link.rows("SELECT * FROM heir"), link.rows("SELECT * FROM ONLY parent")) == ([(2, "both", 3)], [])
+
+
+def test_D26_D27_generated_and_identity_columns(server, pair):
+    virtual = ", w int GENERATED ALWAYS AS (n + 1) VIRTUAL" if server[1] >= 18 else ""
+    ddl = (
+        "CREATE TABLE t (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, n int,"
+        f" d int GENERATED BY DEFAULT AS IDENTITY, s int GENERATED ALWAYS AS (n * 2) STORED{virtual})"
+    )
+    link = pair(identical(("t", "id n d")), ddl)
+    link.source.execute("INSERT INTO t (n) VALUES (1), (2), (3)")
+    link.source.execute("UPDATE t SET n = 20 WHERE n = 2")
+    link.source.execute("UPDATE t SET id = DEFAULT WHERE n = 3")
+    link.source.execute("DELETE FROM t WHERE n = 1")
+    link.sync()
+    rows = link.rows("SELECT * FROM t ORDER BY id")
+    assert rows == link.rows("SELECT * FROM t ORDER BY id", "source")
+    assert [row[:4] for row in rows] == [(2, 20, 2, 40), (4, 3, 3, 6)]
 
 
 def test_H13_partitions_come_and_go_and_the_root_goes_on(server, pair):
