@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cdc.errors import SchemaChanged
-from cdc.events import Row, RowChange, TableName, TargetChange, Truncate
+from cdc.events import UNCHANGED, Relation, Row, RowChange, TableName, TargetChange, Truncate
 from cdc.mapping.errors import RowUnmappable
 from cdc.mapping.port import Mapper
 from cdc.parking.model import Reference, TableRules
@@ -20,6 +20,7 @@ Rules = Callable[[TableName], TableRules]
 Present = Callable[[TableName, Mapping[str, str | None], Sequence[str]], Mapping[str, str | None] | None]
 """(table, key, columns) → those columns of the target's row as it is, None when there is none."""
 
+_MOST_RELATIONS_KNOWN = 256
 _ROW, _ANY, _ALL = "row", "any row", "every row"
 _REFERRED, _ANY_REFERRED, _ALL_REFERRED = "referred row", "any referred row", "every referred row"
 _UNIQUE = "unique value"
@@ -46,6 +47,7 @@ class Footprints:
 
     def __init__(self, *, source_keys: Mapping[TableName, tuple[str, ...]], rules: Rules, present: Present) -> None:
         self._source_keys, self._rules, self._present = source_keys, rules, present
+        self._described: dict[int, tuple[Relation, TableName, tuple[int, ...] | None]] = {}
 
     def source_asks(self, unit: Unit) -> Iterator[Token]:
         """The unit waits when any of these, or of `asks`, was left by an earlier one that is parked."""
@@ -54,7 +56,7 @@ class Footprints:
                 for relation in event.relations:
                     yield _ANY_SOURCE, relation.table
             else:
-                yield _ALL_SOURCE, event.relation.table
+                yield _ALL_SOURCE, self._describe(event.relation)[1]
                 yield from self._source_rows(event)
 
     def asks(self, unit: Unit) -> Iterator[Token]:
@@ -85,14 +87,26 @@ class Footprints:
         return False
 
     def _source_rows(self, event: RowChange) -> Iterator[Token]:
-        names = [column.name for column in event.relation.columns]
-        key = self._source_keys.get(event.relation.table, ())
-        if not all(name in names for name in key):
+        _, table, positions = self._describe(event.relation)
+        if positions is None:
             return
-        positions = [names.index(name) for name in key]
         for image in (event.old, event.new):
-            if image is not None and all(isinstance(image[position], str) for position in positions):
-                yield _SOURCE_ROW, event.relation.table, *(image[position] for position in positions)
+            if image is not None:
+                key = [image[position] for position in positions]
+                if None not in key and UNCHANGED not in key:
+                    yield _SOURCE_ROW, table, *key
+
+    def _describe(self, relation: Relation) -> tuple[Relation, TableName, tuple[int, ...] | None]:
+        """(relation, its table, where its key is; None when the relation lacks a part of it)."""
+        found = self._described.get(id(relation))
+        if found is None or found[0] is not relation:
+            if len(self._described) >= _MOST_RELATIONS_KNOWN:
+                self._described.clear()
+            table, names = relation.table, [column.name for column in relation.columns]
+            key = self._source_keys.get(table, ())
+            positions = tuple(names.index(name) for name in key) if set(key) <= set(names) else None
+            found = self._described[id(relation)] = (relation, table, positions)
+        return found
 
     def _change_asks(self, change: TargetChange) -> Iterator[Token]:
         table, rules = change.table, self._rules(change.table)

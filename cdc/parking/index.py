@@ -40,4 +40,4 @@ class ParkedIndex:
     def holds(self, number: int, asks: Iterable[Token]) -> bool:
         """Whether an event before `number` left any of `asks`."""
         left = self._left
-        return any(left.get(token, number) < number for token in asks)
+        return any(token in left and left[token] < number for token in asks)

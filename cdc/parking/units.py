@@ -42,6 +42,8 @@ def as_lenient(change: TargetChange) -> TargetChange:
 
 def units_of(routed: Sequence[Routed], commit_lsn: Lsn, mapper: Mapper, woven: Collection[TableName]) -> list[Unit]:
     """Units in the order in which they may be applied. What cannot be mapped is a unit with its error."""
+    if not woven:
+        return [map_unit((event,), (commit_lsn, index), lenient, mapper) for index, event, lenient in routed]
     alone = [each for each in routed if not any(table in woven for table in _tables(each[1]))]
     shared = [each for each in routed if any(table in woven for table in _tables(each[1]))]
     groups = [[each] for each in alone] + (_connected(shared, mapper) if shared else [])
