@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import google_crc32c
@@ -136,14 +136,6 @@ def open_consumer(options: KafkaOptions, *, group: str | None = None, **more: An
 def admin(options: KafkaOptions) -> Any:
     with kafka_errors_of(options, f"Kafka at {options.bootstrap}"):
         return KafkaAdminClient(**options.client())
-
-
-def partitions_of(options: KafkaOptions, topics: Iterable[str]) -> dict[str, int]:
-    """How many partitions each of `topics` that exist has."""
-    wanted = list(topics)
-    with kafka_errors_of(options, f"topics of {options.prefix}"), contextlib.closing(admin(options)) as client:
-        found = client.describe_topics(wanted)
-    return {each["name"]: len(each["partitions"]) for each in found if each["error_code"] == 0}
 
 
 def ensure_topics(options: KafkaOptions, wanted: Mapping[str, int], *, compacted: bool = False) -> dict[str, int]:
