@@ -175,7 +175,7 @@ class _TargetPlan:
         return TargetChange(kind="delete", table=self._shape.table, key=key, values={})
 
     def bulk(self) -> BulkColumns | None:
-        if self._shape.partial or self._constants or self._converted:
+        if self._shape.partial or self._constants or self._converted or self._shape.absent or self._labels:
             return None
         return BulkColumns(
             table=self._shape.table,

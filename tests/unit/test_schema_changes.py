@@ -330,6 +330,24 @@ def _named_by_number(each):
     return replace(each, plan_name={1: "id", 2: "a", 3: "n"}.get(each.attnum, f"c{each.attnum}"))
 
 
+def test_rows_of_an_older_form_and_enum_values_do_not_pass_unseen():
+    now = changed(ID, A, N, column(4, "x", missing="5"))
+    moods = changed(ID, column(2, "a", "mood", labels=("sad",)), N)
+    wide = schema(table("items", "id", "id bigint!", "label text", "n integer", "x text"))
+    columns = [
+        replace(c, enum_labels=("sad",)) if c.name == "label" else c for c in TARGET.tables[name("items")].columns
+    ]
+    enum = Schema(tables={name("items"): replace(TARGET.tables[name("items")], columns=tuple(columns))})
+    plan = MoveMapping(tables=(PLAN,))
+    mapper = compile_evolved(plan, {name("t"): [FIRST, now]}, Schema(), wide)
+    assert mapper.bulk(relation(FIRST)) is None
+    assert mapper.bulk(relation(now)) is not None
+    mapper = compile_evolved(plan, {name("t"): [moods]}, Schema(), enum)
+    assert mapper.bulk(relation(moods)) is None
+    with pytest.raises(SchemaChanged, match="no label of the enum"):
+        mapper.map(RowChange(relation=relation(moods), op="c", new=("1", "happy", None)))
+
+
 def test_an_unknown_form_says_which_relation_it_was():
     mapper = compile_evolved(MoveMapping(tables=(PLAN,)), {name("t"): [FIRST]}, Schema(), TARGET)
     seen = relation(form(ID, A))
