@@ -122,7 +122,7 @@ class Target:
         self.chance, self.healed = chance, False
         self.tables = {name: {} for name in COLUMNS}
         self.rows, self.asked, self.ids, self.position = [], {}, count(1), Lsn(1)
-        self.parked = self
+        self.parked, self.bulk = self, None
 
     def _state(self):
         return copy.deepcopy((self.tables, self.rows, self.asked, self.position))
