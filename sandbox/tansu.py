@@ -29,13 +29,14 @@ def tansu_binary() -> Path:
 
 def start_tansu(stack: Stack, *, name: str = "tansu") -> KafkaCluster:
     """Start it in the stack; returns when it answers."""
+    binary = tansu_binary()
     (port,) = stack.reserve_ports(1)
     url = f"tcp://127.0.0.1:{port}"
     stack.run(
         ProgramSpec(
             name=name,
             argv=(
-                *(str(tansu_binary()), "--storage-engine", "memory://tansu/"),
+                *(str(binary), "--storage-engine", "memory://tansu/"),
                 *("--listener-url", url, "--advertised-listener-url", url),
             ),
             stop_seconds=_STOP_S,
