@@ -418,3 +418,23 @@ def one_database(postgres_url):
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(DDL)
         yield dsn, connection
+
+
+def test_S1_H13_a_partitioned_table_follows_as_one(make):
+    ddl = """
+        CREATE TABLE t (id bigint PRIMARY KEY, a text, n int NOT NULL DEFAULT 0) PARTITION BY RANGE (id);
+        CREATE TABLE t1 PARTITION OF t FOR VALUES FROM (0) TO (100);
+        CREATE TABLE t2 PARTITION OF t FOR VALUES FROM (100) TO (200)
+    """
+    pair = make(ddl=ddl, target_ddl=DDL)
+    pair.source.execute("INSERT INTO t SELECT g, 'row', 0 FROM generate_series(1, 150) g")
+    pair.source.execute("ALTER TABLE t ADD COLUMN x int DEFAULT 5")
+    pair.source.execute("CREATE TABLE t3 PARTITION OF t FOR VALUES FROM (200) TO (300)")
+    pair.source.execute("INSERT INTO t (id) VALUES (190), (250)")
+    pair.sync()
+    pair.source.execute("ALTER TABLE t ADD COLUMN y text")
+    pair.source.execute("UPDATE t SET y = 'y' WHERE id > 140")
+    pair.sync()
+    assert len(pair.both("SELECT * FROM t ORDER BY id")) == 152
+    pair.evolution.look(pair.applier.position)
+    assert parked(pair) == []
