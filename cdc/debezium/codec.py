@@ -30,7 +30,7 @@ class Loss(Enum):
     """Why a value of a Debezium record is not the source's. A caller may accept a kind by its name."""
 
     INFINITE = "infinite"
-    """An infinite or too distant date or timestamp, written as an extreme number."""
+    """An infinite or too distant date or timestamp, written as an extreme number, or as null."""
     NOT_A_NUMBER = "not_a_number"
     """NaN or an infinity in a numeric column, written as null."""
     NULL_DECIMAL = "null_decimal"

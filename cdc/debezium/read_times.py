@@ -29,7 +29,7 @@ def read_iso_date(value: Any, lose: Lose, digits: int) -> str:
     if value in INFINITE_ISO_DATE:
         lose(Loss.INFINITE)
         return ("-infinity", "infinity")[INFINITE_ISO_DATE.index(value)]
-    return date_text(parse_iso_us(value)[0])
+    return read_date(parse_iso_us(value)[0], lose, digits)
 
 
 def _time(units_in_us: float, value: Any) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from cdc.debezium.catalog import OID_OF, ResolvedType, TypeCatalog
 from cdc.debezium.codec import JsonSchema, Lose, Loss, dump
-from cdc.debezium.numbers import DECIMAL, VARIABLE_SCALE
+from cdc.debezium.numbers import DECIMAL, INTEGERS, VARIABLE_SCALE
 from cdc.debezium.options import DebeziumOptions
 from cdc.debezium.read_numbers import decimal_text, float_text, money_text
 from cdc.debezium.read_times import READERS
@@ -84,8 +84,10 @@ class ValueReader:
     def _judge_null(self) -> None:
         if self._name in (DECIMAL, VARIABLE_SCALE) and self._pg != "money":
             self._doubt(Loss.NULL_DECIMAL)
-        elif self._type == "array" and self._schema["items"]["type"] not in _KEEPS_NULL_ARRAYS:
+        elif self._is_array() and self._schema.get("items", {}).get("type") not in _KEEPS_NULL_ARRAYS:
             self._doubt(Loss.NULL_ARRAY)
+        elif self._name == "io.debezium.time.NanoTimestamp":
+            self._doubt(Loss.INFINITE)
         elif self._pg == "name" or (self._type == "string" and self._is_binary()):
             self._doubt(Loss.UNCHANGED)
 
@@ -172,6 +174,9 @@ class ValueReader:
             return self._binary(text).decode()
         return text
 
+    def _is_array(self) -> bool:
+        return self._type == "array" or (self._known is not None and self._known.type.kind == "array")
+
     def _is_binary(self) -> bool:
         """Debezium writes null for an unchanged value of these, but in the modes bytes and hex."""
         is_base64 = self._options.binary_handling_mode.startswith("base64")
@@ -185,6 +190,7 @@ class ValueReader:
             and (
                 self._known.type.kind in ("composite", "multirange")
                 or self._pg in _OPAQUE
+                or self._pg in _NEVER_STRINGS
                 or (self._known.type.oid >= 16_384 and self._pg != "citext" and self._known.type.kind != "enum")
             )
         )
@@ -227,6 +233,8 @@ class ValueReader:
         return dump(value)
 
 
+_NEVER_STRINGS: Final = frozenset({*INTEGERS, "float4", "float8", "bool"})
+"""Debezium writes the elements of an array of domains over these as bytes."""
 _OPAQUE: Final = frozenset(
     {
         "lseg", "path", "box", "polygon", "line", "circle", "tsquery", "pg_lsn", "jsonpath", "xid", "cid", "tid",

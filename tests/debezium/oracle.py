@@ -12,9 +12,9 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from benchmarks.debezium_engine import END_PREFIX
-from cdc.debezium import DebeziumEncoder, DebeziumOptions
+from cdc.debezium import DebeziumDecoder, DebeziumEncoder, DebeziumOptions, DecoderOptions
 from cdc.debezium.catalog_reader import read_catalog
-from cdc.events import Message, TableName
+from cdc.events import Message, RowChange, TableName
 from cdc.lsn import before_boundary, parse_lsn
 from cdc.postgres_source import PostgresSource
 
@@ -58,6 +58,15 @@ class Difference:
     ours: object
 
 
+@dataclass(frozen=True)
+class Both:
+    """`records`: {mode: (Debezium's, ours)}, each (topic, key, value), parsed; `transactions`: our source's."""
+
+    records: dict
+    transactions: list
+    catalog: object
+
+
 def properties(number, mode, dsn):
     """Debezium's configuration for one of `MODES`."""
     info = conninfo_to_dict(dsn)
@@ -91,7 +100,7 @@ def properties(number, mode, dsn):
 
 
 def run_both(dsn):
-    """{mode: (Debezium's records, ours)}; a record is (topic, key, value), parsed."""
+    """What both made of the same statements."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute((HERE / "schema.sql").read_text())
         connection.execute(f"CREATE PUBLICATION {STREAM} FOR TABLE {', '.join(map(str, TABLES))}")
@@ -118,7 +127,7 @@ def run_both(dsn):
         records = [record for transaction in transactions for record in encoder.records(transaction)]
         ours = [(record.topic, record.key, record.value) for record in records]
         found[mode] = (theirs[number], ours)
-    return found
+    return Both(records=found, transactions=transactions, catalog=catalog)
 
 
 def captured(dsn, start):
@@ -150,6 +159,34 @@ def run_engine(configurations):
         if "topic" in event:
             runs[event["run"]].append((event["topic"], _parsed(event["key"]), _parsed(event["value"])))
     return runs
+
+
+def doubted_and_wrong(both, mode, records):
+    """Decode a mode's records, Debezium's or ours, and hold them to what the source sent.
+
+    Returns {(table, column)} of values that were in doubt, and (column, sent, decoded) of those wrong without a doubt.
+    """
+    options = DebeziumOptions(topic_prefix="oracle", **{**MODES[mode], "tombstones_on_delete": True})
+    decoder = DebeziumDecoder(DecoderOptions(written=options), both.catalog)
+    decoded = [decoder.inspect(topic, key, value) for topic, key, value in records]
+    rows = [each for each in decoded if isinstance(each.change, RowChange) and each.change.new is not None]
+    sent = [
+        change
+        for transaction in both.transactions
+        for change in transaction.changes
+        if isinstance(change, RowChange) and change.new is not None
+    ]
+    assert len(rows) == len(sent)
+    doubted, wrong = set(), []
+    for record, change in zip(rows, sent, strict=True):
+        doubts = {doubt.column for doubt in record.doubts}
+        source = {column.name: value for column, value in zip(change.relation.columns, change.new, strict=True)}
+        for column, value in zip(record.change.relation.columns, record.change.new, strict=True):
+            if column.name in doubts:
+                doubted.add((record.table.name, column.name))
+            elif value != source[column.name]:
+                wrong.append((f"{record.table.name}.{column.name}", source[column.name], value))
+    return doubted, wrong
 
 
 def _parsed(text):

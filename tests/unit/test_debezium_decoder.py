@@ -4,6 +4,7 @@ import contextlib
 import datetime
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -346,3 +347,8 @@ def test_text_forms_of_dates_are_postgresqls(date, moment):
     micros_since = (moment - epoch) // datetime.timedelta(microseconds=1)
     shown = moment.isoformat(sep=" ")
     assert timestamp_text(micros_since) == (shown.rstrip("0") if "." in shown else shown)
+
+
+def test_the_example_of_the_document():
+    text = (Path(__file__).parents[2] / "docs" / "debezium-compatibility.md").read_text()
+    exec(text.partition("```python\n")[2].partition("```")[0], {})
