@@ -185,6 +185,14 @@ def test_the_endpoint_says_it_in_prometheus_words():
         assert line in text, line
 
 
+def test_the_documentation_names_every_metric_and_no_other():
+    shown = {
+        re.sub(r"_(bucket|count|sum|created)$", "", name) for name in re.findall(r"^(strangler_\w+)", exposed(), re.M)
+    }
+    told = set(re.findall(r"`(strangler_\w+)`", Path("docs/monitoring.md").read_text()))
+    assert told == shown
+
+
 def test_the_example_alert_rules_name_metrics_that_exist():
     rules = [
         rule for group in YAML(typ="safe").load(Path("docs/prometheus-alerts.yml"))["groups"] for rule in group["rules"]
