@@ -76,6 +76,11 @@ class Assembler:
         """A transaction, or a piece of one, has begun and its end has not arrived."""
         return self._current is not None
 
+    @property
+    def holds_open(self) -> bool:
+        """Something of a transaction has arrived whose end has not."""
+        return self._current is not None or bool(self._streamed)
+
     def feed(self, payload: Payload, *, sent_at_us: int) -> Transaction | None:
         """Take one message; return the transaction that it completes, if any.
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from cdc.changelog.port import ChangeLog
 from cdc.events import Change, Transaction
+from cdc.insert_run import ChangesInRuns, HeldChanges, Run, runs_of
 from cdc.link import LinkSpec
 from cdc.link_signals import LinkSignals
 from cdc.lsn import Lsn
@@ -40,7 +41,7 @@ class Pace:
         return GATHER_S if before_s is not None and now_s - before_s < BUSY_S else 0.0
 
 
-class _Reporting(Collection[Change]):
+class _Reporting(ChangesInRuns):
     """Changes that lie on disk; whoever iterates them keeps the source's session alive."""
 
     def __init__(self, changes: Collection[Change], source: ChangeSource, clock: Clock) -> None:
@@ -49,12 +50,9 @@ class _Reporting(Collection[Change]):
     def __len__(self) -> int:
         return len(self._changes)
 
-    def __contains__(self, change: object) -> bool:
-        return change in self._changes
-
-    def __iter__(self) -> Iterator[Change]:
+    def runs(self) -> Iterator[Change | Run]:
         due_s = self._clock.monotonic() + REPORT_S
-        for change in self._changes:
+        for change in runs_of(self._changes):
             yield change
             del change
             if (now_s := self._clock.monotonic()) >= due_s:
@@ -64,7 +62,7 @@ class _Reporting(Collection[Change]):
 
 def _reporting(transaction: Transaction, source: ChangeSource, clock: Clock) -> Transaction:
     """The server ends a session that says nothing for a minute; to append a huge transaction takes longer."""
-    if isinstance(transaction.changes, tuple):
+    if isinstance(transaction.changes, tuple | HeldChanges):
         return transaction
     return replace(transaction, changes=_Reporting(transaction.changes, source, clock))
 

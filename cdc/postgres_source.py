@@ -15,6 +15,7 @@ beyond that their messages go to files in `spill_folder`, and the socket pushes 
 """
 
 import contextlib
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +25,7 @@ from typing import Final, Self
 
 from cdc.assembly import DEFAULT_MEMORY_BYTES, DEFAULT_TRANSACTION_BYTES, Assembler
 from cdc.connections import open_database, unreachable
-from cdc.errors import DatabaseUnreachable, StreamingFailed
+from cdc.errors import DatabaseUnreachable, SlotInUse, StreamingFailed
 from cdc.events import Transaction
 from cdc.lsn import ZERO, Lsn, before_boundary
 from cdc.pgoutput import POSTGRES_EPOCH_US
@@ -35,6 +36,10 @@ from cdc.spill import SpillFile
 from strangler.clock import Clock, SystemClock
 
 FIRST_VERSION_WITH_ORIGIN_FILTER: Final = 16
+BLOAT_BYTES: Final = 32 << 20
+"""A message of this size is worth a new connection."""
+_LET_GO_S: Final = 10.0
+_LET_GO_POLL_S: Final = 0.02
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,6 +93,7 @@ class WalStream:
         self._last_delivered = after
         self._delivered_through = Delivered(ZERO, POSTGRES_EPOCH_US)
         self._server_lsn = self._boundary = ZERO
+        self._largest_bytes = 0
         self._server_time_us = POSTGRES_EPOCH_US
         self._heard_at_s = self._reported_at_s = clock.monotonic()
         self._reply_due = False
@@ -102,6 +108,17 @@ class WalStream:
     def delivered_through(self) -> Delivered:
         """See `Delivered`; the zero position before the first transaction or keepalive."""
         return self._delivered_through
+
+    @property
+    def is_bloated(self) -> bool:
+        """The driver keeps a buffer of the size of the largest message until it disconnects, and to connect anew would
+        make the server send nothing twice."""
+        return self._largest_bytes >= BLOAT_BYTES and not self._assembler.holds_open
+
+    @property
+    def last_delivered(self) -> Lsn:
+        """`commit_lsn` of the last transaction that `poll` returned; where the stream began before the first."""
+        return self._last_delivered
 
     @property
     def acknowledged(self) -> Lsn:
@@ -141,7 +158,10 @@ class WalStream:
                 continue
             self._server_lsn = message.lsn
             self._server_time_us = message.sent_at_us
-            batch_bytes += len(message.payload)
+            size = len(message.payload)
+            batch_bytes += size
+            if size > self._largest_bytes:
+                self._largest_bytes = size
             transaction = self._assembler.feed(message.payload, sent_at_us=message.sent_at_us)
             if transaction is not None:
                 batch.append(transaction)
@@ -159,13 +179,15 @@ class WalStream:
         self._acknowledged = max(self._acknowledged, lsn)
 
     def report(self, *, request_reply: bool = False) -> None:
-        """Send a status update now.
+        """Send a status update now; nothing after `close`.
 
         `write` and `replay` tell an observer (`cdc.lag`) how far an idle stream has come; only `flush` moves the slot.
         Once everything up to a boundary that a keepalive named is acknowledged, the boundary itself is sent: a server
         that shuts down waits for every reader to name it. The time in it is the source's own clock, carried forward,
         so that observers need no other (O2).
         """
+        if self._closed:
+            return
         received = Lsn(max(self._delivered_through.lsn, self._acknowledged) + 1)
         flushed = self._acknowledged
         if flushed == before_boundary(self._boundary):
@@ -184,9 +206,9 @@ class WalStream:
     def close(self) -> None:
         """Send the last acknowledgement and end the session. Safe to call twice."""
         if not self._closed:
-            self._closed = True
             with contextlib.suppress(DatabaseUnreachable):
                 self.report()
+            self._closed = True
             self._connection.close()
 
     def _take_keepalive(self, message: Keepalive) -> None:
@@ -248,6 +270,7 @@ class PostgresSource:
     ) -> None:
         self._dsn = dsn
         self._streaming_failed = streaming_failed
+        self._is_resting = False
         self._slot = slot
         self._publication = publication
         self._position = position
@@ -262,35 +285,52 @@ class PostgresSource:
         Raises `SlotMismatch` (missing, lost, of another plugin or database, ahead of `position`), `SlotInUse`,
         `SourceUnfit` or `DatabaseUnreachable`. Never repairs anything by itself.
         """
+        self._start(self._position, self._resume_from)
+
+    def _start(self, position: Lsn, after: Lsn) -> None:
         with open_database(self._dsn) as connection:
-            check_slot(
-                connection,
-                slot=self._slot,
-                publication=self._publication,
-                position=self._position,
-                resume_from=self._resume_from,
-            )
+            check_slot(connection, slot=self._slot, publication=self._publication, position=position, resume_from=after)
             version = connection.info.server_version // 10_000
         self._stream = start_stream(
             self._dsn,
             ReplicationConnection(self._dsn),
             slot=self._slot,
             publication=self._publication,
-            after=self._resume_from,
-            acknowledged=self._position,
+            after=after,
+            acknowledged=position,
             server_version=version,
             clock=self._clock,
             limits=self._limits,
         )
 
+    def _start_anew(self, before: WalStream) -> None:
+        """Where `before`, which was closed, ended. The server may need a moment to see that it is gone."""
+        deadline_s = self._clock.monotonic() + _LET_GO_S
+        while True:
+            try:
+                return self._start(before.acknowledged, before.last_delivered)
+            except SlotInUse:
+                if self._clock.monotonic() > deadline_s:
+                    raise
+                time.sleep(_LET_GO_POLL_S)
+
     def poll(self, timeout_s: float) -> list[Transaction]:
         """See `WalStream.poll`. Also raises `StreamingFailed`, after calling `streaming_failed`: the source that is
         opened next must be without `StreamLimits.streaming`, or it fails again."""
+        if self._is_resting:
+            self._start_anew(self._opened())
+            self._is_resting = False
+        stream = self._opened()
         try:
-            return self._opened().poll(timeout_s)
+            batch = stream.poll(timeout_s)
         except StreamingFailed:
             self._streaming_failed()
             raise
+        if batch and stream.is_bloated:
+            # What comes next, logging and applying a value of this size, needs the memory.
+            stream.close()
+            self._is_resting = True
+        return batch
 
     def acknowledge(self, lsn: Lsn) -> None:
         """See `WalStream.acknowledge`."""

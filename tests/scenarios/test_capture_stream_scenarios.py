@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from psycopg import conninfo
 
+from cdc import postgres_source
 from cdc.changelog.local import LocalChangeLog
 from cdc.error_policy import Policy, policy_for
 from cdc.errors import DatabaseUnreachable, SlotInUse, SlotMismatch, StreamingFailed, TransactionTooLarge
@@ -247,6 +248,22 @@ def test_D20_a_value_of_many_megabytes_exists_once(source, streaming, tmp_path):
         first, second = log.read(0)
     assert values(first) == ["0123456789" * 2_000_000]
     assert values(second) == ["é" + "0123456789" * 2_000_000]
+
+
+def test_D20_after_a_message_that_was_large_the_connection_is_made_anew(source, streaming, tmp_path, monkeypatch):
+    """The driver's buffer stays as large as the largest message until it disconnects."""
+    monkeypatch.setattr(postgres_source, "BLOAT_BYTES", 100_000)
+    with streaming() as capture:
+        for number in range(3):
+            source.execute(f"INSERT INTO t VALUES ({number}, repeat('x', 200000))")
+            source.execute(f"INSERT INTO t VALUES ({number + 10}, 'small')")
+        found = []
+        while len(found) < 6:
+            found += capture.poll(1)
+            capture.report()
+            capture.acknowledge(found[-1].commit_lsn if found else source.start)
+            assert capture.delivered_through.lsn >= capture.acknowledged
+        assert ids(found) == [["0"], ["10"], ["1"], ["11"], ["2"], ["12"]]
 
 
 def opened_log(folder):
