@@ -53,11 +53,6 @@ class SqlApplySession:
             raise
         self.parked = SqlParkedStore(self._connection, link.stream, self._work)
 
-    @property
-    def bulk(self) -> None:
-        """COPY text is PostgreSQL's."""
-        return None
-
     def close(self) -> None:
         """Also after the connection was lost, and again."""
         try:
