@@ -11,6 +11,7 @@ from typing import Literal
 
 from cdc.apply_batch import plan
 from cdc.batch_mapping import BatchMapper, BatchWork, BulkRows, LargeValues
+from cdc.bulk_text import bulk_text
 from cdc.chunk_handover import ChunkHandover
 from cdc.copy_tracker import CopyTracker, is_watermark
 from cdc.errors import ApplyFailed, ConflictingWrite, CopyRefused, DatabaseUnreachable, SchemaChanged, StreamBusy
@@ -252,7 +253,7 @@ class Applier:
             if isinstance(piece, BulkRows):
                 assert bulk is not None
                 for columns in piece.targets:
-                    bulk.insert_copy_text(columns, piece.run.copy_text(columns.positions), len(piece.run))
+                    bulk.insert_copy_text(columns, bulk_text(piece.run, columns), len(piece.run))
             else:
                 self._session.write(plan(piece, self._session.batching))
             del piece

@@ -10,9 +10,8 @@ from itertools import chain
 from typing import Final
 
 from cdc.events import Relation, Row, RowChange
-from cdc.insert_run import CopyText, Run
+from cdc.insert_run import NULL_CELL, CopyText, Run, joined
 
-_NULL: Final = "\\N"
 _ESCAPES: Final = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
 
@@ -49,7 +48,7 @@ class CopiedRows(Collection[Row]):
         found: list[Row] = []
         for line in self.lines:
             cells = line[:-1].split(b"\t")
-            if tuple([_text(cells[position]) for position in positions]) in keys:
+            if tuple([text_of_cell(cells[position]) for position in positions]) in keys:
                 found.append(parse_line(line))
             else:
                 rest.append(line)
@@ -77,10 +76,11 @@ class BroughtForward(Collection[Row]):
 class CopiedRun(Run):
     """Rows of `relation` that a copy read."""
 
-    __slots__ = ("_rows", "relation")
+    __slots__ = ("_columns", "_rows", "relation")
 
     def __init__(self, relation: Relation, rows: CopiedRows) -> None:
         self.relation, self._rows = relation, rows
+        self._columns: list[tuple[bytes, ...]] | None = None
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -89,13 +89,14 @@ class CopiedRun(Run):
         return (RowChange(relation=self.relation, op="r", new=row) for row in self._rows)
 
     def copy_text(self, columns: Sequence[int]) -> CopyText:
-        text = b"".join(self._rows.lines)
-        if tuple(columns) != tuple(range(len(self.relation.columns))):
-            cells = zip(*(line[:-1].split(b"\t") for line in self._rows.lines), strict=True)
-            by_column = list(cells)
-            chosen = zip(*(by_column[position] for position in columns), strict=True)
-            text = b"\n".join(map(b"\t".join, chosen)) + b"\n"
-        return CopyText(text, _NULL)
+        if tuple(columns) == tuple(range(len(self.relation.columns))):
+            return CopyText(b"".join(self._rows.lines), NULL_CELL.decode())
+        return CopyText(joined(self.cells(columns)), NULL_CELL.decode())
+
+    def cells(self, columns: Sequence[int]) -> list[Sequence[bytes]]:
+        if self._columns is None:
+            self._columns = list(zip(*(line[:-1].split(b"\t") for line in self._rows.lines), strict=True))
+        return [self._columns[position] for position in columns]
 
 
 def parse_line(line: bytes) -> Row:
@@ -104,10 +105,10 @@ def parse_line(line: bytes) -> Row:
 
 
 def _value(cell: bytes) -> str | None:
-    return None if cell == b"\\N" else _text(cell)
+    return None if cell == NULL_CELL else text_of_cell(cell)
 
 
-def _text(cell: bytes) -> str:
+def text_of_cell(cell: bytes) -> str:
     """What PostgreSQL prints: a backslash before the letters above, or before itself."""
     text = cell.decode()
     if "\\" not in text:

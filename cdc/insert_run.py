@@ -28,6 +28,8 @@ MOST_RUN_BYTES: Final = 1 << 20
 MOST_MESSAGE_BYTES: Final = 64 << 10
 """A longer message is no part of a run, so that what is made of a run stays small."""
 
+NULL_CELL: Final = b"\\N"
+
 _PREFIX: Final = 6
 _STREAMED_PREFIX: Final = 10
 _COUNT: Final = 2
@@ -59,6 +61,10 @@ class Run(Collection[RowChange]):
     @abstractmethod
     def copy_text(self, columns: Sequence[int]) -> CopyText:
         """The rows for `COPY … FROM STDIN`: the columns at the given positions, in that order."""
+
+    @abstractmethod
+    def cells(self, columns: Sequence[int]) -> list[Sequence[bytes]]:
+        """The same by column, each value escaped for that format, NULL as `NULL_CELL`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,7 +103,13 @@ class InsertRun(Run):
             whole = _in_place(self, cells)
             if whole is not None:
                 return whole
-        return CopyText(_by_slices(self.messages, [cells[position] for position in columns]), "\\N")
+        return CopyText(
+            joined(_by_slices(self.messages, [cells[position] for position in columns])), NULL_CELL.decode()
+        )
+
+    def cells(self, columns: Sequence[int]) -> list[Sequence[bytes]]:
+        found = _cells(self)
+        return _by_slices(self.messages, [found[position] for position in columns])
 
 
 class ChangesInRuns(Collection[Change]):
@@ -200,19 +212,29 @@ def _in_place(run: InsertRun, cells: Sequence[_Cells]) -> CopyText | None:
         and b"\\" not in text
         and b"\r" not in text
     )
-    return CopyText(text, "" if some_null else "\\N") if plain else None
+    return CopyText(text, "" if some_null else NULL_CELL.decode()) if plain else None
 
 
-def _by_slices(messages: bytes, cells: Sequence[_Cells]) -> bytes:
-    columns = []
+def joined(columns: Sequence[Sequence[bytes]]) -> bytes:
+    """Cells by column → lines."""
+    return b"\n".join(map(b"\t".join, zip(*columns, strict=True))) + b"\n"
+
+
+def escaped(value: bytes) -> bytes:
+    """One value as the text format wants it."""
+    return _escaped(value) if _needs_escape(value) else value
+
+
+def _by_slices(messages: bytes, cells: Sequence[_Cells]) -> list[Sequence[bytes]]:
+    columns: list[Sequence[bytes]] = []
     for cell in cells:
         values = [messages[start:end] for start, end in zip(cell.starts.tolist(), cell.ends.tolist(), strict=True)]
         if _needs_escape(b"".join(values)):
-            values = [_escaped(value) if _needs_escape(value) else value for value in values]
+            values = [escaped(value) for value in values]
         for row in np.flatnonzero(cell.null).tolist():
-            values[row] = b"\\N"
+            values[row] = NULL_CELL
         columns.append(values)
-    return b"\n".join(map(b"\t".join, zip(*columns, strict=True))) + b"\n"
+    return columns
 
 
 def _needs_escape(text: bytes) -> bool:

@@ -5,16 +5,22 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from cdc.events import Change, Relation, RowChange, TableName, TargetChange, Truncate
+from cdc.mapping.convert import Convert
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BulkColumns:
-    """Where rows go whose values nobody has to look at: column `columns[n]` of `table` gets the value at
-    `positions[n]` of the relation."""
+    """Where new rows go, column by column: `columns[n]` of `table` gets the value at `positions[n]` of the relation.
+
+    `converts`: what is done to the values, that are not NULL, of some of them: index in `columns`, the source column as
+    errors name it, and a function that raises ValueError. `constants`: further columns, with one value in every row.
+    """
 
     table: TableName
     columns: tuple[str, ...]
     positions: tuple[int, ...]
+    converts: tuple[tuple[int, str, Convert], ...] = ()
+    constants: tuple[tuple[str, str], ...] = ()
 
 
 class Mapper(Protocol):
@@ -34,8 +40,8 @@ class Mapper(Protocol):
     def map(self, change: RowChange | Truncate) -> Sequence[TargetChange]: ...
 
     def bulk(self, relation: Relation) -> Sequence[BulkColumns] | None:
-        """Where inserts of this relation go as they are, parents first; None when a value decides, is converted or
-        added. Raises as `map` does."""
+        """Where inserts of this relation go, parents first; None where other rows decide about one. Raises as `map`
+        does."""
         ...
 
     def map_transaction(self, changes: Sequence[Change]) -> Sequence[TargetChange]:

@@ -175,12 +175,15 @@ class _TargetPlan:
         return TargetChange(kind="delete", table=self._shape.table, key=key, values={})
 
     def bulk(self) -> BulkColumns | None:
-        if self._shape.partial or self._constants or self._converted or self._shape.absent or self._labels:
+        if self._shape.partial or self._shape.absent or self._labels:
             return None
+        columns = tuple(name for name, _ in self._feeds)
         return BulkColumns(
             table=self._shape.table,
-            columns=tuple(name for name, _ in self._feeds),
+            columns=columns,
             positions=tuple(position for _, position in self._feeds),
+            converts=tuple((columns.index(name), column, convert) for name, column, convert in self._converted),
+            constants=tuple((name, value) for name, value in self._constants.items() if name not in columns),
         )
 
     def _part(self, before: _Values | None, after: _Values | None, values: _Values) -> PartChange:

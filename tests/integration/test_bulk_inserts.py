@@ -25,7 +25,7 @@ TARGET = """
 CREATE TABLE things (thing_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, title text NOT NULL, note text);
 CREATE TABLE amounts (id bigint PRIMARY KEY, amount numeric);
 CREATE TABLE wide (a int, b int, v text, PRIMARY KEY (a, b));
-CREATE TABLE coded (id int PRIMARY KEY, status text);
+CREATE TABLE coded (id int PRIMARY KEY, status text, origin text);
 """
 MAPPING = MoveMapping(
     tables=(
@@ -56,6 +56,7 @@ MAPPING = MoveMapping(
                     columns=(
                         ColumnRule(source="id", target="id"),
                         ColumnRule(source="status", target="status", lookup={"a": "live", "r": "retired"}),
+                        ColumnRule(target="origin", constant="tab\there"),
                     ),
                 ),
             ),
@@ -139,10 +140,23 @@ def test_rows_that_are_there_already_are_overwritten_as_ever(pair, copied):
     assert "wide" not in copied
 
 
-def test_converted_columns_do_not_pass_unseen(pair, copied):
-    pair.source.execute("INSERT INTO coded SELECT g, (ARRAY['a', 'r'])[g % 2 + 1] FROM generate_series(1, 200) g")
+def test_values_are_converted_and_constants_added_on_the_way(pair, copied):
+    pair.source.execute("INSERT INTO coded SELECT g, (ARRAY['a', 'r', NULL])[g % 3 + 1] FROM generate_series(1, 300) g")
     pair.sync()
-    assert pair.rows("SELECT status, count(*) FROM coded GROUP BY 1 ORDER BY 1") == [("live", 100), ("retired", 100)]
+    counted = "SELECT status, origin, count(*) FROM coded GROUP BY 1, 2 ORDER BY 1"
+    assert pair.rows(counted) == [("live", "tab\there", 100), ("retired", "tab\there", 100), (None, "tab\there", 100)]
+    assert copied == {"coded": 300}
+
+
+def test_a_value_that_cannot_be_converted_parks_its_row_and_no_other(pair, copied):
+    pair.source.execute(
+        "INSERT INTO coded SELECT g, CASE g WHEN 77 THEN 'odd' ELSE 'a' END FROM generate_series(1, 100) g"
+    )
+    pair.sync()
+    assert pair.rows("SELECT count(*) FROM coded") == [(99,)]
+    assert [row[0] for row in pair.rows("SELECT reason FROM strangler.parked_row")] == [
+        "value 'odd' is not in the lookup (a, r)"
+    ]
     assert copied == {}
 
 
