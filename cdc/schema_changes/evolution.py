@@ -8,7 +8,7 @@ import psycopg
 
 from cdc.bookkeeping import create_source_schema
 from cdc.connections import CatalogConnection, open_database
-from cdc.errors import ApplyFailed, SchemaChanged
+from cdc.errors import ApplyFailed, NotProvisioned, SchemaChanged
 from cdc.events import Relation, TableName
 from cdc.link import Direction
 from cdc.mapping.compiled import CompiledMapping
@@ -22,7 +22,7 @@ from cdc.schema_changes.difference import Change, difference
 from cdc.schema_changes.evolved import Forms, compile_evolved, evolve
 from cdc.schema_changes.forms import CatalogTable, FormColumn, TableForm, identify
 from cdc.schema_changes.policy import STOP_AT_EVERYTHING, Kind, SchemaPolicy
-from cdc.schema_changes.store import accepted, has_source_schema, load_met, read_met, write_met
+from cdc.schema_changes.store import Met, accepted, has_source_schema, load_met, read_met, write_met
 from cdc.sessions import is_transient, source_error, target_error, target_reason
 from cdc.verify.statements import literal, quoted
 from strangler import failpoints
@@ -85,7 +85,8 @@ class StreamSchema:
                 for table in self._plan().source_tables:
                     if table not in known and (found := read_table(source, table)) is not None:
                         write_met(target, self.stream, version=1, state="met", form=found.form)
-        self._remembered = True
+                known = accepted(read_met(target, self.stream))
+        self._remembered = known.keys() >= set(self._plan().source_tables)
 
     def follow(self, relation: Relation, mapper: Mapper) -> Mapper:
         """See `SchemaEvolution`. Raises `SchemaChanged`, `ApplyFailed` (a lock), `DatabaseUnreachable`."""
@@ -125,7 +126,7 @@ class StreamSchema:
                 thing=f"source table {table}", reason="does not exist", mend="restore it, or take it out of the plan"
             )
         with open_database(self.target_dsn) as target, self._locked(target):
-            forms = self._forms_of(target, table)
+            forms = self._known_forms(read_met(target, self.stream), table)
             form = self._with_what_target_has(carried(catalog.form, forms[-1]), forms[-1])
             write_met(
                 target, self.stream, version=len(forms) + 1, state="met", form=form, changes=["accepted by a person"]
@@ -146,7 +147,7 @@ class StreamSchema:
     def _take(
         self, target: CatalogConnection, table: TableName, relation: Relation | None, catalog: CatalogTable
     ) -> None:
-        forms = self._forms_of(target, table)
+        forms = self._forms_of(target, table, relation)
         form = catalog.form if relation is None else identify(relation, forms, catalog)
         if form is None:
             raise _Stopped(table, (), len(forms) + 1, catalog.form, _UNTOLD)
@@ -258,8 +259,26 @@ class StreamSchema:
             found.append(change)
         return found, form
 
-    def _forms_of(self, target: CatalogConnection, table: TableName) -> tuple[TableForm, ...]:
-        return tuple(accepted(read_met(target, self.stream)).get(table, ()))
+    def _forms_of(
+        self, target: CatalogConnection, table: TableName, relation: Relation | None
+    ) -> tuple[TableForm, ...]:
+        """Refuses to go on from a form whose changes were not all sent."""
+        met = read_met(target, self.stream)
+        for each in met:
+            if each.state == "broken" and each.form.table == table:
+                reason = self.lead + "; ".join(each.changes)
+                raise SchemaChanged(thing=f"table {table}", reason=reason, mend=each.mend, relation=relation)
+        return self._known_forms(met, table)
+
+    def _known_forms(self, met: Sequence[Met], table: TableName) -> tuple[TableForm, ...]:
+        forms = tuple(accepted(met).get(table, ()))
+        if not forms:
+            raise NotProvisioned(
+                thing=f"stream {self.stream}",
+                reason=f"does not know {table}: it was never provisioned, or not with this table",
+                mend="provision the move first: `strangler run` does it in its phase `prepared`",
+            )
+        return forms
 
     def _table_plan(self, table: TableName) -> TableMapping:
         return next(each for each in self._plan().tables if each.source == table)

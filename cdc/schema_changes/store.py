@@ -16,8 +16,8 @@ from cdc.schema_changes.forms import FormColumn, TableForm
 
 _INSERT = """
 INSERT INTO strangler.source_schema (stream, source_table, version, state, form, changes, mend, position)
-VALUES (%(stream)s, %(table)s, %(version)s, %(state)s, %(form)s, %(changes)s, %(mend)s,
-        (SELECT commit_lsn FROM strangler.stream_position WHERE stream = %(stream)s))
+SELECT %(stream)s, %(table)s, %(version)s, %(state)s, %(form)s, %(changes)s, %(mend)s, p.commit_lsn
+  FROM (SELECT commit_lsn FROM strangler.stream_position WHERE stream = %(stream)s FOR KEY SHARE) p
 ON CONFLICT (stream, source_table, version) DO UPDATE
    SET state = EXCLUDED.state, form = EXCLUDED.form, changes = EXCLUDED.changes, mend = EXCLUDED.mend,
        position = EXCLUDED.position, noted_at = clock_timestamp()
@@ -88,7 +88,10 @@ def write_met(
     changes: Sequence[str] = (),
     mend: str = "",
 ) -> None:
-    """Keep a form. A version that was accepted is never overwritten; one that stopped is."""
+    """Keep a form. A version that was accepted is never overwritten; one that stopped is.
+
+    Of a stream that is not provisioned, or not any more, nothing is kept.
+    """
     connection.execute(
         _INSERT,
         {

@@ -302,8 +302,13 @@ def test_S7_a_table_that_came_back_stays_stopped_until_a_person_says_so(pair):
     with pytest.raises(SchemaChanged, match="renamed to s"):
         pair.evolution.look(pair.applier.position)
     pair.source.execute("ALTER TABLE s RENAME TO t")
+    pair.source.execute("ALTER TABLE t ADD COLUMN x int")
+    pair.source.execute("INSERT INTO t VALUES (1, 'a', 0, 1)")
+    pair.sync()
+    assert "renamed to s" in parked(pair)[0][1]
     with pytest.raises(SchemaChanged, match="--accept t"):
         pair.evolution.look(pair.applier.position)
+    pair.target.execute("ALTER TABLE t ADD COLUMN x int")
     pair.schema.accept(TableName(name="t"))
     pair.evolution.look(pair.applier.position)
 
