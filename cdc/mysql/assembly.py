@@ -5,28 +5,30 @@ statement. Rows of tables that are not captured are passed over without being de
 normally not in the binlog at all; where it is, because a table without transactions took part, it is taken out here.
 
 Rows written to our own tables have a meaning: `strangler.message` carries barriers and heartbeats (they become
-`Message`s), and a change of `strangler.stream_position` marks a transaction as written by our own applier, which is
-left out so that two streams between the same databases never loop.
+`Message`s), and a change of a stream's position marks a transaction as written by our own applier, which is left out so
+that two streams between the same databases never loop.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from cdc.errors import SchemaChanged, SourceUnfit, TransactionTooLarge
 from cdc.events import Message, Relation, TableName, Truncate
-from cdc.lsn import ZERO, Lsn, format_lsn
-from cdc.mysql import binlog
-from cdc.mysql.binlog import Event, Header, malformed
+from cdc.lsn import ZERO, Lsn
+from cdc.mysql import binlog, refusals
+from cdc.mysql.binlog import Event, Header
 from cdc.mysql.changes import ChangeBuffer, Spill
 from cdc.mysql.positions import FIRST_OFFSET, boundary, position_of
 from cdc.mysql.statements import Statement, read_statement
 from cdc.mysql.table_map import Charsets, TableReader, read_table
 from cdc.mysql.transactions import BinlogTransaction, OpenTransaction, Place
 from cdc.mysql.values import ZeroDates
+from cdc.mysql.wire import malformed
 
 OWN_SCHEMA: Final = "strangler"
 MESSAGE_TABLE: Final = "message"
-POSITION_TABLE: Final = "stream_position"
+OUR_MARKS: Final = frozenset({"strangler_stream_position", "strangler_copy_progress"})
+"""Tables that our applier and copier write to in the same transactions as the rows."""
+_OUR_PLAIN_MARKS: Final = frozenset(name.removeprefix("strangler_") for name in OUR_MARKS)
 DEFAULT_TRANSACTION_BYTES: Final = 64 << 30
 DEFAULT_MEMORY_BYTES: Final = 32 << 20
 """Bytes of row events beyond which a transaction's changes go to disk."""
@@ -112,6 +114,8 @@ class BinlogAssembler:
             self._table_map(event)
         elif isinstance(event, binlog.Xid):
             return self._commit(header, event.xid)
+        elif isinstance(event, binlog.Prepared):
+            return self._prepared(event, header)
         elif isinstance(event, binlog.Gtid):
             self._begin(header, event)
         elif isinstance(event, binlog.Query):
@@ -136,8 +140,6 @@ class BinlogAssembler:
             self.reached_end = True
             if self._open is None and event.file == self._file and event.offset:
                 self._boundary = max(self._boundary, boundary(event.file, event.offset))
-        elif isinstance(event, binlog.Prepared):
-            self._refuse_prepared()
 
     def _rotate(self, event: binlog.Rotate) -> None:
         """Also sent at the start, where it only names the file. Table numbers do not outlive a file. A transaction that
@@ -149,7 +151,7 @@ class BinlogAssembler:
 
     def _begin(self, header: Header, event: binlog.Gtid) -> None:
         if self._open is not None:
-            raise malformed(f"a transaction begins inside another, at {self._file} {header.end}")
+            raise malformed(f"a transaction begins inside another, at {self._at(header)}")
         self._open = OpenTransaction(
             pos=header.end - header.size,
             server_id=header.server_id,
@@ -158,8 +160,6 @@ class BinlogAssembler:
             commit_time_us=event.commit_time_us,
             changes=ChangeBuffer(memory_bytes=self._memory_bytes, new_spill=self._new_spill),
         )
-        if event.prepared:
-            self._refuse_prepared()
 
     def _query(self, event: binlog.Query, header: Header) -> BinlogTransaction | None:
         statement = read_statement(event.sql, event.schema)
@@ -194,12 +194,22 @@ class BinlogAssembler:
         assert self._open is not None
         self._open.thread = event.thread
         if statement.kind == "rows_lost":
-            self._refuse_statement(statement, header)
+            self._refuse_statement(statement, self._at(header))
         elif statement.kind == "gone" and not self._outlives_tables:
-            self._refuse_gone(statement, header)
+            self._refuse_gone(statement, self._at(header))
         elif statement.kind == "truncate":
             self._truncate(self._open, statement, header)
         return None if self._open.began else self._commit(header, 0)
+
+    def _prepared(self, event: binlog.Prepared, header: Header) -> BinlogTransaction | None:
+        """The first of two phases; of one phase only, it is a commit."""
+        if event.one_phase:
+            return self._commit(header, 0)
+        if self._open is not None and len(self._open.changes) and not self._open.ours:
+            raise refusals.prepared(self._at(header))
+        self._open = None
+        self._pass(header)
+        return None
 
     def _truncate(self, open_: OpenTransaction, statement: Statement, header: Header) -> None:
         for database, name in statement.names:
@@ -211,12 +221,9 @@ class BinlogAssembler:
     def _table_map(self, event: binlog.TableMap) -> None:
         database, name = event.database, event.table
         table = self._tables.get(self._cased(database, name))
-        if table is None and not (database == OWN_SCHEMA and name in (MESSAGE_TABLE, POSITION_TABLE)):
+        if table is None and (database, name) != (OWN_SCHEMA, MESSAGE_TABLE):
             self._readers[event.table_id] = None
-            return
-        if table is None and name == POSITION_TABLE:
-            self._readers[event.table_id] = None
-            if self._open is not None:
+            if self._open is not None and (name in OUR_MARKS or (database == OWN_SCHEMA and name in _OUR_PLAIN_MARKS)):
                 self._open.ours = True
             return
         body = event.body[6:]
@@ -235,7 +242,7 @@ class BinlogAssembler:
         if reader is None:
             return
         if self._open is None:
-            raise malformed(f"rows outside any transaction, at {self._file} {header.end}")
+            raise malformed(f"rows outside any transaction, at {self._at(header)}")
         if position_of(self._file, header.end) <= self._through:
             return
         relation = reader.relation
@@ -267,12 +274,7 @@ class BinlogAssembler:
 
     def _check_size(self, open_: OpenTransaction) -> None:
         if open_.changes.size > self._transaction_bytes:
-            raise TransactionTooLarge(
-                thing=f"source transaction at {self._file} {open_.pos}",
-                reason=f"holds more than {self._transaction_bytes} bytes of changes",
-                mend="raise the capture's transaction_bytes if the disk has the room, or copy the tables again from "
-                "after this transaction",
-            )
+            raise refusals.too_large(f"{self._file} {open_.pos}", self._transaction_bytes)
 
     def _commit(self, header: Header, xid: int) -> BinlogTransaction | None:
         open_, self._open = self._open, None
@@ -281,7 +283,7 @@ class BinlogAssembler:
         if open_ is None:
             if lsn <= self._through:
                 return None
-            raise malformed(f"a commit that ends no transaction, at {self._file} {header.end}")
+            raise malformed(f"a commit that ends no transaction, at {self._at(header)}")
         if open_.gtid is not None:
             self.gtids_seen.append((lsn, open_.gtid))
         if open_.ours:
@@ -307,44 +309,28 @@ class BinlogAssembler:
         if header.end:
             reached = boundary(self._file, header.end)
             if reached < self._last_end:
-                raise SourceUnfit(
-                    thing=f"binlog file {self._file}",
-                    reason=f"goes back from {format_lsn(self._last_end)} to {format_lsn(reached)}: it is larger than "
-                    "4 GiB, or was replaced",
-                    mend="divide the huge transaction that made it so, then copy the tables anew from after it",
-                )
+                raise refusals.goes_back(self._file, self._last_end, reached)
             self._last_end = reached
             self._boundary = max(self._boundary, reached)
 
-    def _refuse_prepared(self) -> None:
-        raise SourceUnfit(
-            thing=f"XA transaction at {self._file}",
-            reason="was prepared, and its commit comes as a statement that holds no rows",
-            mend="let the application commit in one phase, then copy the tables anew from after this transaction",
-        )
+    def _refuse_statement(self, statement: Statement, place: str) -> None:
+        """Any change that is logged as text may reach a captured table through a trigger or a view of its database;
+        only the server's own emptying of an in-memory table (`DELETE FROM a.b`) is known not to."""
+        words = [word for _, word in statement.names]
+        emptied = words[:2] == ["delete", "from"] and len(words) == 5
+        schema = statement.names[0][0] if statement.names and not emptied else ""
+        for table in self._tables.values():
+            if table.name.lower() in words or (schema and schema == table.schema):
+                raise refusals.logged_as_text(place, table)
 
-    def _refuse_statement(self, statement: Statement, header: Header) -> None:
-        words = {word for _, word in statement.names}
-        schema = statement.names[0][0] if statement.names else ""
-        for database, name in self._tables:
-            if name.lower() in words or (database == schema and schema):
-                raise SourceUnfit(
-                    thing=f"statement at {self._file} {header.end}",
-                    reason=f"may change {database}.{name} and is logged as text instead of rows",
-                    mend="SET GLOBAL binlog_format = ROW, reconnect the application, then copy the tables anew",
-                )
+    def _refuse_gone(self, statement: Statement, place: str) -> None:
+        gone = {self._cased(database, name) for database, name in statement.names}
+        for table in self._tables.values():
+            if gone & {self._cased(table.schema, table.name), self._cased(table.schema, "*")}:
+                raise refusals.table_gone(place, table)
 
-    def _refuse_gone(self, statement: Statement, header: Header) -> None:
-        for database, name in statement.names:
-            for table in self._tables.values():
-                if self._cased(database, name) == self._cased(table.schema, table.name) or (
-                    name == "*" and self._cased(database, "") == self._cased(table.schema, "")
-                ):
-                    raise SchemaChanged(
-                        thing=f"table {table.schema}.{table.name}",
-                        reason=f"was dropped, renamed or replaced at {self._file} {header.end}",
-                        mend="end the move, or restore the table under its name and copy it anew",
-                    )
+    def _at(self, header: Header) -> str:
+        return f"{self._file} {header.end}"
 
     def _cased(self, database: str, name: str) -> tuple[str, str]:
         return (database.lower(), name.lower()) if self._lower else (database, name)

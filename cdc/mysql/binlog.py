@@ -10,7 +10,8 @@ import zlib
 from dataclasses import dataclass
 from typing import Final
 
-from cdc.errors import DecodeError, SlotMismatch, SourceUnfit
+from cdc.errors import SlotMismatch, SourceUnfit
+from cdc.mysql.wire import inflate, length_encoded, malformed, table_name
 
 HEADER_BYTES: Final = 19
 _CHECKSUM_BYTES: Final = 4
@@ -41,7 +42,7 @@ ROW_EVENTS: Final = {
 _WITHOUT_MEANING: Final = frozenset({0, STOP, 5, 13, 14, 17, 28, 35, 36, 37, 161, 163, 164})
 """Variables of statements, bookkeeping of files and groups."""
 
-_STANDALONE, _PREPARED_XA = 0x01, 0x40
+_STANDALONE = 0x01
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,7 +80,6 @@ class Gtid:
 
     gtid: str | None
     began: bool = False
-    prepared: bool = False
     commit_time_us: int | None = None
 
 
@@ -138,7 +138,9 @@ class Heartbeat:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prepared:
-    """A transaction was prepared (XA) and may be committed or rolled back much later."""
+    """A transaction was prepared (XA) and may be committed or rolled back much later, unless it was `one_phase`."""
+
+    one_phase: bool
 
 
 Event = (
@@ -171,14 +173,6 @@ def decode_event(data: bytes, header: Header, *, checksummed: bool) -> Event:
         raise malformed(f"event of type {header.kind} is cut short or damaged ({error})") from None
 
 
-def malformed(reason: str) -> DecodeError:
-    return DecodeError(
-        thing="binlog event",
-        reason=reason,
-        mend="check the network and the server's version; the stream has passed nothing",
-    )
-
-
 def _checked(data: bytes, body: bytes, header: Header) -> bytes:
     if len(body) < _CHECKSUM_BYTES:
         raise malformed("shorter than its checksum")
@@ -203,7 +197,6 @@ def _decode_body(body: bytes, header: Header) -> Event:
         return Gtid(
             gtid=f"{domain}-{header.server_id}-{sequence}",
             began=not flags & _STANDALONE,
-            prepared=bool(flags & _PREPARED_XA),
         )
     if kind in (GTID, ANONYMOUS_GTID):
         return _mysql_gtid(body, anonymous=kind == ANONYMOUS_GTID)
@@ -221,7 +214,7 @@ def _decode_rare(body: bytes, header: Header) -> Event:
     if kind == ROWS_QUERY:
         return Statement(sql=body[1:].decode(errors="replace"))
     if kind == XA_PREPARE:
-        return Prepared()
+        return Prepared(one_phase=bool(body[0]))
     if kind == INCIDENT:
         raise SlotMismatch(
             thing="binlog",
@@ -269,7 +262,7 @@ def _query(body: bytes, *, compressed: bool) -> Query:
     schema = body[at : at + schema_size].decode(errors="replace")
     sql = body[at + schema_size + 1 :]
     if compressed:
-        sql = _inflate(sql)
+        sql = inflate(sql)
     return Query(thread=thread, schema=schema, sql=sql.decode(errors="replace"))
 
 
@@ -283,12 +276,6 @@ def _mysql_gtid(body: bytes, *, anonymous: bool) -> Gtid:
     return Gtid(gtid=gtid, commit_time_us=commit_time_us)
 
 
-def table_name(body: bytes) -> tuple[str, str]:
-    """(database, table) of a table map, without reading the rest."""
-    end = 9 + body[8]
-    return body[9:end].decode(), body[end + 2 : end + 2 + body[end + 1]].decode()
-
-
 def _rows(body: bytes, op: str, version: int, compressed: bool) -> Rows:
     table_id, at = int.from_bytes(body[:6], "little"), 8
     if version == 2:
@@ -299,29 +286,5 @@ def _rows(body: bytes, op: str, version: int, compressed: bool) -> Rows:
     second = first
     if op == "u":
         second, at = body[at : at + size], at + size
-    data = _inflate(body[at:]) if compressed else body[at:]
+    data = inflate(body[at:]) if compressed else body[at:]
     return Rows(op=op, table_id=table_id, column_count=column_count, old_present=first, new_present=second, data=data)
-
-
-def _inflate(data: bytes) -> bytes:
-    """MariaDB's compressed records: a byte (size of the length, algorithm), the length (big-endian), a zlib stream."""
-    length_size = data[0] & 0x07
-    length = int.from_bytes(data[1 : 1 + length_size], "big")
-    if data[0] & 0x70:
-        raise malformed("compressed by an algorithm other than zlib")
-    inflater = zlib.decompressobj()
-    inflated = inflater.decompress(data[1 + length_size :], max(1, length))
-    if len(inflated) != length:
-        raise malformed(f"a compressed record of {length} bytes holds {len(inflated)}")
-    return inflated
-
-
-def length_encoded(data: bytes, at: int) -> tuple[int, int]:
-    """An integer of 1, 3, 4 or 9 bytes → (value, offset after it)."""
-    first = data[at]
-    if first < 251:
-        return first, at + 1
-    size = {252: 2, 253: 3, 254: 8}.get(first)
-    if size is None or at + 1 + size > len(data):
-        raise malformed("a length is cut short")
-    return int.from_bytes(data[at + 1 : at + 1 + size], "little"), at + 1 + size

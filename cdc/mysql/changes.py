@@ -9,8 +9,9 @@ from typing import Final, Protocol
 
 from cdc.events import Change, Message, RowChange
 from cdc.lsn import Lsn
-from cdc.mysql.binlog import Rows, malformed
+from cdc.mysql.binlog import Rows
 from cdc.mysql.table_map import TableReader
+from cdc.mysql.wire import malformed
 
 _HEAD: Final = struct.Struct(">cI")
 _MESSAGE_HEAD: Final = struct.Struct(">QH")

@@ -5,8 +5,8 @@ import json
 import struct
 from typing import Final
 
-from cdc.mysql.binlog import malformed
 from cdc.mysql.decimals import decimal_text
+from cdc.mysql.wire import malformed
 
 _SMALL_OBJECT, _LARGE_OBJECT, _SMALL_ARRAY, _LARGE_ARRAY, _LITERAL = 0, 1, 2, 3, 4
 _DOUBLE, _STRING, _OPAQUE = 11, 12, 15

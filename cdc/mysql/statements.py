@@ -55,6 +55,8 @@ def read_statement(sql: str, schema: str) -> Statement:
     tokens = list(_tokens(sql))
     words = [token.keyword for token in tokens[:4]]
     first = words[0] if words else ""
+    if words[:2] in (["XA", "START"], ["XA", "BEGIN"]):
+        return Statement(kind="begin")
     if first in ("BEGIN", "COMMIT") or words[:2] == ["START", "TRANSACTION"]:
         return Statement(kind="commit" if first == "COMMIT" else "begin")
     if first == "ROLLBACK":

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from cdc.mysql.binlog import length_encoded
+from cdc.mysql.wire import length_encoded
 
 INTEGERS: Final = {1: (1, 21, 21), 2: (2, 21, 23), 9: (3, 23, 23), 3: (4, 23, 20), 8: (8, 20, 1700)}
 """Type → (bytes, PostgreSQL type, PostgreSQL type when unsigned)."""

@@ -11,8 +11,8 @@ from typing import Final
 
 from cdc.errors import SourceUnfit, ValueRefused
 from cdc.events import Column, Relation, Row
-from cdc.mysql import binlog, values
-from cdc.mysql.binlog import Rows, length_encoded, malformed
+from cdc.mysql import values
+from cdc.mysql.binlog import Rows
 from cdc.mysql.charsets import BINARY, SUPPORTED, text_decoder
 from cdc.mysql.json_binary import json_text
 from cdc.mysql.table_description import (
@@ -40,6 +40,7 @@ from cdc.mysql.table_description import (
     describe,
 )
 from cdc.mysql.values import Decoder, Unrepresentable, ZeroDates
+from cdc.mysql.wire import length_encoded, malformed, table_name
 
 _UNSUPPORTED: Final = {
     7: ("timestamp of the format before 5.6", "ALTER TABLE … FORCE rewrites it"),
@@ -146,7 +147,7 @@ def read_table(body: bytes, charsets: Charsets, zero_dates: ZeroDates) -> TableR
 
 
 def _read_table(body: bytes, charsets: Charsets, zero_dates: ZeroDates) -> TableReader:
-    database, name = binlog.table_name(body)
+    database, name = table_name(body)
     at = 8 + len(database.encode()) + len(name.encode()) + 4
     count, at = length_encoded(body, at)
     kinds, at = body[at : at + count], at + count

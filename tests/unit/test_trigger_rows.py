@@ -13,9 +13,19 @@ COLUMNS = [["id", 20, -1, True, False], ["twice", 20, -1, False, True], ["a", 25
 
 def row(position, op="c", old=None, new=None, **more):
     return {
-        **{"position": position, "op": op, "old": old, "new": new, "xid": str(700 + position), "at_us": position * 10},
-        **{"table_schema": "public", "table_name": "t", "relation": 5, "columns": COLUMNS},
-        **{"prefix": None, "content": None, **more},
+        "position": position,
+        "op": op,
+        "old": old,
+        "new": new,
+        "xid": str(700 + position),
+        "at_us": position * 10,
+        "table_schema": "public",
+        "table_name": "t",
+        "relation": 5,
+        "columns": COLUMNS,
+        "prefix": None,
+        "content": None,
+        **more,
     }
 
 
