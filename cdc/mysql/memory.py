@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
-from cdc.errors import LogDamaged
+from cdc.errors import LogDamaged, LogUnwritable
 from strangler.durable_files import replace_file
 
 _NAME: Final = "binlog.json"
@@ -56,8 +56,16 @@ class FileMemory:
             ) from None
 
     def save(self, memory: BinlogMemory) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(self._path, json.dumps(asdict(memory), indent=1))
+        """Raises `LogUnwritable`."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(self._path, json.dumps(asdict(memory), indent=1))
+        except OSError as error:
+            raise LogUnwritable(
+                thing=str(self._path),
+                reason=error.strerror or str(error),
+                mend="free or repair the disk; the stream goes on by itself, nothing is lost",
+            ) from None
 
 
 class NoMemory:

@@ -8,13 +8,14 @@ The server keeps nothing for a stream: no slot holds its binlog back. `acknowled
 longer than the longest outage of the stream.
 """
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-from cdc.errors import SourceUnfit
+from cdc.errors import LogUnwritable, SourceUnfit
 from cdc.events import Relation, TableName, Transaction
 from cdc.lsn import ZERO, Lsn
 from cdc.mysql import server
@@ -126,6 +127,8 @@ class BinlogSource:
     def poll(self, timeout_s: float) -> list[Transaction]:
         """See `ChangeSource.poll`. After an error close the source and make a new one."""
         dump, assembler = self._opened()
+        if self._clock.monotonic() - self._saved_at_s >= _SAVE_EVERY_S:
+            self._save()
         deadline_s = self._clock.monotonic() + timeout_s
         batch: list[Transaction] = []
         size = 0
@@ -148,13 +151,12 @@ class BinlogSource:
         return batch
 
     def acknowledge(self, lsn: Lsn) -> None:
-        """See `ChangeSource.acknowledge`. Remembered durably at most once a second, and when the source closes."""
+        """See `ChangeSource.acknowledge`. Remembered durably with a later poll, once a second, and at the end."""
         self._acknowledged = max(self._acknowledged, lsn)
-        if self._clock.monotonic() - self._saved_at_s >= _SAVE_EVERY_S:
-            self._save()
 
     def report(self) -> None:
-        """The server asks for nothing: it pushes, and the socket holds it back."""
+        """The server asks for nothing: it pushes, and the socket holds it back. Remember what is acknowledged."""
+        self._save()
 
     @property
     def delivered_through(self) -> Delivered:
@@ -180,7 +182,10 @@ class BinlogSource:
         if self._dump is not None:
             self._dump.close()
             self._dump = None
-            self._save()
+            with contextlib.suppress(
+                LogUnwritable
+            ):  # without it the next session only resumes by place, or from earlier
+                self._save()
 
     def _opened(self) -> tuple[BinlogDump, BinlogAssembler]:
         assert self._dump is not None and self._assembler is not None, "open() comes first"
