@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+PEERS  := $(VENV)/.peers-installed
 
-.PHONY: demo test check bench lock format clean
+.PHONY: demo test check bench oracle lock format clean
 
 demo: $(STAMP)
 	$(BIN)/strangler demo
@@ -19,8 +20,12 @@ check: $(STAMP)
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/pytest -q tests/unit/test_readme.py tests/unit/test_cli_reference.py tests/unit/test_phases.py
 
-bench: $(STAMP)
+bench: $(PEERS)
 	$(BIN)/python -m benchmarks $(NAME)
+
+# Our envelopes against Debezium's own engine, field by field. Needs Java 17; skips without it.
+oracle: $(PEERS)
+	$(BIN)/pytest -q tests/integration/test_debezium_differential.py
 
 format: $(STAMP)
 	$(BIN)/ruff format .
@@ -32,10 +37,17 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	touch $(STAMP)
 
+# The peers of benchmarks and oracle: some 250 MB that nobody else needs.
+$(PEERS): requirements-bench.lock $(STAMP)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-bench.lock
+	touch $(PEERS)
+
 # Re-resolve after changing dependencies in pyproject.toml (needs uv on PATH).
 lock:
-	uv pip compile pyproject.toml --all-extras --universal --generate-hashes --no-emit-index-url \
+	uv pip compile pyproject.toml --extra demo --extra dev --universal --generate-hashes --no-emit-index-url \
 		--no-header -o requirements.lock
+	uv pip compile pyproject.toml --all-extras -c requirements.lock --universal --generate-hashes \
+		--no-emit-index-url --no-header -o requirements-bench.lock
 
 clean:
 	rm -rf $(VENV) .strangler build *.egg-info
