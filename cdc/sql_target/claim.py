@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from cdc.errors import StreamBusy
+from cdc.errors import StreamBusy, TargetUnfit
 from cdc.sql_target.columns import Dialect
 from cdc.sql_target.engine import sqlite_file
 from strangler.clock import Clock
@@ -56,7 +56,14 @@ class StreamClaim:
     def _lock_file(self) -> bool:
         database = sqlite_file(self._dsn)
         path = database.with_name(f"{database.name}.{self._stream}.lock")
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise TargetUnfit(
+                thing=f"lock file {path}",
+                reason=error.strerror or type(error).__name__,
+                mend="let the worker's account write in the folder of the database",
+            ) from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

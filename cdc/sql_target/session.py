@@ -185,6 +185,13 @@ class SqlApplySession:
             return not connection.exec_driver_sql(self._statements(table).exists().text).scalar_one()
 
     def move_position(self, step: LedgerStep) -> None:
+        if self._connection.in_transaction():
+            self._move_position(step)
+            return
+        with settled(self._dsn, STREAM_POSITION.name):
+            self._move_position(step)
+
+    def _move_position(self, step: LedgerStep) -> None:
         ledger = STREAM_POSITION.c
         values: dict[Any, Any] = {
             ledger.commit_lsn: format_lsn(step.position),

@@ -64,9 +64,10 @@ class TableStatements:
             shown = text if len(text) <= 60 else f"{text[:60]}…"
             raise RowRefused(f"column {self.table.table}.{name}: the value {shown!r} {error}") from None
 
-    @property
-    def upserts_natively(self) -> bool:
-        """One statement inserts or overwrites, and can meet no other row than that of the key."""
+    def upserts_natively(self, key: Sequence[str]) -> bool:
+        """One statement inserts or overwrites, and can meet no other row than that of `key`."""
+        if set(key) != set(self.table.primary_key):
+            return False
         if any(not canonical_key(self.table.column(name), self._type(name)) for name in self.table.primary_key):
             return False
         return self._dialect == "sqlite" or (self._dialect == "mysql" and self.table.batching == "any")

@@ -55,7 +55,7 @@ class RowWriter:
         return sum(self._update(update, rows))
 
     def _upsert(self, group: RowGroup, table: TableStatements, rows: Sequence[Sequence[object]]) -> None:
-        if table.upserts_natively:
+        if table.upserts_natively(group.key):
             self._many(table.upsert(group.key, group.columns), rows)
             return
         insert = table.insert(group.columns)

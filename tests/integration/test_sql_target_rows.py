@@ -110,6 +110,9 @@ def test_d33_names_that_need_quoting(target):
     write(session, group("delete", (), ("1",), ("3",), key=key, table=table, must_match=True))
     assert session.read_row(table, {"Id%": "2"}, columns) == {"Id%": "2", "select v0": "B"}
     assert session.read_row(table, {"Id%": "1"}, columns) is None
+    assert not session.is_empty(table)
+    write(session, group("truncate", (), key=(), table=table))
+    assert session.is_empty(table)
 
 
 def test_composite_keys_and_t2_bulk_statements(target):
