@@ -87,7 +87,8 @@ _PARKED_ROW = """
 
 _PARKED_AUDIT = """
     CREATE TABLE IF NOT EXISTS strangler.parked_audit (
-        id bigint PRIMARY KEY,
+        audit bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        id bigint NOT NULL,
         stream text NOT NULL,
         source_table text NOT NULL,
         key jsonb NOT NULL,
@@ -128,6 +129,12 @@ _STREAM_TABLES: Final = (
     "source_schema",
 )
 
+_AUDIT: Final = "parked_audit"
+"""Outlives its stream: what was left out for good, by whom and why."""
+
+PARKED_DDL: Final = (_PARKED_ROW, _PARKED_AUDIT)
+"""For a target that was provisioned before there were these tables."""
+
 _IN_USE = """
     SELECT EXISTS (SELECT FROM pg_publication_rel r JOIN pg_class c ON c.oid = r.prrelid
                     WHERE c.oid = to_regclass('strangler.canary'))
@@ -163,8 +170,10 @@ def create_source_schema(connection: CatalogConnection) -> None:
 
 
 def forget_stream(connection: CatalogConnection, stream: str) -> None:
-    """Delete the stream's rows from whichever of the tables exist."""
+    """Delete the stream's rows from whichever of the tables exist, but for the audit."""
     for name in existing_tables(connection):
+        if name == _AUDIT:
+            continue
         connection.execute(f"DELETE FROM strangler.{name} WHERE stream = %s".encode(), [stream])
 
 
@@ -173,9 +182,12 @@ def drop_if_unused(connection: CatalogConnection) -> None:
     tables = existing_tables(connection)
     row = connection.execute(_IN_USE).fetchone()
     assert row is not None
-    if row["exists"] or any(_has_rows(connection, name) for name in tables if name in _STREAM_TABLES):
+    used = {name for name in tables if name in _STREAM_TABLES and _has_rows(connection, name)}
+    if row["exists"] or used - {_AUDIT}:
         return
     for name in tables:
+        if name in used:
+            continue
         connection.execute(f"DROP TABLE strangler.{name}".encode())
     connection.execute(
         """

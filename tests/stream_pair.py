@@ -6,6 +6,7 @@ from pathlib import Path
 import psycopg
 
 from cdc.applier import Applier
+from cdc.errors import SlotInUse
 from cdc.events import TableName
 from cdc.link import LinkLimits, LinkSpec, stream_name
 from cdc.mapping.compiled import compile_mapping
@@ -85,9 +86,19 @@ class StreamPair:
         if self._source:
             self._source.close()
         for link in self._provisioned:
-            deprovision_source(link.source_dsn, link.stream)
+            self._deprovision(link)
         self.source.close()
         self.target.close()
+
+    def _deprovision(self, link):
+        """A server sees only after a moment that the reader of a slot is gone."""
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                return deprovision_source(link.source_dsn, link.stream)
+            except SlotInUse:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
 
 
 def make_link(move, direction, mapping, source_dsn, target_dsn, folder, *, limits=(), **options):

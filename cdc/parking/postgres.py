@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 
+from cdc.bookkeeping import PARKED_DDL
 from cdc.events import RowChange
 from cdc.link import LinkSpec
 from cdc.lsn import format_lsn, parse_lsn
@@ -49,9 +50,13 @@ class PostgresParkedStore:
         self._connection, self._stream, self._translated = connection, link.stream, translated
 
     def any(self) -> bool:
-        # A target that an earlier version provisioned has no such table, and nothing parked.
-        found = self._execute("SELECT to_regclass('strangler.parked_row') IS NOT NULL")
-        if found != [(True,)]:
+        found = self._execute(
+            "SELECT to_regclass('strangler.parked_row') IS NOT NULL, to_regclass('strangler.stream_position') IS NULL"
+        )
+        if found != [(True, False)]:
+            if found == [(False, False)]:
+                for statement in PARKED_DDL:
+                    self._execute(statement)
             return False
         return bool(self._execute("SELECT 1 FROM strangler.parked_row WHERE stream = %s LIMIT 1", self._stream))
 

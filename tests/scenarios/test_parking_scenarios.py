@@ -8,6 +8,7 @@ import pytest
 from cdc.applier import Applier
 from cdc.errors import SchemaChanged, TooManyParked
 from cdc.link import LinkLimits
+from cdc.provision import deprovision_target
 from sandbox.postgres import create_database
 from strangler.clock import SystemClock
 from tests.stream_pair import StreamPair, identical
@@ -364,3 +365,25 @@ def test_T19_S01_who_follows_schema_changes_is_asked_before_a_table_is_parked(fr
         assert len(following.asked) == 2
     assert parked(pair) == []
     same(pair)
+
+
+def test_T19_a_target_from_before_there_were_parked_rows_gets_its_tables(fresh):
+    pair = fresh
+    pair.target.execute("DROP TABLE strangler.parked_row, strangler.parked_audit")
+    pair.applier.close()
+    pair.applier = Applier(pair.link, clock=SystemClock())
+    pair.source.execute("INSERT INTO item VALUES (1, %s)", (LONG,))
+    pair.sync()
+    assert parked(pair) == [("item", "1", "c", "refused")]
+
+
+def test_T19_the_audit_outlives_its_stream(fresh):
+    pair = fresh
+    pair.source.execute("INSERT INTO item VALUES (1, %s)", (LONG,))
+    pair.sync()
+    ask(pair, "skip")
+    pair.applier.close()
+    pair.applier = None
+    deprovision_target(pair.target_dsn, pair.link.stream)
+    assert pair.rows("SELECT skipped_by FROM strangler.parked_audit") == [("ann",)]
+    assert pair.rows("SELECT to_regclass('strangler.parked_row')") == [(None,)]
