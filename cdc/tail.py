@@ -6,8 +6,9 @@ then can come first, as rows that were read (`r`), from the slot's own snapshot:
 nothing comes twice.
 """
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,8 +22,9 @@ from cdc.connections import CatalogConnection, canonical_conninfo, open_database
 from cdc.debezium.catalog_reader import read_relations
 from cdc.doctor import read_server_facts, read_table_facts
 from cdc.errors import SourceUnfit
-from cdc.events import Change, Message, Relation, RowChange, TableName, Transaction
+from cdc.events import Change, Message, Relation, RowChange, TableName, Transaction, Truncate
 from cdc.fitness import judge_source_server, judge_source_tables
+from cdc.insert_run import ChangesInRuns, Run, runs_of
 from cdc.lsn import ZERO, Lsn, before_boundary, parse_lsn
 from cdc.postgres_source import WalStream, start_stream
 from cdc.replication_connection import ReplicationConnection
@@ -57,8 +59,8 @@ def tail_log(
             position = transaction.commit_lsn
             if not tables:
                 yield transaction
-            elif changes := _of_tables(transaction, frozenset(tables)):
-                yield _with_changes(transaction, changes)
+            elif (wanted := _of_tables(transaction, tables)) is not None:
+                yield wanted
         if end is not None:
             return
         clock.sleep(_POLL_S)
@@ -97,36 +99,38 @@ def tail_database(
                             stream.report()  # a long snapshot must not look like a dead receiver
                     end = _current_lsn(connection) if until_now else None
                     for transaction in _follow(stream, end):
-                        if changes := _of_tables(transaction, frozenset(tables)):
-                            yield _with_changes(transaction, changes)
+                        if (wanted := _of_tables(transaction, tables)) is not None:
+                            yield wanted
                 finally:
                     stream.close()
         finally:
             connection.execute(sql.SQL("DROP PUBLICATION IF EXISTS {}").format(sql.Identifier(name)))
 
 
-def _of_tables(transaction: Transaction, tables: frozenset[TableName]) -> list[Change]:
-    return [
-        change
-        for change in transaction.changes
-        if not isinstance(change, Message)
-        and (
-            change.relation.table in tables
-            if isinstance(change, RowChange)
-            else any(relation.table in tables for relation in change.relations)
-        )
-    ]
+class _ChangesOf(ChangesInRuns):
+    """The changes of some tables, looked at as they are asked for: those of a huge transaction lie on disk."""
+
+    def __init__(self, changes: Collection[Change], tables: frozenset[TableName]) -> None:
+        self._changes, self._tables = changes, tables
+
+    def __len__(self) -> int:
+        return sum(len(part) if isinstance(part, Run) else 1 for part in self.runs())
+
+    def runs(self) -> Iterator[Change | Run]:
+        return (part for part in runs_of(self._changes) if self._is_wanted(part))
+
+    def _is_wanted(self, part: Change | Run) -> bool:
+        if isinstance(part, Message):
+            return False
+        if isinstance(part, Truncate):
+            return any(relation.table in self._tables for relation in part.relations)
+        return part.relation.table in self._tables
 
 
-def _with_changes(transaction: Transaction, changes: list[Change]) -> Transaction:
-    return Transaction(
-        xid=transaction.xid,
-        commit_lsn=transaction.commit_lsn,
-        end_lsn=transaction.end_lsn,
-        commit_time_us=transaction.commit_time_us,
-        origin=transaction.origin,
-        changes=tuple(changes),
-    )
+def _of_tables(transaction: Transaction, tables: Sequence[TableName]) -> Transaction | None:
+    """The transaction as far as it concerns `tables`; None when it does not."""
+    changes = _ChangesOf(transaction.changes, frozenset(tables))
+    return replace(transaction, changes=changes) if next(changes.runs(), None) is not None else None
 
 
 def _follow(stream: WalStream, end: Lsn | None) -> Iterator[Transaction]:

@@ -18,7 +18,7 @@ from cdc.debezium.runs import run_rows
 from cdc.debezium.structures import binary_json
 from cdc.debezium.tables import TableWriter
 from cdc.events import Message, Relation, Row, RowChange, Transaction, Truncate
-from cdc.insert_run import InsertRun, runs_of
+from cdc.insert_run import InsertRun, Run, runs_of
 from cdc.lsn import Lsn
 
 VERSION: Final = "3.6.3.Final"
@@ -129,6 +129,10 @@ class _TransactionWriter:
             if isinstance(change, InsertRun):
                 if "c" not in skipped:
                     yield from self._run(writer_of(change.relation), change)
+            elif isinstance(change, Run):
+                for row in change:
+                    if row.op not in skipped:
+                        yield from self._row(writer_of(row.relation), row)
             elif isinstance(change, RowChange):
                 if change.op not in skipped:
                     yield from self._row(writer_of(change.relation), change)

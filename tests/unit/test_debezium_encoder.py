@@ -3,6 +3,7 @@
 import base64
 import datetime
 import json
+import struct
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,7 @@ from cdc.debezium import DebeziumEncoder, DebeziumOptions, Loss, PgType, TableSh
 from cdc.debezium.structures import array_text, hstore_text, parse_array, parse_hstore
 from cdc.debezium.types import codec_for
 from cdc.events import UNCHANGED, Column, Message, Relation, RowChange, TableName, Transaction, Truncate
+from cdc.insert_run import HeldChanges, InsertRun
 from strangler.errors import BadInput
 
 TABLE = Relation(
@@ -314,3 +316,32 @@ def test_any_timestamp_agrees_with_the_calendar(moment):
     stamp = f"{moment.year:04d}-{moment.month:02d}-{moment.day:02d} {moment.strftime('%H:%M:%S.%f')}"
     assert encoded(1114, stamp)[0] == micros
     assert datetime.datetime.fromisoformat(encoded(1184, f"{stamp}+00")[0]) == moment
+
+
+def insert_message(row):
+    cells = [b"n" if value is None else b"t" + struct.pack(">I", len(value.encode())) + value.encode() for value in row]
+    return b"I" + struct.pack(">I", 1) + b"N" + struct.pack(">H", len(row)) + b"".join(cells)
+
+
+@given(
+    st.lists(st.none() | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")), min_size=1),
+    st.booleans(),
+)
+def test_a_run_of_inserts_is_written_like_its_rows(names, with_schemas):
+    rows = [(str(number), name) for number, name in enumerate(names)]
+    options = replace(OPTIONS, schemas_enable=with_schemas)
+    run = InsertRun.of(TABLE, [insert_message(row) for row in rows])
+    together = Transaction(xid=9, commit_lsn=500, end_lsn=508, commit_time_us=0, changes=HeldChanges([run]))
+    alone = replace(together, changes=tuple(change("c", row) for row in rows))
+    assert list(DebeziumEncoder(options).records(together)) == list(DebeziumEncoder(options).records(alone))
+
+
+def test_a_run_with_a_lost_value_is_marked_row_by_row():
+    relation = replace(TABLE, columns=(TABLE.columns[0], Column(name="n", type_oid=1700)))
+    run = InsertRun.of(
+        relation, [insert_message(("1", "NaN")), insert_message(("2", "1")), insert_message(("3", None))]
+    )
+    together = Transaction(xid=9, commit_lsn=500, end_lsn=508, commit_time_us=0, changes=HeldChanges([run]))
+    found = [each for each in DebeziumEncoder(OPTIONS).records(together) if each.topic == "store.public.product"]
+    assert [dict(each.headers) for each in found] == [{"__strangler.lost": '{"n":"not_a_number"}'}, {}, {}]
+    assert [each.value["after"]["n"] for each in found] == [None, {"scale": 0, "value": "AQ=="}, None]
