@@ -5,9 +5,11 @@ from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
-from cdc.events import RowChange, TableName, Transaction, Truncate
+from cdc.events import Relation, RowChange, TableName, Transaction, Truncate
+from cdc.insert_run import HeldChanges, Run, runs_of
 from cdc.lsn import ZERO, Lsn
 
 DURATION_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -18,7 +20,7 @@ LARGE: Final = "(large transactions)"
 NO_TABLE: Final = "(none)"
 """Stands for the table of messages."""
 
-_OPERATIONS: Final = {"c": "insert", "u": "update", "d": "delete", "r": "read", "t": "truncate", "m": "message"}
+_OPERATIONS: Final = {"c": "insert", "u": "update", "d": "delete", "r": "read"}
 
 TableOperation = tuple[str, str]
 """(source table, operation): `insert`, `update`, `delete`, `truncate`, `message` (of no table); `any` for `LARGE`."""
@@ -47,22 +49,45 @@ class Durations:
 
 def count_changes(transaction: Transaction) -> Counter[TableOperation]:
     """Events of a transaction by source table and operation; of one that lies on disk only their number."""
-    if not isinstance(transaction.changes, tuple | list):
-        return Counter({(LARGE, "any"): len(transaction.changes)})
-    found: Counter[tuple[str, str, str]] = Counter()
-    for change in transaction.changes:
+    changes = transaction.changes
+    if not isinstance(changes, tuple | list | HeldChanges):
+        return Counter({(LARGE, "any"): len(changes)})
+    found: Counter[TableOperation] = Counter()
+    relation, operations = None, dict.fromkeys(_OPERATIONS, 0)
+    for change in runs_of(changes):
         if isinstance(change, RowChange):
-            relation = change.relation
-            found[relation.schema, relation.name, change.op] += 1
+            # Changes of one table mostly come together: two look-ups each, since this runs for every event.
+            if change.relation is not relation:
+                _add(found, relation, operations)
+                relation = change.relation
+            operations[change.op] += 1
+        elif isinstance(change, Run):
+            found[_table(change.relation), "insert"] += len(change)
         elif isinstance(change, Truncate):
-            found.update((relation.schema, relation.name, "t") for relation in change.relations)
+            found.update((_table(each), "truncate") for each in change.relations)
         else:
-            found["", "", "m"] += 1
-    return Counter({(_table(schema, name), _OPERATIONS[op]): count for (schema, name, op), count in found.items()})
+            found[NO_TABLE, "message"] += 1
+    _add(found, relation, operations)
+    return found
 
 
-def _table(schema: str, name: str) -> str:
-    return str(TableName(schema=schema, name=name)) if name else NO_TABLE
+def _add(found: Counter[TableOperation], relation: Relation | None, operations: dict[str, int]) -> None:
+    """Add what was counted of one table, and begin anew."""
+    if relation is None:
+        return
+    for op, count in operations.items():
+        if count:
+            found[_table(relation), _OPERATIONS[op]] += count
+            operations[op] = 0
+
+
+def _table(relation: Relation) -> str:
+    return _name(relation.schema, relation.name)
+
+
+@lru_cache(maxsize=4096)
+def _name(schema: str, name: str) -> str:
+    return str(TableName(schema=schema, name=name))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,6 +10,7 @@ from ruamel.yaml import YAML
 from cdc.changelog.memory import MemoryChangeLog
 from cdc.errors import ApplyFailed, DatabaseUnreachable
 from cdc.events import Column, Message, Relation, RowChange, Transaction, Truncate
+from cdc.insert_run import HeldChanges, Run
 from cdc.lag import StreamLag, TableLag
 from cdc.lsn import Lsn
 from cdc.metrics.alerts import Thresholds, alerts
@@ -85,6 +86,21 @@ def test_a_huge_transaction_is_counted_without_decoding_it():
     huge = Transaction(xid=1, commit_lsn=Lsn(5), end_lsn=Lsn(6), commit_time_us=1, changes=OnDisk(1_000_000))
     meter.captured([huge], 1.0)
     assert meter.view().waiting == {LARGE: 1_000_000}
+
+
+def test_a_run_of_inserts_counts_without_being_decoded():
+    class Rows(Run):
+        relation = ITEM
+        __len__ = OnDisk.__len__
+        __iter__ = OnDisk.__iter__
+        copy_text = cells = None
+        _count = 500
+
+    meter = StreamMeter()
+    held = HeldChanges([row("c"), Rows(), row("u", PART), row("d", PART), row("c")])
+    meter.captured([Transaction(xid=1, commit_lsn=Lsn(5), end_lsn=Lsn(6), commit_time_us=1, changes=held)], 1.0)
+    meter.applied(Lsn(5), 1.0, 1.0)
+    assert meter.view().applied == {("item", "insert"): 502, ("store.part", "update"): 1, ("store.part", "delete"): 1}
 
 
 def test_a_metered_log_and_signals_tell_the_meter():
