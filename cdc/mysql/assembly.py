@@ -16,6 +16,7 @@ from cdc.events import Message, Relation, TableName, Truncate
 from cdc.lsn import ZERO, Lsn
 from cdc.mysql import binlog, refusals
 from cdc.mysql.binlog import Event, Header
+from cdc.mysql.captured import CapturedTables
 from cdc.mysql.changes import ChangeBuffer, Spill
 from cdc.mysql.positions import FIRST_OFFSET, boundary, position_of
 from cdc.mysql.statements import Statement, read_statement
@@ -57,8 +58,8 @@ class BinlogAssembler:
         outlives_tables: bool = False,
         lower_case_names: bool = False,
     ) -> None:
-        self._lower, self._outlives_tables = lower_case_names, outlives_tables
-        self._tables = {self._cased(table.schema, table.name): table for table in tables}
+        self._tables = CapturedTables(tables, lower_case=lower_case_names)
+        self._outlives_tables = outlives_tables
         self._charsets, self._describe, self._zero_dates = charsets, describe, zero_dates
         self._through, self._transaction_bytes, self._keep_places = through, transaction_bytes, keep_places
         self._memory_bytes, self._new_spill = memory_bytes, new_spill
@@ -194,9 +195,11 @@ class BinlogAssembler:
         assert self._open is not None
         self._open.thread = event.thread
         if statement.kind == "rows_lost":
-            self._refuse_statement(statement, self._at(header))
+            if (changed := self._tables.first_maybe_changed(statement)) is not None:
+                raise refusals.logged_as_text(self._at(header), changed)
         elif statement.kind == "gone" and not self._outlives_tables:
-            self._refuse_gone(statement, self._at(header))
+            if (gone := self._tables.first_gone(statement)) is not None:
+                raise refusals.table_gone(self._at(header), gone)
         elif statement.kind == "truncate":
             self._truncate(self._open, statement, header)
         return None if self._open.began else self._commit(header, 0)
@@ -213,14 +216,14 @@ class BinlogAssembler:
 
     def _truncate(self, open_: OpenTransaction, statement: Statement, header: Header) -> None:
         for database, name in statement.names:
-            if (table := self._tables.get(self._cased(database, name))) is not None:
+            if (table := self._tables.find(database, name)) is not None:
                 relation = self._relations.get((table.schema, table.name)) or self._describe(table)
                 open_.changes.add(Truncate(relations=(relation,)), 0)
                 self._place(open_, header, 1)
 
     def _table_map(self, event: binlog.TableMap) -> None:
         database, name = event.database, event.table
-        table = self._tables.get(self._cased(database, name))
+        table = self._tables.find(database, name)
         if table is None and (database, name) != (OWN_SCHEMA, MESSAGE_TABLE):
             self._readers[event.table_id] = None
             if self._open is not None and (name in OUR_MARKS or (database == OWN_SCHEMA and name in _OUR_PLAIN_MARKS)):
@@ -313,24 +316,5 @@ class BinlogAssembler:
             self._last_end = reached
             self._boundary = max(self._boundary, reached)
 
-    def _refuse_statement(self, statement: Statement, place: str) -> None:
-        """Any change that is logged as text may reach a captured table through a trigger or a view of its database;
-        only the server's own emptying of an in-memory table (`DELETE FROM a.b`) is known not to."""
-        words = [word for _, word in statement.names]
-        emptied = words[:2] == ["delete", "from"] and len(words) == 5
-        schema = statement.names[0][0] if statement.names and not emptied else ""
-        for table in self._tables.values():
-            if table.name.lower() in words or (schema and schema == table.schema):
-                raise refusals.logged_as_text(place, table)
-
-    def _refuse_gone(self, statement: Statement, place: str) -> None:
-        gone = {self._cased(database, name) for database, name in statement.names}
-        for table in self._tables.values():
-            if gone & {self._cased(table.schema, table.name), self._cased(table.schema, "*")}:
-                raise refusals.table_gone(place, table)
-
     def _at(self, header: Header) -> str:
         return f"{self._file} {header.end}"
-
-    def _cased(self, database: str, name: str) -> tuple[str, str]:
-        return (database.lower(), name.lower()) if self._lower else (database, name)
