@@ -1,8 +1,9 @@
 """Capture from a PostgreSQL logical slot: whole transactions in commit order, and acknowledgement.
 
 Positions. Everything here is counted in `commit_lsn`. The slot is acknowledged with the `commit_lsn` of the last
-transaction that the caller made durable, so after a reconnect the server sends that one again and the change log skips
-it; in return the slot is never ahead of the caller's ledger, not even by one record, and T13 is an exact comparison.
+transaction that the caller made durable, or with the boundary just after what an idle stream has covered, so the slot
+is never ahead of the caller's ledger, not even by one record, and T13 is an exact comparison. A session starts at the
+byte after the position it resumes from: the server leaves out commit records that start before it.
 
 Keepalives (T7). A keepalive says that the server has sent everything up to some position. It never moves the
 acknowledgement. It only moves `delivered_through`: a caller that has durably applied everything `poll` returned may
@@ -92,17 +93,12 @@ class WalStream:
         self._acknowledged = acknowledged
         self._last_delivered = after
         self._delivered_through = Delivered(ZERO, POSTGRES_EPOCH_US)
-        self._server_lsn = self._boundary = ZERO
+        self._boundary = ZERO
         self._largest_bytes = 0
         self._server_time_us = POSTGRES_EPOCH_US
         self._heard_at_s = self._reported_at_s = clock.monotonic()
         self._reply_due = False
         self._closed = False
-
-    @property
-    def server_lsn(self) -> Lsn:
-        """How far the server said it has decoded; 0 before the first message."""
-        return self._server_lsn
 
     @property
     def delivered_through(self) -> Delivered:
@@ -156,7 +152,6 @@ class WalStream:
             if isinstance(message, Keepalive):
                 self._take_keepalive(message)
                 continue
-            self._server_lsn = message.lsn
             self._server_time_us = message.sent_at_us
             size = len(message.payload)
             batch_bytes += size
@@ -212,7 +207,6 @@ class WalStream:
             self._connection.close()
 
     def _take_keepalive(self, message: Keepalive) -> None:
-        self._server_lsn = max(self._server_lsn, message.lsn)
         self._server_time_us = message.sent_at_us
         self._reply_due = self._reply_due or message.reply_requested
         through = before_boundary(message.lsn)
@@ -350,11 +344,6 @@ class PostgresSource:
         """See `WalStream.acknowledged`."""
         return self._opened().acknowledged
 
-    @property
-    def server_lsn(self) -> Lsn:
-        """See `WalStream.server_lsn`."""
-        return self._opened().server_lsn
-
     def close(self) -> None:
         """Send the last acknowledgement and end the session. Safe to call twice, and before `open`."""
         if self._stream is not None:
@@ -393,7 +382,7 @@ def start_stream(
     if server_version >= FIRST_VERSION_WITH_ORIGIN_FILTER:
         options["origin"] = "none"
     try:
-        connection.start_logical(slot, after, options)
+        connection.start_logical(slot, Lsn(after + 1), options)
     except BaseException:
         connection.close()
         raise
