@@ -81,6 +81,7 @@ class ChangeLogs:
             form=kafka.form,
             forms=kafka.forms,
             cluster_id=kafka.cluster_id,
+            client=kafka.client,
             compression=kafka.compression,
             security=kafka.security,
             sasl_mechanism=kafka.sasl_mechanism,

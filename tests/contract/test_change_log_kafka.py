@@ -13,8 +13,12 @@ del test_any_values_survive  # noqa: F821 - makes its own logs; the properties o
 _NEEDS_DELETED_RECORDS = ("retention_never", "too_late", "trimming", "iterated_again")
 
 
-@pytest.fixture
+@pytest.fixture(params=["kafka-python", "confluent"])
 def log(any_kafka, kafka_logs, request):  # noqa: F811
+    if request.param == "confluent":
+        pytest.importorskip("confluent_kafka", reason="the extra kafka-fast is not installed")
+        if any_kafka[2].version == "Tansu":
+            pytest.skip("the accelerated producer is tested over Apache Kafka")
     if any_kafka[2].version == "Tansu" and any(word in request.node.name for word in _NEEDS_DELETED_RECORDS):
         pytest.skip("Tansu does not delete records (its DeleteRecords is not implemented)")
-    return kafka_logs(new_options(any_kafka[0]))
+    return kafka_logs(new_options(any_kafka[0], client=request.param))

@@ -44,7 +44,7 @@ def test_what_the_documentation_shows_is_accepted_and_used(tmp_path):
     assert (options.prefix, options.servers) == ("shop_catalog_reverse", ["kafka-1:9092", "kafka-2:9092"])
     assert options.form_of(TableName(name="product")) == "debezium"
     assert options.form_of(TableName(name="stock")) == "lossless"
-    client = options.client()
+    client = options.client_config()
     assert client["ssl_cafile"] == str(tmp_path / "ca.pem")
     assert client["sasl_plain_password"] == "hunter2"
     assert "hunter2" not in repr(options) + repr(settings)

@@ -156,7 +156,7 @@ class Appender:
     def _take(self) -> int:
         """Write who we are into the journal; returns the offset after it. What stands before it is all that counts."""
         key, value = encode_open(Open(self._instance, self._stream))
-        future = self._producer.send(self._topics.transaction, value, key, partition=0)
+        future = self._producer.send(self._topics.transaction, value, key, [], 0)
         with kafka_errors_of(self._options, self._thing):
             self._producer.flush(timeout=self._options.timeout_s)
             offset: int = future.get(timeout=self._options.timeout_s).offset

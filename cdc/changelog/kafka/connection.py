@@ -11,6 +11,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
 
+from cdc.changelog.kafka.accelerated import AcceleratedProducer
 from cdc.changelog.kafka.options import KafkaOptions
 from cdc.errors import BrokerRefused, BrokerUnreachable, LogNotFound, MessageTooLarge, PositionExpired, WrongCluster
 from strangler.errors import StranglerError
@@ -98,9 +99,11 @@ def _unreachable(options: KafkaOptions, thing: str, error: BaseException) -> Bro
 
 def open_producer(options: KafkaOptions, message_bytes: int) -> Any:
     """Idempotent, acknowledged by all replicas in sync."""
+    if options.client == "confluent":
+        return AcceleratedProducer(options, message_bytes)
     with kafka_errors_of(options, f"producer of {options.prefix}"):
         return KafkaProducer(
-            **options.client(),
+            **options.client_config(),
             acks="all",
             enable_idempotence=True,
             linger_ms=5,
@@ -117,7 +120,7 @@ def open_consumer(options: KafkaOptions, *, group: str | None = None, **more: An
     """A consumer without automatic commits; without `group` it belongs to none."""
     with kafka_errors_of(options, f"consumer of {options.prefix}"):
         consumer = KafkaConsumer(
-            **options.client(),
+            **options.client_config(),
             **{
                 "group_id": group,
                 "enable_auto_commit": False,
@@ -135,7 +138,7 @@ def open_consumer(options: KafkaOptions, *, group: str | None = None, **more: An
 
 def admin(options: KafkaOptions) -> Any:
     with kafka_errors_of(options, f"Kafka at {options.bootstrap}"):
-        return KafkaAdminClient(**options.client())
+        return KafkaAdminClient(**options.client_config())
 
 
 def ensure_topics(options: KafkaOptions, wanted: Mapping[str, int], *, compacted: bool = False) -> dict[str, int]:

@@ -90,7 +90,7 @@ class DlqExporter:
         producer = open_producer(self._options, DEFAULT_MESSAGE_BYTES)
         try:
             with kafka_errors_of(self._options, f"topic {self._topic}"):
-                futures = [producer.send(self._topic, *message, partition=0) for message in map(_message, rows)]
+                futures = [producer.send(self._topic, *message, 0) for message in map(_message, rows)]
                 producer.flush(timeout=self._options.timeout_s)
                 for future in futures:
                     future.get(timeout=self._options.timeout_s)

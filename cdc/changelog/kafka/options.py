@@ -30,6 +30,7 @@ class KafkaOptions:
     form: Form = "lossless"
     forms: Mapping[str, Form] = field(default_factory=dict)
     cluster_id: str | None = None
+    client: Literal["kafka-python", "confluent"] = "kafka-python"
     compression: Literal["gzip", "zstd"] | None = None
     security: Security = "PLAINTEXT"
     sasl_mechanism: str | None = None
@@ -51,7 +52,7 @@ class KafkaOptions:
     def servers(self) -> list[str]:
         return [server.strip() for server in self.bootstrap.split(",") if server.strip()]
 
-    def client(self) -> dict[str, Any]:
+    def client_config(self) -> dict[str, Any]:
         """What every client of kafka-python is given."""
         found: dict[str, Any] = {
             "bootstrap_servers": self.servers,
