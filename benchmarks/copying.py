@@ -63,6 +63,8 @@ class CopyPair:
                 )
                 seconds = time.monotonic() - began
         finally:
+            with psycopg.connect(self.source_dsn, autocommit=True) as source:
+                _wait_for(source, f"SELECT FROM pg_replication_slots WHERE slot_name = '{link.stream}' AND NOT active")
             deprovision_source(self.source_dsn, link.stream)
             deprovision_target(self.target_dsn, link.stream)
             shutil.rmtree(link.log_folder, ignore_errors=True)
