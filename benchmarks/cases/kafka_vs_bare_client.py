@@ -96,7 +96,8 @@ class _Runs:
         if importlib.util.find_spec("confluent_kafka"):
             accelerated = f'; ours with client = "confluent": {self._streamed("confluent"):,.0f} rows/s'
         return (
-            f"messages of {self._size} bytes; the same pair with CRC-32C in C, as our log has it: {fast:,.0f}/s{accelerated}",
+            f"messages of {self._size} bytes; the same pair with CRC-32C in C, as our log has it: {fast:,.0f}/s"
+            f"{accelerated}",
         )
 
     def _pair(self, *, fast: bool) -> float:
