@@ -25,8 +25,11 @@ from cdc.tables import Schema, Table
 _MOST_RELATIONS_CACHED = 256
 
 
-def compile_mapping(mapping: MoveMapping, source: Schema, target: Schema) -> "CompiledMapping":
-    """Bind `mapping` to both schemas. Raises `MappingInvalid` when a table or key makes that impossible.
+def compile_mapping(
+    mapping: MoveMapping, source: Schema, target: Schema, *, follows: bool = False
+) -> "CompiledMapping":
+    """Bind `mapping` to both schemas. `follows`: a NULL that neither side allowed is a schema change to be followed,
+    not a bad row. Raises `MappingInvalid` when a table or key makes that impossible.
 
     `cdc.mapping.check.check_mapping` lists everything that is wrong; this stops at the first thing it cannot work with.
     """
@@ -39,7 +42,7 @@ def compile_mapping(mapping: MoveMapping, source: Schema, target: Schema) -> "Co
             ignored=frozenset(table.dropped) | {c.name for c in source_table.columns if c.generated},
             modifiers={c.name: c.type_modifier for c in source_table.columns if c.type_modifier is not None},
             primary_key=source_table.primary_key,
-            targets=tuple(_target_shape(mapping, table, each, source_table, target) for each in table.targets),
+            targets=tuple(_target_shape(mapping, table, each, source_table, target, follows) for each in table.targets),
         )
     return CompiledMapping(mapping=mapping, shapes=shapes)
 
@@ -184,7 +187,7 @@ def _existing(schema: Schema, name: TableName, side: str) -> Table:
 
 
 def _target_shape(
-    mapping: MoveMapping, table: TableMapping, target: TargetMapping, source: Table, schema: Schema
+    mapping: MoveMapping, table: TableMapping, target: TargetMapping, source: Table, schema: Schema, follows: bool
 ) -> TargetShape:
     key = _existing(schema, target.table, "target").primary_key
     owned_elsewhere: set[str] = set()
@@ -215,6 +218,18 @@ def _target_shape(
         key=key,
         partial=target.partial,
         labels=_labels(rules, source, schema.tables[target.table]),
+        never_null=_never_null(rules, key, source, schema.tables[target.table]) if follows else (),
+    )
+
+
+def _never_null(rules: Sequence[ColumnRule], key: Sequence[str], source: Table, target: Table) -> tuple[str, ...]:
+    return tuple(
+        rule.target
+        for rule in rules
+        if rule.target not in key
+        and (origin := source.column(rule.source or "")) is not None
+        and (column := target.column(rule.target)) is not None
+        and not (column.nullable or origin.nullable)
     )
 
 

@@ -24,7 +24,8 @@ class TargetShape:
     """One target of a source table: its effective rules and its primary key.
 
     `absent`: columns that rows of this form lack, with the value (source text form) that such rows turned out to have
-    when the column was added. `labels`: what an enum column can hold that takes its values as they are.
+    when the column was added. `labels`: what an enum column can hold that takes its values as they are. `never_null`:
+    columns that may be NULL on neither side, as far as is known.
     """
 
     table: TableName
@@ -33,6 +34,7 @@ class TargetShape:
     partial: bool
     absent: Mapping[str, str | None] = field(default_factory=lambda: MappingProxyType({}))
     labels: Mapping[str, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
+    never_null: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -217,6 +219,9 @@ class _TargetPlan:
         for name, labels in self._labels:
             if (label := values.get(name)) is not None and label not in labels:
                 self._refuse_label(name, label)
+        for name in self._shape.never_null:
+            if values.get(name, "") is None:
+                self._refuse_null(name)
         for name, column, convert in self._converted:
             value = values.get(name)
             if value is not None:
@@ -229,6 +234,14 @@ class _TargetPlan:
                         mend="correct the value in the source, or extend the mapping rule of this column",
                     ) from None
         return values
+
+    def _refuse_null(self, name: str) -> NoReturn:
+        raise SchemaChanged(
+            thing=f"table {self._source}",
+            reason=f"has a NULL for {self._shape.table}.{name}, which was NOT NULL on both sides",
+            mend=f"ALTER TABLE {self._shape.table} ALTER {name} DROP NOT NULL in the target",
+            relation=self._relation,
+        )
 
     def _refuse_label(self, name: str, label: str) -> NoReturn:
         raise SchemaChanged(

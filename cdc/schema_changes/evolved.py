@@ -63,7 +63,8 @@ def compile_evolved(plan: MoveMapping, forms: Forms, source: Schema, target: Sch
     `source`: the source as it is now, for tables that have no form yet. Raises `MappingInvalid`.
     """
     met = {name: _table(source.tables.get(name), each[-1]) for name, each in forms.items() if each}
-    compiled = compile_mapping(evolve(plan, forms), replace(source, tables={**source.tables, **met}), target)
+    as_met = replace(source, tables={**source.tables, **met})
+    compiled = compile_mapping(evolve(plan, forms), as_met, target, follows=True)
     older = {
         name: tuple(_older_shape(compiled.shape(name), each[-1], form) for form in reversed(each[:-1]))
         for name, each in forms.items()

@@ -348,6 +348,16 @@ def test_a_volatile_default_goes_on_once_target_and_plan_have_the_column_and_it_
     assert len(pair.both("SELECT * FROM t ORDER BY id")) == 3
 
 
+def test_a_column_that_may_be_null_now_follows_before_the_first_null(pair):
+    pair.source.execute("INSERT INTO t VALUES (1, 'a', 1)")
+    pair.source.execute("ALTER TABLE t ALTER n DROP NOT NULL")
+    pair.source.execute("INSERT INTO t SELECT g, 'many', NULL FROM generate_series(2, 400) g")
+    pair.source.execute("UPDATE t SET n = NULL WHERE id = 1")
+    pair.sync()
+    assert parked(pair) == []
+    assert pair.both("SELECT count(*), count(n) FROM t") == [(400, 0)]
+
+
 def test_S12_a_trigger_of_the_target_does_not_fire_on_apply(pair):
     pair.target.execute("""
         CREATE TABLE audit (id bigint);
