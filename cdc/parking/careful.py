@@ -25,6 +25,7 @@ Numbered = tuple[int, Unit]
 LastWord = Callable[[SchemaChanged], SchemaChanged]
 """Why a table cannot follow its schema change; raises it while that is not known."""
 
+_MOST_TOGETHER = 2000
 _WAITS = "an earlier change of it, or of a row that it depends on, is parked"
 
 
@@ -78,8 +79,27 @@ class Parking:
         asked = {request.id: request for request in self._target.parked.requests()}
         if not asked:
             return False
+        if all(request.kind == "retry" for request in asked.values()):
+            self._retry_together(mapper, asked)
         self._replay(mapper, asked, last_word)
         return True
+
+    def _retry_together(self, mapper: Mapper, asked: Mapping[int, ParkedRequest]) -> None:
+        """Some rows can only be applied together: two that swapped a unique value in one transaction."""
+        self._index = ParkedIndex()
+        together: list[tuple[int, Unit]] = []
+        for number, row in enumerate(self._target.parked.load()):
+            unit = map_unit(row.parked.events, row.parked.order, row.parked.lenient, mapper)
+            wanted = row.id in asked or row.parked.state == "waiting"
+            if wanted and unit.error is None and not self._holds(number, unit):
+                together.append((row.id, unit))
+            else:
+                self._index.add(number, self._leaves(unit, mapper, whole_table=row.parked.whole_table), refused=False)
+            if len(together) > _MOST_TOGETHER:
+                return
+        if len(together) > 1 and self._try([unit for _, unit in together]) is None:
+            for id, _ in together:
+                self._target.parked.remove(id)
 
     def _settle(self, units: Sequence[Numbered], mapper: Mapper, last_word: LastWord) -> None:
         free: list[Numbered] = []
@@ -99,7 +119,7 @@ class Parking:
             number, unit = free[0]
             self._park(number, unit, mapper, self._refusal(unit, refused), True)
             return
-        middle = len(free) // 2
+        middle = _between_transactions(free) or len(free) // 2
         self._settle(free[:middle], mapper, last_word)
         self._settle(free[middle:], mapper, last_word)
 
@@ -226,6 +246,14 @@ class Parking:
             f"run `strangler verify {self._link.move}`, put the row back, or copy the table again; "
             "the stream retries by itself and never passes it"
         )
+
+
+def _between_transactions(units: Sequence[Numbered]) -> int:
+    """Where to divide: near the middle, but no transaction as long as there are several, because constraints may hold
+    only at its end. 0 when there is one."""
+    transactions = [unit.order[0] for _, unit in units]
+    borders = [at for at in range(1, len(transactions)) if transactions[at] != transactions[at - 1]]
+    return min(borders, key=lambda at: abs(at - len(transactions) // 2), default=0)
 
 
 def describe(unit: Unit) -> str:

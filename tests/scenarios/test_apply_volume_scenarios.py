@@ -204,6 +204,22 @@ def test_a_deferred_constraint_that_does_not_hold_at_the_end_parks_the_row(pair)
     same(pair, "seat")
 
 
+def test_rows_that_swapped_a_unique_value_come_back_together(pair):
+    pair.source.execute("TRUNCATE place; INSERT INTO place VALUES (1, 1), (2, 2)")
+    pair.sync()
+    pair.target.execute("ALTER TABLE place ADD CHECK (id <> 1) NOT VALID")
+    with pair.source.transaction():
+        pair.source.execute("UPDATE place SET pos = 2 WHERE id = 1")
+        pair.source.execute("UPDATE place SET pos = 1 WHERE id = 2")
+    pair.sync()
+    assert [key for (key,) in pair.rows("SELECT key ->> 'id' FROM strangler.parked_row ORDER BY id")] == ["1", "2"]
+    pair.target.execute("ALTER TABLE place DROP CONSTRAINT place_id_check")
+    pair.target.execute("UPDATE strangler.parked_row SET request = 'retry' WHERE state = 'refused'")
+    assert pair.applier.serve_requests()
+    same(pair, "place")
+    assert not pair.applier.parked
+
+
 def test_foreign_keys_do_not_ask_for_an_order_between_tables(pair):
     """Rows of one batch are grouped by table; a parent may come after its child, and a boss after the other."""
     with pair.source.transaction():

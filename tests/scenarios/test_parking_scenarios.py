@@ -102,7 +102,7 @@ def test_T19_what_is_parked_survives_a_restart_and_keeps_its_place(pair):
     pair.sync()
     pair.applier.close()
     pair.applier = Applier(pair.link, clock=SystemClock())
-    pair.source.execute("UPDATE item SET v = 'ok' WHERE id = 1")
+    pair.source.execute("UPDATE item SET n = 2 WHERE id = 1")
     pair.source.execute("INSERT INTO item VALUES (2, 'b')")
     pair.sync()
     assert parked(pair) == [("item", "1", "c", "refused"), ("item", "1", "u", "waiting")]
@@ -111,6 +111,16 @@ def test_T19_what_is_parked_survives_a_restart_and_keeps_its_place(pair):
     assert pair.rows("SELECT attempts FROM strangler.parked_row ORDER BY id") == [(2,), (1,)], "still refused"
     pair.target.execute(WIDEN)
     assert ask(pair, "retry")
+    same(pair)
+
+
+def test_T19_a_refused_value_that_a_later_event_mends_comes_back_with_it(pair):
+    pair.source.execute("INSERT INTO item VALUES (1, %s)", (LONG,))
+    pair.sync()
+    pair.source.execute("UPDATE item SET v = 'ok' WHERE id = 1")
+    pair.sync()
+    assert ask(pair, "retry")
+    assert parked(pair) == []
     same(pair)
 
 
