@@ -37,7 +37,6 @@ def main() -> int:
         engine = make_engine(
             properties=run["properties"], handler=handler, jvm_opts=asked.get("jvm", _JVM_OPTIONS), jvm_path=jvm_path
         )
-        engine._ensure_jvm_started()
         engine.consumer.set_change_handler(handler)
         thread = threading.Thread(target=engine.run, daemon=True)
         engines.append((handler, engine, thread))

@@ -14,7 +14,7 @@ from cdc.debezium.catalog import TypeCatalog
 from cdc.debezium.codec import NULL, JsonSchema, dump, quoted
 from cdc.debezium.options import DebeziumOptions
 from cdc.debezium.record import LOST_HEADER, NEW_KEY_HEADER, NO_HEADERS, OLD_KEY_HEADER, DebeziumRecord
-from cdc.debezium.runs import run_rows
+from cdc.debezium.runs import run_columns
 from cdc.debezium.structures import binary_json
 from cdc.debezium.tables import TableWriter
 from cdc.events import Message, Relation, Row, RowChange, Transaction, Truncate
@@ -149,8 +149,8 @@ class _TransactionWriter:
 
     def _run(self, writer: TableWriter, run: InsertRun) -> Iterator[DebeziumRecord]:
         """Many inserts at once; one by one where a value has to be marked."""
-        rows = run_rows(run)
-        images, keys = writer.images(rows), writer.keys(rows)
+        columns = run_columns(run)
+        images, keys = writer.images(columns, len(run)), writer.keys(columns, len(run))
         if writer.has_losses or self._placeholder in run.messages:
             writer.take_losses("", None)
             for change in run:

@@ -1,7 +1,7 @@
 """The compiled writer of one relation: rows to JSON, its key, its schemas. Pure."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from cdc.debezium.catalog import TypeCatalog
 from cdc.debezium.codec import NULL, Codec, Loss, dump, quoted
@@ -12,6 +12,8 @@ from cdc.events import UNCHANGED, Relation, Row
 
 Losses = dict[str, str]
 """Column → kind of loss."""
+Columns = Sequence[Sequence[str | None]]
+"""Text forms, one sequence a column of the relation, one value a row."""
 Render = Callable[[Row], str]
 
 
@@ -52,16 +54,18 @@ class TableWriter:
         """The update gave the row another key."""
         return any(old[index] != new[index] for index in self._key_indexes)
 
-    def images(self, rows: Sequence[Sequence[str | None]]) -> list[str]:
-        """`image` of many whole rows, a column at a time."""
-        return self._columnwise(rows, list(self._codecs))
+    def images(self, columns: Columns, rows: int) -> list[str]:
+        """`image` of many whole rows, given by column."""
+        return self._columnwise(columns, list(self._codecs), rows)
 
-    def keys(self, rows: Sequence[Sequence[str | None]]) -> list[str] | list[None]:
-        """`key` of many rows."""
-        return self._columnwise(rows, self._key_indexes) if self.key_columns else [None] * len(rows)
+    def keys(self, columns: Columns, rows: int) -> list[str] | list[None]:
+        """`key` of many rows, given by column."""
+        return self._columnwise(columns, self._key_indexes, rows) if self.key_columns else [None] * rows
 
-    def _columnwise(self, rows: Sequence[Sequence[str | None]], indexes: list[int]) -> list[str]:
-        template, columns = self._template(indexes), list(zip(*rows, strict=True))
+    def _columnwise(self, columns: Columns, indexes: list[int], rows: int) -> list[str]:
+        if not indexes:
+            return ["{}"] * rows
+        template = self._template(indexes)
         written: list[Sequence[str]] = []
         for index in indexes:
             column, encode = columns[index], self._codecs[index].encode
@@ -69,7 +73,8 @@ class TableWriter:
                 write = encode or str
                 written.append([NULL if value is None else write(value) for value in column])
             else:
-                written.append(column if encode is None else list(map(encode, column)))
+                values = cast("Sequence[str]", column)
+                written.append(values if encode is None else list(map(encode, values)))
         return [template % cells for cells in zip(*written, strict=True)]
 
     @property

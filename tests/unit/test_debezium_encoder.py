@@ -345,3 +345,11 @@ def test_a_run_with_a_lost_value_is_marked_row_by_row():
     found = [each for each in DebeziumEncoder(OPTIONS).records(together) if each.topic == "store.public.product"]
     assert [dict(each.headers) for each in found] == [{"__strangler.lost": '{"n":"not_a_number"}'}, {}, {}]
     assert [each.value["after"]["n"] for each in found] == [None, {"scale": 0, "value": "AQ=="}, None]
+
+
+def test_a_run_of_rows_without_a_column_that_can_be_written():
+    relation = Relation(oid=7, schema="public", name="odd", columns=(Column(name="c", type_oid=99_999),))
+    run = InsertRun.of(relation, [insert_message(("x",))] * 3)
+    together = Transaction(xid=9, commit_lsn=500, end_lsn=508, commit_time_us=0, changes=HeldChanges([run]))
+    options = replace(OPTIONS, include_unknown_datatypes=False, provide_transaction_metadata=False)
+    assert [each.value["after"] for each in DebeziumEncoder(options).records(together)] == [{}, {}, {}]
