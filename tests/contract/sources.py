@@ -32,7 +32,8 @@ class Servers:
     def postgres(self):
         if "postgres" not in self.urls:
             (port,) = self.stack.reserve_ports(1)
-            self.stack.run(postgres_program(self.stack.folder, port=port), timeout_s=60)
+            settings = {"fsync": "off"}  # a killed process loses nothing that it wrote; only a machine would
+            self.stack.run(postgres_program(self.stack.folder, port=port, settings=settings), timeout_s=60)
             self.urls["postgres"] = server_url(port)
         return self.urls["postgres"]
 
@@ -40,7 +41,7 @@ class Servers:
         need_mariadb()
         if "mariadb" not in self.urls:
             (port,) = self.stack.reserve_ports(1)
-            settings = {"innodb-lock-wait-timeout": "3"}
+            settings = {"innodb-lock-wait-timeout": "3", "sync-binlog": "0", "innodb-flush-log-at-trx-commit": "2"}
             self.stack.run(mariadb_program(self.stack.folder, port=port, settings=settings), timeout_s=60)
             self.urls["mariadb"] = f"mysql://root@127.0.0.1:{port}/"
         return self.urls["mariadb"]
