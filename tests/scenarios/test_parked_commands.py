@@ -92,7 +92,7 @@ def test_T19_parked_rows_are_listed_shown_retried_and_skipped_and_forbid_to_go_o
         assert shown["events"] == [{"op": "c", "before": None, "after": {"id": "1", "v": "far too long"}}]
         assert (shown["code"], shown["attempts"]) == ("22001", 1)
         assert "far too long" not in shop.run("list")
-        with pytest.raises(RowsParked, match="22001|too long"):
+        with pytest.raises(RowsParked, match="too long"):
             shop.run("retry", parked[1][0])
         shop.run("skip", parked[1][0], "--reason", "test data", "--by", "ann")
         assert parked[1][0] not in [each[0] for each in shop.listed()]

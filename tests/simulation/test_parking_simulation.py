@@ -240,7 +240,8 @@ def test_what_is_parked_comes_back_in_order(seed, tmp_path, monkeypatch):
     source, target = Source(chance), Target(chance)
     link = LinkSpec(
         move="m", direction="forward", source_dsn="", target_dsn="", log_folder=tmp_path, follows_copy=False,
-        mapper=compile_mapping(MAPPING, SCHEMA, SCHEMA), source_keys={TableName(name=name): ("id",) for name in COLUMNS},
+        mapper=compile_mapping(MAPPING, SCHEMA, SCHEMA),
+        source_keys={TableName(name=name): ("id",) for name in COLUMNS},
         limits=LinkLimits(batch_events=chance.choice([1, 3, 2000])),
     )  # fmt: skip
     monkeypatch.setattr("cdc.applier.open_target", lambda link, clock: target)
@@ -248,7 +249,7 @@ def test_what_is_parked_comes_back_in_order(seed, tmp_path, monkeypatch):
     applier = Applier(link, clock=clock)
 
     def serve(ids):
-        target.asked = {id: "retry" for id in ids}
+        target.asked = dict.fromkeys(ids, "retry")
         with contextlib.suppress(ApplyFailed):
             for _ in range(20):
                 applier.serve_requests()
