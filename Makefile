@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 PEERS  := $(VENV)/.peers-installed
 
-.PHONY: demo test check bench oracle lock format clean
+.PHONY: demo test check bench oracle crash lock format clean
 
 demo: $(STAMP)
 	$(BIN)/strangler demo
@@ -36,6 +36,11 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	touch $(STAMP)
+
+# 200 seeded kills of worker, servers and sessions under load; both sides compared row for row after each. Half an hour.
+SEED ?= 1
+crash: $(STAMP)
+	$(BIN)/python -m benchmarks.crash_suite --kills 200 --seed $(SEED)
 
 # The peers of benchmarks and oracle: some 250 MB that nobody else needs.
 $(PEERS): requirements-bench.lock $(STAMP)
