@@ -243,7 +243,7 @@ def _read_through(path: Path) -> _Found:
         stopped_at = frame.end
         if frame.kind == RELATION:
             described.append(decode_relation(frame.body))
-        elif frame.kind in (BEGIN, PART, VALUE):
+        elif frame.kind in (BEGIN, PART, VALUE, RUN):
             in_long = True
         else:
             in_long = False

@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import struct
 import subprocess
 import sys
 
@@ -13,6 +14,7 @@ from cdc.changelog import writer as writer_module
 from cdc.changelog.local import LocalChangeLog
 from cdc.errors import DecodeError, LogDamaged, LogInUse, LogNotFound, LogUnwritable, PositionExpired
 from cdc.events import Column, Relation, RowChange, Transaction
+from cdc.insert_run import HeldChanges, InsertRun
 
 TABLE = Relation(oid=7, schema="public", name="t", columns=(Column(name="id", type_oid=20, in_key=True),))
 
@@ -143,6 +145,39 @@ def test_T01_a_crash_at_any_byte_of_a_long_transaction_loses_only_that(tmp_path,
         expected = [(one.commit_lsn, one.changes) for one in (long_transaction(2), long_transaction(3))]
         assert contents(log, 1)[:2] == contents(following, 1)[:2] == expected
         assert lsns(following, 3) == [4]
+        log.close()
+        shutil.rmtree(folder)
+
+
+def test_T01_a_crash_at_any_byte_of_a_transaction_of_runs_loses_only_that(tmp_path):
+    """What a bulk insert is logged as: runs of inserts, between single changes and a table that is new to the log."""
+    other = Relation(oid=8, schema="public", name="u", columns=TABLE.columns)
+
+    def run(relation, first):
+        texts = [str(first + row).encode() for row in range(3)]
+        return InsertRun.of(
+            relation,
+            [struct.pack(">cIcHcI", b"I", relation.oid, b"N", 1, b"t", len(text)) + text for text in texts],
+        )
+
+    one = RowChange(relation=TABLE, op="d", new=None, old=("5",), old_is_key=True)
+    changes = HeldChanges((run(TABLE, 10), one, run(other, 20), run(TABLE, 30)))
+    bulk = Transaction(xid=2, commit_lsn=2, end_lsn=10, commit_time_us=0, changes=changes)
+    log = LocalChangeLog(tmp_path / "whole")
+    log.append([transaction(1)])
+    (segment,) = segments(tmp_path / "whole")
+    before = segment.stat().st_size
+    log.append([bulk])
+    log.close()
+    data = segment.read_bytes()
+    for end in range(before, len(data)):
+        folder = tmp_path / f"cut{end}"
+        folder.mkdir()
+        (folder / segment.name).write_bytes(data[:end])
+        log = LocalChangeLog(folder)
+        assert (log.last_lsn(), segments(folder)[0].stat().st_size) == (1, before)
+        log.append([bulk, transaction(3)])
+        assert contents(log, 1) == [(2, tuple(changes)), (3, transaction(3).changes)]
         log.close()
         shutil.rmtree(folder)
 
