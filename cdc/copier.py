@@ -128,12 +128,14 @@ class CopierRun:
         cursor: CopyCursor,
         cursor_of: Callable[[TableName], CopyCursor | None],
     ) -> None:
-        name, limit = table.relation.table, self._link.limits.copy_chunk_rows
+        name, limits = table.relation.table, self._link.limits
+        limit = limits.copy_chunk_rows
+        read = partial(read_range, most_bytes=limits.copy_chunk_bytes, most_together=limits.copy_chunk_rows)
         self._handover.announce(table.relation)
         while not cursor.range_done:
-            chunk = self._between_marks(source, name, partial(read_range, source, table, cursor, limit))
+            chunk = self._between_marks(source, name, partial(read, source, table, cursor, limit))
             cursor = CopyCursor(after=chunk.after, until=chunk.until, range_done=chunk.last)
-            limit = next_limit(limit, chunk.rows, self._link.limits)
+            limit = next_limit(limit, chunk.rows, limits)
         self._handover.wait_settled(self.run)
         while (left := cursor_of(name)) is not None:
             self._between_marks(source, name, partial(read_again, source, table, left.again[:limit]))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from psycopg import sql
 
@@ -51,27 +52,47 @@ def write_mark(connection: Connection, mark: Watermark) -> None:
     connection.execute("SELECT pg_logical_emit_message(true, %s, %s::text)", (WATERMARK_PREFIX, mark.content()))
 
 
-def read_range(connection: Connection, table: CopyTable, cursor: CopyCursor, limit: int) -> Chunk:
-    """Up to `limit` rows behind `cursor.after`, not beyond the greatest key of the time when the copy began.
+FIRST_ROWS: Final = 500
+"""How wide a table's rows are is not known before some were read."""
+
+
+def read_range(
+    connection: Connection,
+    table: CopyTable,
+    cursor: CopyCursor,
+    limit: int,
+    *,
+    most_bytes: int = 4 << 20,
+    most_together: int = 5000,
+) -> Chunk:
+    """Up to `limit` rows behind `cursor.after`, not beyond the greatest key of the time when the copy began; fewer when
+    they reach `most_bytes`. At most `most_together` of them are asked for at a time: rows that are suddenly wider do
+    not fill the memory.
 
     Raises `CopyInterrupted` when the table has other columns than the copy began with (H11): begin the run again.
     """
     with connection.transaction():
         snapshot = _begin(connection, table)
         until = cursor.until or _greatest_key(connection, table)
-        rows = CopiedRows(())
-        if until is not None:
-            rows = _rows(connection, table, _range_condition(table, cursor.after, until), limit)
-    after = _key_of(table, rows.last()) if rows else cursor.after
+        lines: list[bytes] = []
+        size, after, last = 0, cursor.after, until is None
+        while until is not None and not last and len(lines) < limit and size < most_bytes:
+            fitting = (most_bytes - size) * len(lines) // size if size else FIRST_ROWS
+            wanted = min(limit - len(lines), most_together, max(1, fitting))
+            rows = _rows(connection, table, _range_condition(table, after, until), wanted)
+            lines += rows.lines
+            size += rows.size
+            after = _key_of(table, rows.last()) if rows else after
+            last = len(rows) < wanted or after == until
     return Chunk(
         relation=table.relation,
         key_columns=table.key,
-        rows=rows,
+        rows=CopiedRows(lines),
         snapshot=parse_snapshot(snapshot),
         begin=cursor.after,
         after=after,
         until=until,
-        last=len(rows) < limit or after == until,
+        last=last,
     )
 
 

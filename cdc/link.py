@@ -24,9 +24,9 @@ class LinkLimits:
     batch_events: int = 2000
     """Source events that may share one target transaction (one source transaction is never divided)."""
     copy_chunk_rows: int = 5000
-    """Of the first chunk of a table, and the least."""
+    """Of the first chunk of a table, and the least while its rows are not large."""
     copy_chunk_bytes: int = 4 << 20
-    """Chunks grow towards this size while their rows are small."""
+    """Chunks grow towards this size while their rows are small, and end where they reach it."""
     copy_chunks_in_flight: int = 2
     """Chunks read from the source but not yet committed in the target."""
     log_backlog_bytes: int = 4 << 30

@@ -213,6 +213,21 @@ def test_a_transaction_that_is_logged_before_the_low_mark_but_not_visible_voids_
     assert copy.handover.take(copy.run, copy.number) is None
 
 
+def test_T01_rows_that_are_suddenly_wide_end_their_chunk(pair):
+    pair.source.execute("DELETE FROM t")
+    pair.source.execute(
+        "INSERT INTO t SELECT g, CASE WHEN g > 700 THEN repeat('x', 1000) END FROM generate_series(100, 1000) g"
+    )
+    everything = pair.rows("SELECT id::text FROM t ORDER BY id", "source")
+    copy, cursor, read = HandCopy(pair), CopyCursor(), []
+    while not cursor.range_done:
+        chunk = read_range(copy.session, copy.table, cursor, 10_000, most_bytes=20_000, most_together=20)
+        assert chunk.rows.size < 20_000 + 20 * 1100
+        read += [(row[0],) for row in chunk.rows]
+        cursor = CopyCursor(after=chunk.after, until=chunk.until, range_done=chunk.last)
+    assert read == everything
+
+
 def test_H10_inserts_faster_than_the_copy_do_not_keep_it_from_ending(pair):
     copy = HandCopy(pair)
     for number in range(1, 50):
