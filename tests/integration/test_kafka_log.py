@@ -8,15 +8,16 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cdc.changelog.kafka import connection, session
+from cdc.changelog.kafka import connection, partitions, session
 from cdc.changelog.kafka.group import GroupReader
 from cdc.changelog.kafka.names import Topics
-from cdc.changelog.kafka.partitions import KafkaChanges
+from cdc.changelog.kafka.partitions import KafkaChanges, PartitionReader
 from cdc.changelog.kafka.records import RowForm, decode_change
 from cdc.errors import BrokerUnreachable, LogInUse, LogNotFound, PositionExpired, UntrustedValues, WrongCluster
 from cdc.events import UNCHANGED, Column, Message, Relation, TableName, Truncate
@@ -40,6 +41,7 @@ from tests.kafka_rig import (  # noqa: F401
 pytestmark = pytest.mark.integration
 
 TABLE = TableName(name="item")
+OTHER = replace(ITEM, oid=8, name="other")
 
 
 def item_topic(options):
@@ -146,6 +148,30 @@ def test_a_huge_transaction_is_read_while_it_is_iterated(any_kafka, kafka_logs, 
     assert list(huge.changes) == rows
     assert (list(first.changes), list(last.changes)) == ([row("a", "b")], [row("c", "d")])
     assert [list(each.changes)[:1] for each in log.read(10)] == [[rows[0]], [row("c", "d")]]
+
+
+def test_a_reader_that_holds_back_a_busy_table_comes_back_to_it(any_kafka, kafka_logs, monkeypatch):  # noqa: F811
+    """One table's rows lie far ahead of the other's: they wait in memory up to the limit, and nothing gets stuck."""
+    monkeypatch.setattr(partitions, "_QUEUED", 1000)
+    queued = []
+    fill = PartitionReader._fill
+    monkeypatch.setattr(
+        PartitionReader, "_fill", lambda *each: (fill(*each), queued.append(sum(map(len, each[0]._queues.values()))))[0]
+    )
+    options = new_options(any_kafka[0], timeout_s=5.0)
+    log = kafka_logs(options, keys={TABLE: ("id",), TableName(name="other"): ("id",)})
+    written = [transaction(1, row("0", "first"), row("0", "first", relation=OTHER))]
+    for block in range(3):
+        for relation, count in ((OTHER, 40), (ITEM, 6), (OTHER, 2), (ITEM, 3)):
+            for _ in range(count):
+                lsn = written[-1].commit_lsn + 1
+                many = 1000 if relation is ITEM else 20
+                rows = [row(str(number), f"{block}.{lsn}", relation=relation) for number in range(many)]
+                written.append(transaction(lsn, *rows))
+    log.append(written)
+    assert list(log.read(0)) == written
+    assert max(queued) > 1000
+    assert max(queued) < 2 * 1000 + 2 * 2000
 
 
 def test_a_reader_finds_its_place_in_a_long_log(any_kafka, kafka_logs):  # noqa: F811

@@ -27,7 +27,7 @@ from strangler.clock import Clock
 
 _POLL_MS: Final = 250
 _QUEUED: Final = 10_000
-"""Records of other partitions that may wait in memory before those are paused."""
+"""Records that may wait in memory before the partitions with more than their share of them are held back."""
 _QUEUED_BYTES: Final = 16 << 20
 _WORTH_A_SEEK: Final = 5000
 
@@ -42,7 +42,9 @@ class PartitionReader:
         self._consumer: Any = None
         self._queues: dict[TopicPartition, deque[Any]] = {}
         self._consumed: dict[TopicPartition, int] = {}
-        self._bytes = 0
+        self._held: dict[TopicPartition, int] = {}
+        """Partitions that are not fetched now, and the offset at which they go on."""
+        self._bytes: dict[TopicPartition, int] = {}
         self.debezium = DebeziumReading(options.prefix)
 
     def records(self, topic: str, partition: int, first: int, last: int) -> Iterator[Any]:
@@ -50,7 +52,6 @@ class PartitionReader:
         where = TopicPartition(topic, partition)
         consumer = self._place(where, first)
         queue = self._queues[where]
-        idle_since_s = self._clock.monotonic()
         while True:
             while queue:
                 if queue[0].offset > last:
@@ -60,23 +61,26 @@ class PartitionReader:
                     yield record
                 if record.offset == last:
                     return
-            with kafka_errors_of(self._options, f"topic {topic}"):
-                if consumer.position(where) > last:
-                    return
-            if self._fill(consumer, where):
-                idle_since_s = self._clock.monotonic()
-            elif self._clock.monotonic() - idle_since_s > self._options.timeout_s:
-                raise BrokerUnreachable(
-                    thing=f"topic {topic}",
-                    reason=f"Kafka at {self._options.bootstrap} gave no records for {self._options.timeout_s:g} s",
-                    mend="start the brokers or correct stream.kafka.bootstrap; reading goes on by itself",
-                )
+            self._give_back(consumer, where)
+            idle_since_s = self._clock.monotonic()
+            while not queue:
+                with kafka_errors_of(self._options, f"topic {topic}"):
+                    if consumer.position(where) > last:
+                        return
+                self._fill(consumer, where)
+                if not queue and self._clock.monotonic() - idle_since_s > self._options.timeout_s:
+                    raise BrokerUnreachable(
+                        thing=f"topic {topic}",
+                        reason=f"Kafka at {self._options.bootstrap} gave no records for {self._options.timeout_s:g} s",
+                        mend="start the brokers or correct stream.kafka.bootstrap; reading goes on by itself",
+                    )
 
     def close(self) -> None:
         if self._consumer is not None:
             self._consumer.close(timeout_ms=1000)
             self._consumer = None
         self._queues.clear()
+        self._held.clear()
 
     def _place(self, where: TopicPartition, first: int) -> Any:
         """Make sure that the next records of the queue lead to `first`."""
@@ -92,38 +96,62 @@ class PartitionReader:
                     reason="was removed, but the transaction topic names rows in it",
                     mend="deprovision the stream and copy anew, or give the topic back",
                 )
-            self._queues[where] = deque()
-            consumer.assign(list(self._queues))
-            consumer.seek(where, first)
-            self._consumed[where] = first
+            self._queues[where], self._bytes[where] = deque(), 0
+            self._held[where] = self._consumed[where] = first
+            self._give_back(consumer, where)
             return consumer
         queue = self._queues[where]
         while queue and queue[0].offset < first:
             self._pop(where, queue)
         if first < self._consumed[where] or (not queue and first > self._consumed[where] + _WORTH_A_SEEK):
-            self._bytes -= sum(_size(record) for record in queue)
             queue.clear()
-            consumer.seek(where, first)
+            self._bytes[where] = 0
             self._consumed[where] = first
+            if where in self._held:
+                self._held[where] = first
+            else:
+                consumer.seek(where, first)
         return consumer
 
-    def _fill(self, consumer: Any, wanted: TopicPartition) -> bool:
-        """Poll once; whether records of `wanted` came."""
-        others = [where for where in self._queues if where != wanted]
-        if others:
-            is_full = self._bytes > _QUEUED_BYTES or sum(map(len, self._queues.values())) > _QUEUED
-            (consumer.pause if is_full else consumer.resume)(*others)
-            consumer.resume(wanted)
+    def _fill(self, consumer: Any, wanted: TopicPartition) -> None:
+        """Poll once."""
+        self._hold_back(consumer, wanted)
         with kafka_errors_of(self._options, f"topic {wanted.topic}"):
             polled = consumer.poll(timeout_ms=_POLL_MS, max_records=2000)
         for where, records in polled.items():
             self._queues[where].extend(records)
-            self._bytes += sum(_size(record) for record in records)
-        return wanted in polled
+            self._bytes[where] += sum(map(_size, records))
+
+    def _hold_back(self, consumer: Any, wanted: TopicPartition) -> None:
+        """When too much waits in memory: fetch no more of the partitions that have most of it.
+
+        Not `pause`: kafka-python 3.0 sets aside what it has parsed of a paused partition, may never give it out again,
+        and fetches nothing more of that partition as long as it lies there.
+        """
+        if sum(map(len, self._queues.values())) <= _QUEUED and sum(self._bytes.values()) <= _QUEUED_BYTES:
+            return
+        records, size = _QUEUED // len(self._queues), _QUEUED_BYTES // len(self._queues)
+        held = {
+            where: queue[-1].offset + 1
+            for where, queue in self._queues.items()
+            if where != wanted and where not in self._held and (len(queue) > records or self._bytes[where] > size)
+        }
+        if held:
+            self._held |= held
+            consumer.assign([where for where in self._queues if where not in self._held])
+
+    def _give_back(self, consumer: Any, wanted: TopicPartition) -> None:
+        """Fetch again what nothing waits of any more, and `wanted` in any case."""
+        again = [where for where in self._held if where == wanted or not self._queues[where]]
+        if again:
+            offsets = {where: self._held.pop(where) for where in again}
+            consumer.assign([where for where in self._queues if where not in self._held])
+            for where, offset in offsets.items():
+                consumer.seek(where, offset)
 
     def _pop(self, where: TopicPartition, queue: deque[Any]) -> Any:
         record = queue.popleft()
-        self._bytes -= _size(record)
+        self._bytes[where] -= _size(record)
         self._consumed[where] = record.offset + 1
         return record
 
