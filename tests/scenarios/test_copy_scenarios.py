@@ -218,7 +218,7 @@ def test_T01_rows_that_are_suddenly_wide_end_their_chunk(pair):
     pair.source.execute(
         "INSERT INTO t SELECT g, CASE WHEN g > 700 THEN repeat('x', 1000) END FROM generate_series(100, 1000) g"
     )
-    everything = pair.rows("SELECT id::text FROM t ORDER BY id", "source")
+    everything = pair.rows("SELECT id::text FROM t ORDER BY t.id", "source")
     copy, cursor, read = HandCopy(pair), CopyCursor(), []
     while not cursor.range_done:
         chunk = read_range(copy.session, copy.table, cursor, 10_000, most_bytes=20_000, most_together=20)
