@@ -113,7 +113,12 @@ class SegmentReader:
                     refuse_damage(reading.path, reading.stopped_at, sealed=index + 1 < len(segments))
                 elif reading.offset < limit:
                     raise damaged(reading.path, reading.stopped_at, "a record fails its checksum")
-            except (FileNotFoundError, _SegmentMissing):
+            except FileNotFoundError:
+                # Retention may have removed the first one meanwhile; the next one's header says whether it was needed.
+                if index or len(segments) == 1:
+                    raise self._gone(after, segment) from None
+                continue
+            except _SegmentMissing:
                 raise self._gone(after, segment) from None
             finally:
                 self._remember(segment, reading)

@@ -316,6 +316,18 @@ def test_trimming_drops_whole_segments_and_is_remembered(tmp_path, open_log):
         again.read(again.first_lsn() - 1)
 
 
+def test_retention_between_the_beginning_of_a_read_and_its_first_transaction(tmp_path, open_log):
+    """The applier has all of the first segments; they go while it begins to read what is behind them."""
+    log = open_log(tmp_path, segment_bytes=1)
+    for lsn in (1, 2, 30):
+        log.append([transaction(lsn)])
+    behind, further_back = log.read(2), log.read(1)
+    log.trim(2)
+    assert [found.commit_lsn for found in behind] == [30]
+    with pytest.raises(PositionExpired):
+        list(further_back)
+
+
 @pytest.mark.parametrize("appended", [[], [transaction(8), transaction(9)]], ids=["empty", "appended to"])
 def test_where_a_log_was_begun_survives_reopening(tmp_path, open_log, appended):
     log = open_log(tmp_path)
