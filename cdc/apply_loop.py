@@ -64,13 +64,21 @@ class ApplyLoop:
 
     def _open(self) -> Applier:
         applier = Applier(self._link, clock=self._clock, handover=self._handover, progress=self._progress)
-        if applier.awaits_copies:
-            recently = Lsn(max(self._log.first_lsn(), applier.position - _REMEMBERED_BYTES))
-            for transaction in self._log.read(recently):
-                if transaction.commit_lsn > applier.position:
-                    break
-                applier.remember(transaction)
+        try:
+            if applier.awaits_copies:
+                self._remember(applier)
+        except BaseException:
+            # Its session holds the stream: the next try would find it taken.
+            applier.close()
+            raise
         return applier
+
+    def _remember(self, applier: Applier) -> None:
+        recently = Lsn(max(self._log.first_lsn(), applier.position - _REMEMBERED_BYTES))
+        for transaction in self._log.read(recently):
+            if transaction.commit_lsn > applier.position:
+                break
+            applier.remember(transaction)
 
     def _progress(self, done: int, total: int) -> None:
         if total > self._link.limits.batch_events:

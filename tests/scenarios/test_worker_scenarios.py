@@ -9,7 +9,7 @@ import pytest
 from cdc.canary import exercise
 from cdc.changelog.local import LocalChangeLog
 from cdc.copy_requests import request_copy
-from cdc.errors import ApplyFailed, PositionExpired, StreamBusy
+from cdc.errors import ApplyFailed, BrokerUnreachable, PositionExpired, StreamBusy
 from cdc.events import RowChange
 from cdc.link import LinkLimits
 from cdc.positions import applied_position
@@ -94,6 +94,26 @@ def test_T07_an_idle_stream_follows_the_log_of_its_neighbours_but_passes_nothing
             pair.source.execute("INSERT INTO t VALUES (%s)", (number,))
         settle(pair.link)
         assert pair.rows("SELECT count(*) FROM t") == [(20,)]
+
+
+def test_a_log_that_cannot_be_read_at_the_start_is_tried_again_and_the_stream_is_free_for_that(make_pair):
+    ddl = "CREATE TABLE t (id int PRIMARY KEY)"
+    pair = make_pair(identical(("t", "id")), ddl, ddl, limits={"retry_min_s": 0.02, "takeover_s": 0.2})
+    failures, is_back = [], threading.Event()
+
+    class Log(LocalChangeLog):
+        def read(self, after):
+            if not is_back.is_set():
+                failures.append(after)
+                raise BrokerUnreachable(thing="log", reason="no broker answers", mend="start it")
+            return super().read(after)
+
+    with running([pair.link], open_log=lambda link: Log(link.log_folder)) as worker:
+        until(lambda: len(failures) > 3)
+        until(lambda: worker.views()[pair.link.stream].state == "retrying")
+        assert worker.views()[pair.link.stream].error["reason"] == "no broker answers"
+        is_back.set()
+        until(lambda: worker.views()[pair.link.stream].state == "streaming")
 
 
 def test_R6_a_pusher_that_fails_ends_nothing_and_is_called_again():
