@@ -6,22 +6,32 @@ from pathlib import Path
 
 import click
 
-from commands.cdc import cdc
 from commands.context import Context
-from commands.demo import demo
-from commands.diff import diff
-from commands.doctor import doctor
-from commands.move import complete, cutover, pause, resume, rollback, run, status
+from commands.lazy import LazyGroup
 from commands.output import print_error
-from commands.parked import parked
-from commands.plan import plan
-from commands.route import route
-from commands.up import up
-from commands.verify import verify
 from strangler.errors import ExitCode, StranglerError
 
+_COMMANDS = {
+    "cdc": "commands.cdc:cdc",
+    "complete": "commands.move:complete",
+    "cutover": "commands.move:cutover",
+    "demo": "commands.demo:demo",
+    "diff": "commands.diff:diff",
+    "doctor": "commands.doctor:doctor",
+    "parked": "commands.parked:parked",
+    "pause": "commands.move:pause",
+    "plan": "commands.plan:plan",
+    "resume": "commands.move:resume",
+    "rollback": "commands.move:rollback",
+    "route": "commands.route:route",
+    "run": "commands.move:run",
+    "status": "commands.move:status",
+    "up": "commands.up:up",
+    "verify": "commands.verify:verify",
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+@click.group(cls=LazyGroup, where=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="strangler")
 @click.option(
     "--config",
@@ -38,27 +48,6 @@ def strangler(click_context: click.Context, config: Path) -> None:
     not answer · 130 interrupted.
     """
     click_context.obj = Context(config_path=config)
-
-
-for command in (
-    demo,
-    up,
-    doctor,
-    plan,
-    run,
-    status,
-    pause,
-    resume,
-    cutover,
-    rollback,
-    complete,
-    verify,
-    route,
-    diff,
-    cdc,
-    parked,
-):
-    strangler.add_command(command)
 
 
 def main() -> None:

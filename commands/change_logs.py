@@ -1,4 +1,7 @@
-"""One place decides where the change log of a stream is: files of ours, or topics of a Kafka cluster."""
+"""One place decides where the change log of a stream is: files of ours, or topics of a Kafka cluster.
+
+The Kafka client is imported where it is used: it takes longer than everything else a short command loads.
+"""
 
 import shutil
 import threading
@@ -8,9 +11,6 @@ from functools import partial
 
 from psycopg.conninfo import conninfo_to_dict
 
-from cdc.changelog.kafka.connection import delete_topics
-from cdc.changelog.kafka.dlq import DlqExporter
-from cdc.changelog.kafka.log import KafkaChangeLog
 from cdc.changelog.kafka.options import KafkaOptions
 from cdc.changelog.local import LocalChangeLog
 from cdc.changelog.port import ChangeLog
@@ -31,6 +31,8 @@ class ChangeLogs:
         """For the stream worker, which appends."""
         if self._settings.stream.log == "local":
             return LocalChangeLog(link.log_folder)
+        from cdc.changelog.kafka.log import KafkaChangeLog
+
         return KafkaChangeLog(
             self.kafka_options(link.move, link.direction),
             stream=link.stream,
@@ -42,12 +44,16 @@ class ChangeLogs:
         """For everybody else."""
         if self._settings.stream.log == "local":
             return LocalChangeLog(self._layout.change_log(move, direction), read_only=True)
+        from cdc.changelog.kafka.log import KafkaChangeLog
+
         options = self.kafka_options(move, direction)
         return KafkaChangeLog(options, stream=stream_name(move, direction), read_only=True)
 
     def remove(self, move: str, direction: Direction) -> None:
         """When the stream is deprovisioned. What is not there is no error; a cluster that does not answer is."""
         if self._settings.stream.log == "kafka":
+            from cdc.changelog.kafka.connection import delete_topics
+
             delete_topics(self.kafka_options(move, direction))
         shutil.rmtree(self._layout.change_log(move, direction), ignore_errors=True)
 
@@ -56,6 +62,8 @@ class ChangeLogs:
         """While it is open, rows that the targets refuse are also published to `<prefix>.dlq`. Kafka only."""
         stop, threads = threading.Event(), []
         for link in links if self._settings.stream.log == "kafka" else ():
+            from cdc.changelog.kafka.dlq import DlqExporter
+
             options = self.kafka_options(link.move, link.direction)
             exporter = DlqExporter(options, target_dsn=link.target_dsn, stream=link.stream)
             threads.append(threading.Thread(target=exporter.run, args=(stop,), name="dlq", daemon=True))

@@ -23,8 +23,10 @@ def reference(root: click.Group) -> str:
 
 def _walk(group: click.Group, prefix: str = "strangler") -> Iterator[tuple[str, click.Command]]:
     yield prefix, group
-    for name, command in sorted(group.commands.items()):
-        full = f"{prefix} {name}"
+    context = _context(group, prefix)
+    for name in group.list_commands(context):
+        command, full = group.get_command(context, name), f"{prefix} {name}"
+        assert command is not None
         if isinstance(command, click.Group):
             yield from _walk(command, full)
         else:
