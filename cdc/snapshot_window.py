@@ -21,6 +21,10 @@ Key = tuple[Value, ...]
 
 _EPOCH = 1 << 32
 RECENT_TRANSACTIONS = 8192
+MOST_OBSERVED = 50_000
+MOST_OBSERVED_CHARACTERS = 64 << 20
+"""Changes of one window to remember. With more, its chunk is read again: behind a huge transaction rather than around
+it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,20 +95,29 @@ class SnapshotWindow:
     seen_before: tuple[int, ...]
     """Transactions that went by before the low mark."""
     observed: list[tuple[int, RowChange | Truncate]] = field(default_factory=list)
+    characters: int = 0
+    void: bool = False
+    """More went by than is remembered."""
 
     def observe(self, xid: int, change: RowChange | Truncate) -> None:
         """A change of this table between the marks."""
+        if self.void:
+            return
         self.observed.append((xid, change))
+        if isinstance(change, RowChange) and change.new is not None:
+            self.characters += sum([len(value) for value in change.new if isinstance(value, str)])
+        if len(self.observed) > MOST_OBSERVED or self.characters > MOST_OBSERVED_CHARACTERS:
+            self.void, self.observed = True, []
 
     def clone(self) -> "SnapshotWindow":
-        return SnapshotWindow(self.table, self.seen_before, list(self.observed))
+        return SnapshotWindow(self.table, self.seen_before, list(self.observed), self.characters, self.void)
 
     def close(self, chunk: Chunk) -> Collection[Row] | None:
         """The chunk's rows as of the high mark; None when the chunk must be read again.
 
         Rows that nothing touched stay as they were read: all of them as `chunk.rows`, some in a `BroughtForward`.
         """
-        if not all(chunk.snapshot.sees(xid) for xid in self.seen_before):
+        if self.void or not all(chunk.snapshot.sees(xid) for xid in self.seen_before):
             return None
         unseen = [change for xid, change in self.observed if not chunk.snapshot.sees(xid)]
         if not unseen:

@@ -1,8 +1,10 @@
 """DBLog's window, with PostgreSQL's snapshots: the chunk equals the source as of the high mark."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cdc import snapshot_window
 from cdc.events import UNCHANGED, Column, Relation, RowChange, TableName, Truncate
 from cdc.snapshot_window import Chunk, SnapshotWindow, SourceSnapshot, parse_snapshot
 
@@ -73,6 +75,19 @@ def test_a_transaction_in_the_log_before_the_mark_but_not_visible_voids_the_chun
     assert close([("1", "a")], [], snapshot="98:100:98", seen_before=[97]) is not None
     assert close([("1", "a")], [], snapshot="98:100:98", seen_before=[97, 98]) is None
     assert close([("1", "a")], [], snapshot="98:100:98", seen_before=[100]) is None
+
+
+@pytest.mark.parametrize(("bound", "most"), [("MOST_OBSERVED", 3), ("MOST_OBSERVED_CHARACTERS", 7)])
+def test_T01_a_huge_transaction_between_the_marks_is_not_held_and_its_chunk_is_read_again(monkeypatch, bound, most):
+    monkeypatch.setattr(snapshot_window, bound, most)
+    observed = [(100, change("u", "1", str(value))) for value in range(4)]
+    assert close([("1", "a")], observed[:3]) == {"1": "2"}
+    assert close([("1", "a")], observed) is None
+    window = SnapshotWindow(T, ())
+    for xid, each in [*observed, *observed]:
+        window = window.clone()
+        window.observe(xid, each)
+    assert (window.observed, window.close(chunk([], parse_snapshot("101:101:")))) == ([], None)
 
 
 def test_snapshots_see_across_the_32_bit_wrap():
