@@ -4,7 +4,7 @@ import threading
 from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final
 
@@ -21,6 +21,10 @@ NO_TABLE: Final = "(none)"
 """Stands for the table of messages."""
 
 _OPERATIONS: Final = {"c": "insert", "u": "update", "d": "delete", "r": "read"}
+
+MOST_APART: Final = 10_000
+MOST_TOGETHER: Final = 1000
+"""Transactions that wait are counted each by itself up to the first, and then up to the second together."""
 
 TableOperation = tuple[str, str]
 """(source table, operation): `insert`, `update`, `delete`, `truncate`, `message` (of no table); `any` for `LARGE`."""
@@ -92,9 +96,12 @@ def _name(schema: str, name: str) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Waiting:
+    """Transactions through `lsn`, the first of which was captured at `captured_at_s`."""
+
     lsn: Lsn
     captured_at_s: float | None
     counts: Counter[TableOperation]
+    transactions: int = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,7 +152,7 @@ class StreamMeter:
         """What the change log held beyond the ledger when the worker began, in commit order, before any `captured`."""
         with self._lock:
             for one in transactions:
-                self._waiting.append(_Waiting(lsn=one.commit_lsn, captured_at_s=None, counts=count_changes(one)))
+                self._wait(_Waiting(lsn=one.commit_lsn, captured_at_s=None, counts=count_changes(one)))
                 self._captured_through = one.commit_lsn
             self._pass_applied()
 
@@ -156,11 +163,20 @@ class StreamMeter:
             for one in transactions:
                 if one.commit_lsn > self._captured_through:
                     counts = count_changes(one)
-                    self._waiting.append(_Waiting(lsn=one.commit_lsn, captured_at_s=now_s, counts=counts))
+                    self._wait(_Waiting(lsn=one.commit_lsn, captured_at_s=now_s, counts=counts))
                     self._captured_through = one.commit_lsn
                     self._captured_transactions += 1
                     self._captured_events += counts.total()
             self._pass_applied()
+
+    def _wait(self, one: _Waiting) -> None:
+        """In a long backlog neighbours are counted together, so that a target that is long away fills no memory."""
+        waiting = self._waiting
+        if len(waiting) >= MOST_APART and (last := waiting[-1]).transactions < MOST_TOGETHER:
+            last.counts.update(one.counts)
+            waiting[-1] = replace(last, lsn=one.lsn, transactions=last.transactions + 1)
+        else:
+            waiting.append(one)
 
     def batch_begins(self, now_s: float) -> None:
         """The applier took something from the change log; the first such call since `applied` counts."""
@@ -183,7 +199,7 @@ class StreamMeter:
         passed = 0
         while self._waiting and self._waiting[0].lsn <= lsn:
             one = self._waiting.popleft()
-            passed += 1
+            passed += one.transactions
             self._applied.update(one.counts)
             for table, _ in one.counts:
                 self._last_applied_s[table] = wall_s

@@ -13,6 +13,7 @@ from cdc.events import Column, Message, Relation, RowChange, Transaction, Trunca
 from cdc.insert_run import HeldChanges, Run
 from cdc.lag import StreamLag, TableLag
 from cdc.lsn import Lsn
+from cdc.metrics import meter as meter_module
 from cdc.metrics.alerts import Thresholds, alerts
 from cdc.metrics.exporter import StreamCollector, StreamSample
 from cdc.metrics.forecast import ProgressSample, forecast
@@ -101,6 +102,21 @@ def test_a_run_of_inserts_counts_without_being_decoded():
     meter.captured([Transaction(xid=1, commit_lsn=Lsn(5), end_lsn=Lsn(6), commit_time_us=1, changes=held)], 1.0)
     meter.applied(Lsn(5), 1.0, 1.0)
     assert meter.view().applied == {("item", "insert"): 502, ("store.part", "update"): 1, ("store.part", "delete"): 1}
+
+
+def test_a_long_backlog_is_counted_in_bounded_memory(monkeypatch):
+    monkeypatch.setattr(meter_module, "MOST_APART", 10)
+    monkeypatch.setattr(meter_module, "MOST_TOGETHER", 50)
+    meter = StreamMeter()
+    for lsn in range(1, 1001):
+        meter.captured([transaction(lsn, row("c"))], float(lsn))
+    assert len(meter._waiting) <= 10 + 1000 / 50
+    assert (meter.view().events_waiting, meter.view().captured_transactions) == (1000, 1000)
+    meter.applied(Lsn(5), 2000.0, 1.0)
+    assert (meter.view().events_waiting, meter.view().applied_transactions) == (995, 5)
+    meter.applied(Lsn(1000), 2000.0, 1.0)
+    view = meter.view()
+    assert (view.events_waiting, view.applied_transactions, view.applied) == (0, 1000, {("item", "insert"): 1000})
 
 
 def test_a_metered_log_and_signals_tell_the_meter():
