@@ -113,7 +113,8 @@ class SnapshotWindow:
         return SnapshotWindow(self.table, self.seen_before, list(self.observed), self.characters, self.void)
 
     def close(self, chunk: Chunk) -> Collection[Row] | None:
-        """The chunk's rows as of the high mark; None when the chunk must be read again.
+        """The chunk's rows as of the high mark; None when the chunk must be read again: also when the table's columns
+        changed between the marks.
 
         Rows that nothing touched stay as they were read: all of them as `chunk.rows`, some in a `BroughtForward`.
         """
@@ -129,7 +130,8 @@ class SnapshotWindow:
             untouched, read = read.split(key_positions(chunk.relation, chunk.key_columns), touched)
         rows = {keys.of(chunk.relation, row): row for row in read}
         for change in unseen:
-            _bring_forward(rows, change, keys)
+            if not _bring_forward(rows, change, keys, chunk.relation):
+                return None
         return BroughtForward(untouched, list(rows.values()))
 
 
@@ -143,23 +145,27 @@ def _touched(changes: Iterable[RowChange | Truncate], keys: "_KeyOf") -> set[Key
     return found
 
 
-def _bring_forward(rows: dict[Key, Row], change: RowChange | Truncate, keys: "_KeyOf") -> None:
+def _bring_forward(rows: dict[Key, Row], change: RowChange | Truncate, keys: "_KeyOf", relation: Relation) -> bool:
+    """False when the row has other columns by now than `relation`, with which it was read."""
     if isinstance(change, Truncate):
         rows.clear()
-        return
+        return True
     if change.op == "d":
         assert change.old is not None
         rows.pop(keys.of(change.relation, change.old), None)
-        return
+        return True
     assert change.new is not None
     new_key = keys.of(change.relation, change.new)
     old_key = new_key if change.old is None else keys.of(change.relation, change.old)
     base = rows.get(old_key)
     if base is None:
-        return
+        return True
+    if [column.name for column in change.relation.columns] != [column.name for column in relation.columns]:
+        return False
     if old_key != new_key:
         del rows[old_key]
     rows[new_key] = change.new if change.op == "c" else overlay(change.new, base)
+    return True
 
 
 def overlay(new: Row, base: Row) -> Row:

@@ -1,5 +1,7 @@
 """DBLog's window, with PostgreSQL's snapshots: the chunk equals the source as of the high mark."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -75,6 +77,14 @@ def test_a_transaction_in_the_log_before_the_mark_but_not_visible_voids_the_chun
     assert close([("1", "a")], [], snapshot="98:100:98", seen_before=[97]) is not None
     assert close([("1", "a")], [], snapshot="98:100:98", seen_before=[97, 98]) is None
     assert close([("1", "a")], [], snapshot="98:100:98", seen_before=[100]) is None
+
+
+@pytest.mark.parametrize("names", [("v", "id", "more"), ("other", "id")])
+def test_H11_a_row_that_changed_after_its_table_did_is_not_taken_for_one_of_the_old_columns(names):
+    relation = replace(RELATION, columns=tuple(Column(name=name, type_oid=25) for name in names))
+    later = RowChange(relation=relation, op="u", new=("new", "1", "x")[: len(names)])
+    assert close([("1", "old")], [(100, later)]) is None
+    assert close([("2", "old")], [(100, later)]) == {"2": "old"}
 
 
 @pytest.mark.parametrize(("bound", "most"), [("MOST_OBSERVED", 3), ("MOST_OBSERVED_CHARACTERS", 7)])
