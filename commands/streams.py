@@ -370,11 +370,12 @@ class MoveStreams:
     def verify_changed(self, direction: Direction, since: str) -> Proof:
         demand_nothing_parked(self.target_dsn(direction), self._stream(direction))
         ends = self._ends(direction)
-        keys = changed_keys(self._kept_log(direction).read(parse_lsn(since)), self._compiled(direction))
+        compiled = self._compiled(direction)
+        keys = changed_keys(self._kept_log(direction).read(parse_lsn(since)), compiled)
         verdict = verify_keys(
             ends.source_dsn,
             ends.target_dsn,
-            ends.mapping,
+            compiled.mapping,
             keys,
             move=self._plan.move,
             direction=direction,

@@ -86,6 +86,14 @@ def test_a_followed_column_is_verified_carried_back_and_shown_as_missing_in_the_
         assert proof.schema_hash not in (first.schema_hash, None)
         assert shop.service.execute("SELECT item_id, x FROM items ORDER BY 1").fetchall() == [(1, 5), (2, 6)]
 
+        assert shop.streams.verify_changed("forward", first.position).equal
+        with shop.service.transaction():
+            shop.service.execute("SET LOCAL session_replication_role = replica")
+            shop.service.execute("UPDATE items SET x = 7 WHERE item_id = 2")
+        assert not shop.streams.verify_changed("forward", first.position).equal
+        with shop.service.transaction():
+            shop.service.execute("UPDATE items SET x = 6 WHERE item_id = 2")
+
         shop.service.execute("UPDATE items SET x = 99 WHERE item_id = 1")
         settle(links[1])
         assert shop.legacy.execute("SELECT id, x FROM t ORDER BY 1").fetchall() == [(1, 99), (2, 6)]
