@@ -158,10 +158,10 @@ def test_a_reader_that_holds_back_a_busy_table_comes_back_to_it(any_kafka, kafka
     monkeypatch.setattr(
         PartitionReader, "_fill", lambda *each: (fill(*each), queued.append(sum(map(len, each[0]._queues.values()))))[0]
     )
-    options = new_options(any_kafka[0], timeout_s=5.0)
+    options = new_options(any_kafka[0], timeout_s=5.0, partitions=2)
     log = kafka_logs(options, keys={TABLE: ("id",), TableName(name="other"): ("id",)})
     written = [transaction(1, row("0", "first"), row("0", "first", relation=OTHER))]
-    for block in range(3):
+    for block in range(2):
         for relation, count in ((OTHER, 40), (ITEM, 6), (OTHER, 2), (ITEM, 3)):
             for _ in range(count):
                 lsn = written[-1].commit_lsn + 1
@@ -170,8 +170,12 @@ def test_a_reader_that_holds_back_a_busy_table_comes_back_to_it(any_kafka, kafka
                 written.append(transaction(lsn, *rows))
     log.append(written)
     assert list(log.read(0)) == written
-    assert max(queued) > 1000
-    assert max(queued) < 2 * 1000 + 2 * 2000
+    assert 1000 < max(queued) <= 1000 + 2000 + 4 * 500
+    given_up = log.read(0)
+    assert [next(given_up) for _ in range(60)] == written[:60]
+    given_up.close()
+    assert list(log.read(0)) == written
+    assert list(log.read(written[70].commit_lsn)) == written[71:]
 
 
 def test_a_reader_finds_its_place_in_a_long_log(any_kafka, kafka_logs):  # noqa: F811

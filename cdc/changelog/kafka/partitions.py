@@ -29,6 +29,9 @@ _POLL_MS: Final = 250
 _QUEUED: Final = 10_000
 """Records that may wait in memory before the partitions with more than their share of them are held back."""
 _QUEUED_BYTES: Final = 16 << 20
+_POLLED: Final = 2000
+_POLLED_WHEN_FULL: Final = 500
+"""Each partition may add one poll to what waits already: it is wanted next, and nothing of it is there."""
 _WORTH_A_SEEK: Final = 5000
 
 IndexedChange = tuple[int, Change]
@@ -115,21 +118,21 @@ class PartitionReader:
 
     def _fill(self, consumer: Any, wanted: TopicPartition) -> None:
         """Poll once."""
-        self._hold_back(consumer, wanted)
+        is_full = self._hold_back(consumer, wanted)
         with kafka_errors_of(self._options, f"topic {wanted.topic}"):
-            polled = consumer.poll(timeout_ms=_POLL_MS, max_records=2000)
+            polled = consumer.poll(timeout_ms=_POLL_MS, max_records=_POLLED_WHEN_FULL if is_full else _POLLED)
         for where, records in polled.items():
             self._queues[where].extend(records)
             self._bytes[where] += sum(map(_size, records))
 
-    def _hold_back(self, consumer: Any, wanted: TopicPartition) -> None:
-        """When too much waits in memory: fetch no more of the partitions that have most of it.
+    def _hold_back(self, consumer: Any, wanted: TopicPartition) -> bool:
+        """When too much waits in memory (then True): fetch no more of the partitions that have most of it.
 
         Not `pause`: kafka-python 3.0 sets aside what it has parsed of a paused partition, may never give it out again,
         and fetches nothing more of that partition as long as it lies there.
         """
         if sum(map(len, self._queues.values())) <= _QUEUED and sum(self._bytes.values()) <= _QUEUED_BYTES:
-            return
+            return False
         records, size = _QUEUED // len(self._queues), _QUEUED_BYTES // len(self._queues)
         held = {
             where: queue[-1].offset + 1
@@ -139,6 +142,7 @@ class PartitionReader:
         if held:
             self._held |= held
             consumer.assign([where for where in self._queues if where not in self._held])
+        return True
 
     def _give_back(self, consumer: Any, wanted: TopicPartition) -> None:
         """Fetch again what nothing waits of any more, and `wanted` in any case."""
