@@ -285,7 +285,7 @@ class ApplySession:
         return str(row[0]) if row else None
 
     def is_empty(self, table: TableName) -> bool:
-        row = self._connection.execute(f"SELECT NOT EXISTS (SELECT FROM {quote_table(table)})".encode()).fetchone()
+        row = self._connection.execute(f"SELECT NOT EXISTS (SELECT FROM {quote_table(table)})".encode(), ()).fetchone()
         return bool(row and row[0])
 
     def move_position(self, step: LedgerStep) -> None:

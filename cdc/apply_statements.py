@@ -69,7 +69,7 @@ def read_row_statement(target: TargetTable, key: Sequence[str], columns: Sequenc
 def copy_statement(target: BulkColumns, *, null: str) -> str:
     """Rows in the text format follow. A generated identity takes the given value, as with OVERRIDING SYSTEM VALUE."""
     names = _names([*target.columns, *(name for name, _ in target.constants)])
-    return f"COPY {quote_table(target.table)} ({names}) FROM STDIN (FORMAT text, NULL '{null}')"
+    return f"COPY {quote_table(target.table)} ({names}) FROM STDIN (FORMAT text, NULL '{null}')".replace("%%", "%")
 
 
 def quote(name: str) -> str:

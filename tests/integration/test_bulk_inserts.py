@@ -25,7 +25,7 @@ TARGET = """
 CREATE TABLE things (thing_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, title text NOT NULL, note text);
 CREATE TABLE amounts (id bigint PRIMARY KEY, amount numeric);
 CREATE TABLE wide (a int, b int, v text, PRIMARY KEY (a, b));
-CREATE TABLE coded (id int PRIMARY KEY, status text, origin text);
+CREATE TABLE coded (id int PRIMARY KEY, status text, "100% origin" text);
 """
 MAPPING = MoveMapping(
     tables=(
@@ -56,7 +56,7 @@ MAPPING = MoveMapping(
                     columns=(
                         ColumnRule(source="id", target="id"),
                         ColumnRule(source="status", target="status", lookup={"a": "live", "r": "retired"}),
-                        ColumnRule(target="origin", constant="tab\there"),
+                        ColumnRule(target="100% origin", constant="tab\there"),
                     ),
                 ),
             ),
@@ -143,7 +143,7 @@ def test_rows_that_are_there_already_are_overwritten_as_ever(pair, copied):
 def test_values_are_converted_and_constants_added_on_the_way(pair, copied):
     pair.source.execute("INSERT INTO coded SELECT g, (ARRAY['a', 'r', NULL])[g % 3 + 1] FROM generate_series(1, 300) g")
     pair.sync()
-    counted = "SELECT status, origin, count(*) FROM coded GROUP BY 1, 2 ORDER BY 1"
+    counted = 'SELECT status, "100% origin", count(*) FROM coded GROUP BY 1, 2 ORDER BY 1'
     assert pair.rows(counted) == [("live", "tab\there", 100), ("retired", "tab\there", 100), (None, "tab\there", 100)]
     assert copied == {"coded": 300}
 
