@@ -173,6 +173,9 @@ class StreamSchema:
         for check in outcome.checks:
             if not _holds(target, check):
                 raise _Stopped(table, (check.stop,), version, outcome.form)
+        if outcome.actions and (owner := self._other_owner(target)):
+            stop = Stop(why=f"the target's tables are owned by {owner} now", mend=tuple(map(alembic, outcome.actions)))
+            raise _Stopped(table, (stop,), version, outcome.form)
         for action in outcome.actions:
             try:
                 _execute(target, action)
@@ -184,6 +187,16 @@ class StreamSchema:
                 stop = _refused(action, target_reason(error))
                 raise _Stopped(table, (stop,), version, outcome.form) from error
         write_met(target, self.stream, version=version, state="met", form=outcome.form, changes=outcome.done)
+
+    def _other_owner(self, target: CatalogConnection) -> str | None:
+        """Who owns the move's tables when it is not this stream's source; they are then not this stream's to alter."""
+        found = target.execute("SELECT to_regclass('strangler.ownership') IS NOT NULL AS found").fetchone()
+        if found is None or not found["found"]:
+            return None
+        move = self.stream.removeprefix("strangler_").removesuffix(f"_{self._direction}")
+        row = target.execute("SELECT owner FROM strangler.ownership WHERE move = %s FOR SHARE", [move]).fetchone()
+        giver = "legacy" if self._direction == "forward" else "service"
+        return None if row is None or row["owner"] == giver else str(row["owner"])
 
     def _keep_passing(self, target: CatalogConnection, forms: Sequence[TableForm], form: TableForm) -> None:
         """The source is past this form already, and so is the target: only its events are still to come."""

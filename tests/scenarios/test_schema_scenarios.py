@@ -389,6 +389,21 @@ def test_S1_a_column_that_nobody_writes_to_follows_once_the_stream_has_passed_it
     assert pair.both("SELECT id, x FROM t") == [(1, 6)]
 
 
+def test_T20_tables_that_the_service_owns_are_not_altered_behind_legacy(pair):
+    pair.target.execute("CREATE TABLE strangler.ownership (move text PRIMARY KEY, owner text)")
+    pair.target.execute("INSERT INTO strangler.ownership VALUES (%s, 'service')", (pair.move,))
+    pair.source.execute("ALTER TABLE t ADD COLUMN late int DEFAULT 3")
+    pair.evolution.look(pair.applier.position)
+    pair.sync()
+    with pytest.raises(SchemaChanged, match="owned by service now"):
+        pair.evolution.look(pair.applier.position)
+    late = "SELECT count(*) FROM information_schema.columns WHERE column_name = 'late'"
+    assert pair.rows(late) == [(0,)]
+    pair.target.execute("UPDATE strangler.ownership SET owner = 'legacy'")
+    pair.evolution.look(pair.applier.position)
+    assert pair.rows(late) == [(1,)]
+
+
 def test_S9_ddl_in_the_service_says_that_the_way_back_is_not_safe(pair):
     back = pair.make_link("reverse")
     pair.provision(back)
