@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+# Test processes. Most of the time the tests wait for servers; three keep two cores busy.
+WORKERS ?= 3
 STAMP  := $(VENV)/.installed
 PEERS  := $(VENV)/.peers-installed
 
@@ -11,7 +13,7 @@ demo: $(STAMP)
 	$(BIN)/strangler demo
 
 test: $(STAMP)
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -14,7 +14,7 @@ from cdc.batch_mapping import BatchMapper, BatchWork, BulkRows, LargeValues
 from cdc.bulk_text import bulk_text
 from cdc.chunk_handover import ChunkHandover
 from cdc.copy_tracker import CopyTracker, is_watermark
-from cdc.errors import ApplyFailed, ConflictingWrite, CopyRefused, DatabaseUnreachable, SchemaChanged, StreamBusy
+from cdc.errors import ConflictingWrite, CopyRefused, DatabaseUnreachable, SchemaChanged, StreamBusy, TargetBusy
 from cdc.events import Relation, TableName, Transaction
 from cdc.insert_run import ChangesInRuns
 from cdc.link import LinkSpec
@@ -113,8 +113,8 @@ class Applier:
     def apply(self, transactions: Sequence[Transaction]) -> None:
         """Apply those above `position`; on return they are durable, or parked durably.
 
-        Raises `ApplyFailed`, `TooManyParked`, `ConflictingWrite`, `CopyRefused`, `SchemaChanged` (position is then just
-        before the transaction that failed), `StreamBusy` or `DatabaseUnreachable`.
+        Raises `ApplyFailed`, `TargetBusy`, `TooManyParked`, `ConflictingWrite`, `CopyRefused`, `SchemaChanged` (position
+        is then just before the transaction that failed), `StreamBusy` or `DatabaseUnreachable`.
         """
         todo = [transaction for transaction in transactions if transaction.commit_lsn > self._position]
         if not todo:
@@ -133,7 +133,7 @@ class Applier:
         """Whether the batch got through; False when it has to be gone through more closely."""
         try:
             self._attempt(batch, way)
-        except (DatabaseUnreachable, StreamBusy):
+        except (DatabaseUnreachable, StreamBusy, TargetBusy):
             raise
         except (StranglerError, RowRefused, LargeValues):
             return False
@@ -217,7 +217,7 @@ class Applier:
                 return
             except RaceLost as error:
                 last = error
-        raise ApplyFailed(
+        raise TargetBusy(
             thing=f"transaction at {format_lsn(batch[0].commit_lsn)} of stream {self._link.stream}",
             reason=f"lost {self._link.limits.transient_attempts} races in a row, SQLSTATE {last.code}",
             mend="end the sessions that lock the target's tables (pg_stat_activity, pg_locks); the stream retries",

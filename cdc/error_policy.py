@@ -28,6 +28,7 @@ POLICIES: dict[type[StranglerError], Policy] = {
     errors.LogUnfit: Policy.MANUAL,
     errors.MessageTooLarge: Policy.MANUAL,
     errors.ApplyFailed: Policy.MANUAL,
+    errors.TargetBusy: Policy.RETRY,
     errors.TooManyParked: Policy.MANUAL,
     errors.RowsParked: Policy.MANUAL,
     errors.CopyRefused: Policy.MANUAL,

@@ -55,6 +55,10 @@ class ApplyFailed(Refused):
     """The target refused a change, or a change matched no row: the sides have diverged."""
 
 
+class TargetBusy(ApplyFailed):
+    """Others hold the target's rows or tables for longer than a batch may wait; it may pass the next time."""
+
+
 class TooManyParked(Refused):
     """More rows were refused than may be parked: this is no longer about single rows, so the stream stops."""
 

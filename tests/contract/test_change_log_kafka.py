@@ -21,4 +21,6 @@ def log(any_kafka, kafka_logs, request):  # noqa: F811
             pytest.skip("the accelerated producer is tested over Apache Kafka")
     if any_kafka[2].version == "Tansu" and any(word in request.node.name for word in _NEEDS_DELETED_RECORDS):
         pytest.skip("Tansu does not delete records (its DeleteRecords is not implemented)")
+    if any_kafka[2].version == "Tansu" and "megabyte" in request.node.name:
+        pytest.skip("Tansu answers a produce request of a megabyte late, sometimes not within its time")
     return kafka_logs(new_options(any_kafka[0], client=request.param))
