@@ -113,8 +113,8 @@ class Applier:
     def apply(self, transactions: Sequence[Transaction]) -> None:
         """Apply those above `position`; on return they are durable, or parked durably.
 
-        Raises `ApplyFailed`, `TargetBusy`, `TooManyParked`, `ConflictingWrite`, `CopyRefused`, `SchemaChanged` (position
-        is then just before the transaction that failed), `StreamBusy` or `DatabaseUnreachable`.
+        Raises `ApplyFailed`, `TargetBusy`, `TooManyParked`, `ConflictingWrite`, `CopyRefused`, `SchemaChanged` (the
+        position is then just before the transaction that failed), `StreamBusy` or `DatabaseUnreachable`.
         """
         todo = [transaction for transaction in transactions if transaction.commit_lsn > self._position]
         if not todo:
