@@ -5,7 +5,7 @@ import threading
 from collections.abc import Collection
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cdc.changelog.local import LocalChangeLog
@@ -284,6 +284,7 @@ def test_many_readers_at_many_positions(log):
 VALUES = st.one_of(st.none(), st.just(UNCHANGED), st.text(st.characters(exclude_categories=["Cs"])))
 
 
+@settings(deadline=None)  # each example syncs files: how long that takes is the disk's affair
 @given(rows=st.lists(st.tuples(VALUES, VALUES), max_size=5), splits=st.integers(1, 4))
 def test_any_values_survive(rows, splits, tmp_path_factory):
     written = [transaction(number + 1, insert(*row)) for number, row in enumerate(rows)]
