@@ -14,27 +14,27 @@ Generated from the commands; `tests/unit/test_cli_reference.py` compares. Write 
 
 def reference(root: click.Group) -> str:
     """Markdown: one section per command, with its help text as the terminal shows it."""
-    sections = [
-        f"## {name}\n\n```text\n{command.get_help(_context(command, name)).strip()}\n```\n"
-        for name, command in _walk(root)
-    ]
+    sections = [f"## {context.command_path}\n\n```text\n{context.get_help().strip()}\n```\n" for context in _walk(root)]
     return "\n".join([_HEAD, *sections])
 
 
-def _walk(group: click.Group, prefix: str = "strangler") -> Iterator[tuple[str, click.Command]]:
-    yield prefix, group
-    context = _context(group, prefix)
-    for name in group.list_commands(context):
-        command, full = group.get_command(context, name), f"{prefix} {name}"
-        assert command is not None
-        if isinstance(command, click.Group):
-            yield from _walk(command, full)
-        else:
-            yield full, command
+def commands(root: click.Group) -> Iterator[tuple[str, click.Command]]:
+    """Every command and group by its whole name."""
+    return ((context.command_path, context.command) for context in _walk(root))
 
 
-def _context(command: click.Command, name: str) -> click.Context:
-    return click.Context(command, info_name=name, terminal_width=100, max_content_width=100)
+def _walk(
+    command: click.Command, name: str = "strangler", parent: click.Context | None = None
+) -> Iterator[click.Context]:
+    """Contexts as they are when the command runs: what help is asked by is inherited."""
+    settings = {**command.context_settings, "terminal_width": 100, "max_content_width": 100}
+    context = click.Context(command, info_name=name, parent=parent, **settings)
+    yield context
+    if isinstance(command, click.Group):
+        for inner in command.list_commands(context):
+            found = command.get_command(context, inner)
+            assert found is not None
+            yield from _walk(found, inner, context)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@ from pathlib import Path
 import click
 
 from cli import strangler
-from commands.reference import _walk, reference
+from commands.reference import commands, reference
 
 
 def test_the_reference_is_what_the_commands_say():
@@ -11,7 +11,7 @@ def test_the_reference_is_what_the_commands_say():
 
 
 def test_every_command_shows_an_example_and_every_read_command_takes_json():
-    leaves = {name: command for name, command in _walk(strangler) if not isinstance(command, click.Group)}
+    leaves = {name: command for name, command in commands(strangler) if not isinstance(command, click.Group)}
     for name, command in leaves.items():
         assert "Example:" in (command.help or ""), name
     reading = {
