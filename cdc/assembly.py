@@ -81,6 +81,27 @@ class Assembler:
         """Something of a transaction has arrived whose end has not."""
         return self._current is not None or bool(self._streamed)
 
+    @property
+    def takes_inserts(self) -> bool:
+        """`feed_inserts` may be called: inside a transaction, or a piece of one."""
+        return self._current is not None
+
+    def feed_inserts(self, payloads: list[bytes]) -> int:
+        """Take messages that are all inserts; return their bytes. The same as `feed` for each."""
+        received = self._current
+        assert received is not None
+        size = sum(map(len, payloads))
+        if received.spill is None:
+            received.payloads += payloads
+            received.size += size
+            self._weight += size + RECORD_OVERHEAD_BYTES * len(payloads)
+        else:
+            for payload in payloads:
+                received.add_spilled(payload)
+        if self._weight > self._memory_bytes or received.size > self._transaction_bytes:
+            self._bound(received)
+        return size
+
     def feed(self, payload: Payload, *, sent_at_us: int) -> Transaction | None:
         """Take one message; return the transaction that it completes, if any.
 

@@ -61,6 +61,8 @@ class StreamLimits:
     silence_limit_s: float = 120.0
 
 
+_INSERTS_BYTES: Final = 1 << 20
+"""Taken at once; a bound of memory may be passed by as much."""
 DEFAULT_LIMITS: Final = StreamLimits()
 
 
@@ -139,6 +141,10 @@ class WalStream:
         batch_bytes = 0
         heard = False
         while len(batch) < self._batch_transactions and batch_bytes < self._batch_bytes:
+            if self._assembler.takes_inserts and (inserts := self._connection.receive_inserts(_INSERTS_BYTES)):
+                heard = True
+                batch_bytes += self._assembler.feed_inserts(inserts)
+                continue
             message = self._connection.receive()
             if message is None:
                 remaining_s = deadline_s - self._clock.monotonic()

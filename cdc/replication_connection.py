@@ -28,6 +28,9 @@ _INTERNAL_ERROR: Final = "XX000"
 _CONNECT_S: Final = 10.0
 _WAITS_FOR: Final = {PollingStatus.READING: select.POLLIN, PollingStatus.WRITING: select.POLLOUT}
 _DATA_TAG, _KEEPALIVE_TAG = ord("w"), ord("k")
+_INSERT_TAG: Final = ord("I")
+"""Of the payload (`cdc.pgoutput`)."""
+_SHORT_BYTES: Final = 64 << 10
 
 
 class WalData(NamedTuple):
@@ -54,6 +57,7 @@ class ReplicationConnection:
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
+        self._held: WalData | Keepalive | None = None
         self._streaming = False
         with reaching(dsn):
             self._pgconn = _connected(canonical_conninfo(dsn, replication="database"))
@@ -78,8 +82,42 @@ class ReplicationConnection:
         self._pgconn.nonblocking = 1
         self._streaming = "streaming" in options
 
+    def receive_inserts(self, most_bytes: int) -> list[bytes]:
+        """Payloads of short inserts that are already here, some `most_bytes` of them, up to the first other message;
+        `receive` goes on with that one.
+
+        They are most of a bulk load, and nothing but the payload matters of them.
+        """
+        found: list[bytes] = []
+        taken = 0
+        if self._held is not None:
+            return found
+        get, consume, take = self._pgconn.get_copy_data, self._pgconn.consume_input, found.append
+        try:
+            while taken < most_bytes:
+                size, view = get(1)
+                if size == 0:
+                    consume()
+                    size, view = get(1)
+                is_short = _DATA_HEADER_BYTES < size < _SHORT_BYTES
+                if is_short and view[_DATA_HEADER_BYTES] == _INSERT_TAG and view[0] == _DATA_TAG:
+                    take(bytes(view[_DATA_HEADER_BYTES:]))
+                    taken += size
+                    continue
+                if size > 0:
+                    self._held = self._parse(view)
+                elif size < 0:
+                    raise self._ended()
+                break
+        except psycopg.Error as error:
+            raise unreachable(self._dsn, str(error)) from None
+        return found
+
     def receive(self) -> WalData | Keepalive | None:
         """The next message already here, or None; never waits."""
+        if self._held is not None:
+            held, self._held = self._held, None
+            return held
         try:
             size, view = self._pgconn.get_copy_data(1)
             if size == 0:

@@ -21,6 +21,9 @@ class ScriptedConnection:
     def receive(self):
         return self.messages.pop(0) if self.messages else None
 
+    def receive_inserts(self, most_bytes):
+        return []
+
     def wait(self, timeout_s):
         raise AssertionError("nothing to wait for")
 
