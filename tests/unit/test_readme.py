@@ -18,7 +18,7 @@ INLINE = re.findall(r"`(strangler [a-z][^`…]*)`", README)
 def parse(line):
     """Parse as the command would, without running it; raises when a command or option does not exist."""
     words = shlex.split(line)[1:]
-    group, context = strangler, click.Context(strangler, info_name="strangler")
+    group, context = strangler, click.Context(strangler, info_name="strangler", **strangler.context_settings)
     while words:
         command = group.get_command(context, words[0])
         assert command is not None, line
