@@ -1,10 +1,12 @@
 """The one appender of a stream's topics: rows first, then, when they are durable, the ENDs that make them count."""
 
+import contextlib
 import uuid
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from kafka.errors import KafkaError
 from kafka.partitioner.default import murmur2
 
 from cdc.changelog.kafka.connection import (
@@ -145,8 +147,10 @@ class Appender:
         self.last_lsn, self.has_transactions = previous, True
 
     def close(self) -> None:
+        """What `append` returned for is durable already; what a dead broker did not take counts for nothing."""
         self._journal.close()
-        self._producer.close(timeout=1)
+        with contextlib.suppress(KafkaError):
+            self._producer.close(timeout=1)
 
     def _make_topics(self) -> dict[str, int]:
         ensure_topics(self._options, {self._topics.relations: 1}, compacted=True)
