@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from strangler.errors import BadInput, PromiseBroken, Refused, Unreachable
+from strangler.errors import BadInput, PromiseBroken, Refused, TooBusy, Unreachable
 
 if TYPE_CHECKING:
     from cdc.events import Relation
@@ -123,7 +123,7 @@ class CopyRefused(Refused):
     """A table cannot be copied as it is: the target holds rows that are not ours, or the table has no usable key."""
 
 
-class PositionNotReached(Refused):
+class PositionNotReached(TooBusy):
     """The target did not apply a position within the time that was allowed."""
 
 

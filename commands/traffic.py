@@ -5,7 +5,7 @@ from contextlib import closing, contextmanager
 
 from commands.layout import Layout
 from migration_plans.plan import Plan
-from migration_plans.ports import GateSeen, ParallelRunSeen, Side
+from migration_plans.ports import GateSeen, ParallelRunSeen, Side, WritesSeen
 from router.envoy.options import ProxyOptions
 from router.parallel_log import ParallelRunLog
 from router.routes import WHOLE, Backend, MoveRoutes, RouteRule, RouteTable, StickyKey
@@ -93,8 +93,9 @@ class MoveTraffic:
     def close_gate(self) -> None:
         self._traffic.close_gate(self._move)
 
-    def in_flight(self) -> int:
-        return self._traffic.status(self._move).active_writes or 0
+    def writes_seen(self) -> WritesSeen:
+        sample = self._traffic.writes_in_flight(self._move)
+        return WritesSeen(in_flight=sample.active + sample.pending, finished=sample.finished)
 
     def drain(self, timeout_s: float) -> float:
         return self._traffic.drain_writes(self._move, timeout_s).seconds

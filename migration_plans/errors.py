@@ -1,10 +1,14 @@
 """What can go wrong with a plan or on the way through its phases."""
 
-from strangler.errors import BadInput, PromiseBroken, Refused
+from strangler.errors import BadInput, PromiseBroken, Refused, TooBusy
 
 
 class PlanInvalid(BadInput):
     """The plan file is malformed or names something that does not exist."""
+
+
+class FactsInvalid(BadInput):
+    """The facts document is malformed or names a table that does not exist."""
 
 
 class WrongPhase(Refused):
@@ -23,12 +27,16 @@ class OwnershipMoved(Refused):
     """Somebody else changed the owner since we looked."""
 
 
-class FenceTimeout(Refused):
+class FenceTimeout(TooBusy):
     """An open transaction kept the fence from being raised in time."""
 
 
 class TransferAborted(Refused):
     """A cutover or rollback was undone before its point of no return; the giving side owns and serves as before."""
+
+
+class TransferHeldUp(TransferAborted, TooBusy):
+    """The same, and only because of the load at that moment."""
 
 
 class Busy(Refused):

@@ -114,7 +114,7 @@ def hold_gate(predicted_s: float, plan: CutoverPlan) -> GateDecision:
     fits = predicted_s <= plan.hold_budget_s
     return GateDecision(
         gate="hold budget",
-        verdict=Verdict.PASS if fits else Verdict.FAIL,
+        verdict=Verdict.PASS if fits else Verdict.INSUFFICIENT,
         reason=f"predicted hold {predicted_s:.2f} s, budget {plan.hold_budget_s:.2f} s",
         mend="wait for a quieter moment, end long transactions, or raise cutover.hold_budget_s in the plan",
     )

@@ -224,6 +224,11 @@ class OwnershipLedger:
 
         self._under_lock(take, _LOWER_TIMEOUT_S)
 
+    def open_writers(self) -> str:
+        """Who has written to the moved tables and not ended yet, for how long, and what they wait for, in words."""
+        with self._session() as connection:
+            return self._blockers(connection) or "no open transaction has written to the moved tables"
+
     def longest_writer_s(self) -> float:
         """Age in seconds of the oldest open transaction that has written to a moved table; 0 when none has."""
         with self._session() as connection:
@@ -299,7 +304,7 @@ class OwnershipLedger:
     def _held_up(self, connection: psycopg.Connection, waited_s: float) -> FenceTimeout:
         return FenceTimeout(
             thing=f"fence on {self.side} ({', '.join(self._tables)})",
-            reason=f"not granted within {waited_s:g} s; held by {self._blockers(connection)}",
+            reason=f"not granted within {waited_s:g} s; held by {self._blockers(connection) or 'a session now gone'}",
             mend="end these sessions or wait for them, then run the command again",
         )
 
@@ -362,13 +367,17 @@ class OwnershipLedger:
 
     def _blockers(self, connection: psycopg.Connection) -> str:
         rows = connection.execute(
-            "SELECT DISTINCT a.pid, a.application_name, a.state FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
+            "SELECT DISTINCT a.pid, coalesce(nullif(a.application_name, ''), 'unnamed'), a.state,"
+            " round(extract(epoch FROM clock_timestamp() - a.xact_start)::numeric, 1),"
+            " coalesce(a.wait_event_type || ':' || a.wait_event, 'nothing')"
+            " FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
             " WHERE l.relation = ANY(%s::regclass[]) AND l.granted AND a.pid <> pg_backend_pid()"
             " AND l.mode NOT IN ('AccessShareLock', 'RowShareLock') LIMIT 5",
             ([_quoted(table) for table in self._tables],),
         ).fetchall()
-        return (
-            "; ".join(f"pid {pid} ({name or 'unnamed'}, {state})" for pid, name, state in rows) or "a session now gone"
+        return "; ".join(
+            f"pid {pid} ({name}, {state}, open for {seconds} s, waits for {event})"
+            for pid, name, state, seconds, event in rows
         )
 
     @contextlib.contextmanager

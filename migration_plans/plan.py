@@ -114,6 +114,10 @@ class RampPlan(_Part):
 class CutoverPlan(_Part):
     """Bounds of the cutover and of the rollback, in seconds."""
 
+    attempts: int = Field(default=3, ge=1, le=100)
+    """How often to try, when an attempt was undone only because of the load at that moment."""
+    pause_s: float = Field(default=5.0, ge=0, le=3600)
+    """Between two attempts."""
     hold_budget_s: float = Field(default=2.0, gt=0, le=50)
     drain_timeout_s: float = Field(default=5.0, gt=0)
     lock_timeout_s: float = Field(default=1.0, gt=0)

@@ -147,6 +147,14 @@ class Streams(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WritesSeen:
+    """Moving writes: under way now, and answered by a backend since the proxy started."""
+
+    in_flight: int
+    finished: int
+
+
 class TrafficPlane(Protocol):
     """The routes and the write gate of one move."""
 
@@ -174,8 +182,8 @@ class TrafficPlane(Protocol):
         """Hold moving writes from now on."""
         ...
 
-    def in_flight(self) -> int:
-        """Moving writes that are at a backend, or on their way to one, now."""
+    def writes_seen(self) -> WritesSeen:
+        """Moving writes that are at a backend, or on their way to one, now, and how many were answered."""
         ...
 
     def drain(self, timeout_s: float) -> float:

@@ -9,20 +9,21 @@ Every step is journaled as an intent before it acts and as done after. Killed an
 ownership rows: before the flip it undoes to the giver, after it goes forward to the taker; never both, never neither.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from migration_plans.errors import SidesDiffer, TransferAborted
-from migration_plans.gates import GateDecision, hold_gate, proof_gate, stream_alive, stream_gate
+from migration_plans.errors import SidesDiffer, TransferAborted, TransferHeldUp
+from migration_plans.gates import GateDecision, Verdict, hold_gate, proof_gate, stream_alive, stream_gate
 from migration_plans.ownership import OwnershipLedger, OwnershipPair
 from migration_plans.plan import Plan
 from migration_plans.ports import Proof, Side, Streams, TrafficPlane, direction_from, other
 from migration_plans.progress import proof_to_dict
 from strangler import failpoints
 from strangler.clock import Clock
-from strangler.errors import Refused, StranglerError
+from strangler.errors import Refused, StranglerError, TooBusy
 from strangler.journal import Journal
 
 Operation = Literal["cutover", "rollback"]
@@ -126,7 +127,8 @@ class Transfer:
                 return landed
             if not self._touched:
                 raise
-            raise TransferAborted(
+            aborted = TransferHeldUp if isinstance(error, TooBusy) else TransferAborted
+            raise aborted(
                 thing=f"{self._operation} of {self._parts.plan.move}",
                 reason=f"undone, {self.giver} owns and serves as before: {error.thing}: {error.reason}",
                 mend=error.mend,
@@ -213,7 +215,7 @@ class Transfer:
         """Wait for a quiet moment, and estimate the hold before anybody is held."""
         parts = self._parts
         _demand(proof_gate(proof, parts.plan.cutover, now=parts.clock.now(), schema_hash=parts.streams.schema_hash()))
-        in_flight = self._wait_for_calm()
+        in_flight, drain_s = self._wait_for_calm()
         direction = direction_from(self.giver)
         began = parts.clock.monotonic()
         parts.streams.wait_applied(
@@ -221,11 +223,12 @@ class Transfer:
         )
         catch_up_s = parts.clock.monotonic() - began
         writer_s = parts.ledger(self.giver).longest_writer_s()
-        predicted_s = _FIXED_HOLD_S + 2 * catch_up_s + writer_s
+        predicted_s = _FIXED_HOLD_S + 2 * catch_up_s + max(writer_s, drain_s)
         _demand(hold_gate(predicted_s, parts.plan.cutover))
         return {
             "predicted_s": predicted_s,
             "in_flight": in_flight,
+            "drain_s": drain_s,
             "catch_up_s": catch_up_s,
             "longest_writer_s": writer_s,
         }
@@ -233,7 +236,13 @@ class Transfer:
     def _close(self) -> dict[str, Any]:
         self._closed_at_s = self._parts.clock.monotonic()
         self._parts.traffic.close_gate()
-        return {"drain_s": self._parts.traffic.drain(self._parts.plan.cutover.drain_timeout_s)}
+        try:
+            return {"drain_s": self._parts.traffic.drain(self._parts.plan.cutover.drain_timeout_s)}
+        except TooBusy as busy:
+            writers = self._parts.ledger(self.giver).open_writers()
+            raise TooBusy(
+                thing=busy.thing, reason=f"{busy.reason}; in the database: {writers}", mend=busy.mend
+            ) from busy
 
     def _fence(self) -> None:
         self._parts.ledger(self.giver).raise_fence(
@@ -285,13 +294,22 @@ class Transfer:
         back = direction_from(self.taker)
         return {"canary_s": self._parts.streams.exercise(back, self._parts.plan.cutover.catch_up_timeout_s)}
 
-    def _wait_for_calm(self) -> int:
-        """The hold begins with waiting for the writes in flight, so begin when few are; bounded."""
+    def _wait_for_calm(self) -> tuple[int, float]:
+        """The hold begins with waiting for the writes in flight, so begin when few are; bounded.
+
+        Returns how many are in flight, and the seconds in which they will be answered: by Little's law their number
+        over the rate at which answers came meanwhile; unknown (0) when it was calm at once, endless when none came.
+        """
         clock, traffic = self._parts.clock, self._parts.traffic
-        until_s = clock.monotonic() + _CALM_TIMEOUT_S
-        while (in_flight := traffic.in_flight()) > _CALM_WRITES and clock.monotonic() < until_s:
+        began_s, first = clock.monotonic(), traffic.writes_seen()
+        seen, waited_s = first, 0.0
+        while seen.in_flight > _CALM_WRITES and waited_s < _CALM_TIMEOUT_S:
             clock.sleep(_CALM_POLL_S)
-        return in_flight
+            seen, waited_s = traffic.writes_seen(), clock.monotonic() - began_s
+        if seen.in_flight <= _CALM_WRITES:
+            return seen.in_flight, 0.0
+        answered = seen.finished - first.finished
+        return seen.in_flight, seen.in_flight * waited_s / answered if answered else math.inf
 
     def _demand_time_left(self) -> None:
         """Give up while those who are held can still be answered."""
@@ -320,7 +338,8 @@ class Transfer:
 
 def _demand(decision: GateDecision) -> None:
     if not decision.passes:
-        raise Refused(
+        error = TooBusy if decision.verdict is Verdict.INSUFFICIENT else Refused
+        raise error(
             thing=f"gate {decision.gate}",
             reason=f"{decision.verdict}: {decision.reason}",
             mend=decision.mend or "see `strangler status`",

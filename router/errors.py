@@ -1,6 +1,6 @@
 """What can go wrong in deciding who answers a request, and what a person does about it."""
 
-from strangler.errors import BadInput, Refused, Unreachable
+from strangler.errors import BadInput, Refused, TooBusy, Unreachable
 
 
 class BadRoute(BadInput):
@@ -35,7 +35,7 @@ class ConfigRejected(Refused):
     """The proxy refused the configuration and goes on with the one before."""
 
 
-class DrainTimeout(Refused):
+class DrainTimeout(TooBusy):
     """Writes were still in flight when the time for draining ran out."""
 
 

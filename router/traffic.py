@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from router.drain import DrainResult, drain
-from router.envoy.admin import EnvoyAdmin
+from router.envoy.admin import EnvoyAdmin, WritesInFlight
 from router.envoy.options import ProxyOptions
 from router.envoy.publish import prune, publish, retired_clusters
 from router.errors import GateSilent, ProxySilent, UnsafeTraffic
@@ -210,6 +210,10 @@ class Traffic:
             clock=self._clock,
             timeout_s=timeout_s,
         )
+
+    def writes_in_flight(self, move: str) -> WritesInFlight:
+        """One sample of the proxy. Raises `ProxySilent`."""
+        return self._admin.writes_in_flight(move)
 
     def status(self, move: str) -> TrafficStatus:
         """What the files say and what proxy and gate say, side by side. Raises only for the files."""

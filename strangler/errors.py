@@ -55,6 +55,10 @@ class Refused(StranglerError):
     exit_code = ExitCode.REFUSED
 
 
+class TooBusy(Refused):
+    """It would be safe, but not at this moment, because of what else goes on. The same command may pass soon."""
+
+
 class Unreachable(StranglerError):
     """A part that is needed does not answer."""
 

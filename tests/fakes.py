@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from migration_plans.ports import CopySeen, GateSeen, LagSeen, ParallelRunSeen, Proof
+from migration_plans.ports import CopySeen, GateSeen, LagSeen, ParallelRunSeen, Proof, WritesSeen
 
 
 class FakeStreams:
@@ -102,6 +102,7 @@ class FakeTraffic:
         self.closed = False
         self.writes_to = "legacy"
         self.compared = 1000
+        self.writes_in_flight = 0
 
     def _called(self, verb, *arguments):
         self.calls.append((verb, *arguments))
@@ -136,8 +137,8 @@ class FakeTraffic:
         self._called("close_gate")
         self.closed = True
 
-    def in_flight(self):
-        return 0
+    def writes_seen(self):
+        return WritesSeen(in_flight=self.writes_in_flight, finished=0)
 
     def drain(self, timeout_s):
         self._called("drain")

@@ -7,7 +7,7 @@ from migration_plans.phases import Phase, PhaseEvent
 from migration_plans.ports import Proof
 from migration_plans.run import Run
 from migration_plans.transfer import Operation, Transfer, TransferResult
-from strangler.errors import Refused
+from strangler.errors import Refused, TooBusy
 
 
 def cut_over(run: Run) -> TransferResult | None:
@@ -27,9 +27,7 @@ def cut_over(run: Run) -> TransferResult | None:
             mend=f"run `strangler run {run.plan.move}` until reads are at 100 %",
         )
     follow(run, "forward")
-    proof = verify(run, "forward")
-    run.advance(PhaseEvent.BEGIN_CUTOVER)
-    return _transfer(run, "cutover", proof)
+    return _transfer(run, "cutover", verify(run, "forward"))
 
 
 def roll_back(run: Run) -> TransferResult | None:
@@ -41,9 +39,7 @@ def roll_back(run: Run) -> TransferResult | None:
     phase = run.progress().phase
     if phase is Phase.SERVICE_OWNED:
         follow(run, "reverse")
-        proof = verify(run, "reverse")
-        run.advance(PhaseEvent.BEGIN_ROLLBACK)
-        return _transfer(run, "rollback", proof)
+        return _transfer(run, "rollback", verify(run, "reverse"))
     if phase in (Phase.SHADOWING, Phase.READS_RAMPING):
         reads_back(run)
     elif phase in (Phase.PREPARED, Phase.COPYING, Phase.FOLLOWING):
@@ -69,6 +65,21 @@ def settle(run: Run) -> TransferResult | None:
 
 
 def _transfer(run: Run, operation: Operation, proof: Proof) -> TransferResult:
+    """Hand over. What only the load of the moment defeats is undone, and tried again as often as the plan says."""
+    plan = run.plan.cutover
+    for attempt in range(1, plan.attempts + 1):
+        try:
+            return _attempt(run, operation, proof)
+        except TooBusy as busy:
+            if attempt == plan.attempts:
+                raise
+            run.narrator.say(f"attempt {attempt} of {plan.attempts} undone: {busy.reason}; again in {plan.pause_s:g} s")
+            run.parts.clock.sleep(plan.pause_s)
+    raise AssertionError("a plan has at least one attempt")
+
+
+def _attempt(run: Run, operation: Operation, proof: Proof) -> TransferResult:
+    run.advance(PhaseEvent.BEGIN_CUTOVER if operation == "cutover" else PhaseEvent.BEGIN_ROLLBACK)
     transfer = Transfer(run.parts, operation=operation, attempt=run.progress().attempts + 1)
     try:
         result = transfer.run(proof)

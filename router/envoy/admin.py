@@ -25,12 +25,14 @@ _REJECTIONS = {"update_failure": "could not be read or parsed", "update_rejected
 @dataclass(frozen=True, kw_only=True)
 class WritesInFlight:
     """Of one move: requests at a backend (`active`), waiting for a connection (`pending`), the retries begun so far,
-    and the questions that the proxy has open at the gate, for all moves (`asking`)."""
+    those answered so far (`finished`), and the questions that the proxy has open at the gate, for all moves
+    (`asking`)."""
 
     active: int
     pending: int
     retries: int
     asking: int
+    finished: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +91,7 @@ class EnvoyAdmin:
         names = [write_cluster(move, side) for side in SIDES]
         stats = self._stats(
             f"^cluster\\.({'|'.join(map(re.escape, [*names, GATE_CLUSTER]))})"
-            "\\.upstream_rq_(active|pending_active|retry)$"
+            "\\.upstream_rq_(active|pending_active|retry|completed)$"
         )
 
         def total(clusters: Collection[str], counter: str) -> int:
@@ -100,6 +102,7 @@ class EnvoyAdmin:
             pending=total(names, "pending_active"),
             retries=total(names, "retry"),
             asking=total([GATE_CLUSTER], "active") + total([GATE_CLUSTER], "pending_active"),
+            finished=total(names, "completed"),
         )
 
     def active_writes(self, move: str) -> int:

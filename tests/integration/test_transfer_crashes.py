@@ -1,6 +1,7 @@
 """Kill the runner at every step of cutover and rollback, on real databases: never two owners, never none."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
@@ -14,15 +15,18 @@ from migration_plans.operations.transfers import cut_over, roll_back, settle
 from migration_plans.ownership import OwnershipLedger
 from migration_plans.phases import Phase
 from migration_plans.plan_file import load_plan
+from migration_plans.ports import WritesSeen
 from migration_plans.run import Run
 from migration_plans.runner import advance_to
 from migration_plans.transfer import STEPS, Parts
+from router.errors import DrainTimeout
 from strangler.clock import ManualClock, SystemClock
 from strangler.errors import Refused
 from strangler.journal import Journal
 from tests.fakes import FakeStreams, FakeTraffic
 
-PLAN = load_plan(Path("migration_plans/catalog.yaml"))
+FILED = load_plan(Path("migration_plans/catalog.yaml"))
+PLAN = FILED.model_copy(update={"cutover": FILED.cutover.model_copy(update={"pause_s": 0.0})})
 
 
 class Crash(BaseException):
@@ -140,6 +144,7 @@ def test_C1_a_fence_that_times_out_opens_the_gate_to_the_giver(rig):
         with pytest.raises(TransferAborted) as aborted:
             cut_over(rig.run)
         assert isinstance(aborted.value.__cause__, FenceTimeout)
+    assert rig.traffic.calls.count(("close_gate",)) == PLAN.cutover.attempts
     assert rig.writable() == {"legacy"}
     assert not rig.traffic.closed
     assert rig.phase() is Phase.READS_RAMPING
@@ -151,6 +156,57 @@ def test_C5_a_long_writer_is_refused_before_anybody_is_held(rig):
         cut_over(rig.run)
     assert ("close_gate",) not in rig.traffic.calls
     assert rig.writable() == {"legacy"}
+
+
+def test_C5_writes_that_are_not_answered_are_refused_before_anybody_is_held(rig):
+    rig.run = replace(rig.run, parts=replace(rig.run.parts, clock=ManualClock(datetime.now(UTC))))
+    rig.traffic.writes_in_flight = 20
+    with pytest.raises(Refused, match="predicted hold inf s"):
+        cut_over(rig.run)
+    assert ("close_gate",) not in rig.traffic.calls
+    assert rig.writable() == {"legacy"}
+
+
+def test_C5_the_hold_that_a_queue_of_writes_will_take_is_predicted_from_their_rate(rig):
+    """20 in flight, ten a second answered: two seconds until the last of them."""
+    clock = ManualClock(datetime.now(UTC))
+    rig.run = replace(rig.run, parts=replace(rig.run.parts, clock=clock))
+    rig.traffic.writes_seen = lambda: WritesSeen(in_flight=20, finished=round(10 * clock.monotonic()))
+    with pytest.raises(Refused, match=r"predicted hold 2\.1\d s"):
+        cut_over(rig.run)
+
+
+@pytest.mark.parametrize("operation", ["cutover", "rollback"])
+def test_what_only_the_load_defeats_is_undone_and_tried_again(rig, operation):
+    if operation == "rollback":
+        cut_over(rig.run)
+    giver = "legacy" if operation == "cutover" else "service"
+    drains = []
+
+    def drain(timeout_s):
+        drains.append(rig.writable())
+        if len(drains) < PLAN.cutover.attempts:
+            raise DrainTimeout(thing="writes", reason="20 at a backend after 5 s", mend="wait")
+        return 0.0
+
+    rig.traffic.drain = drain
+    result = (cut_over if operation == "cutover" else roll_back)(rig.run)
+    assert drains == [{giver}] * PLAN.cutover.attempts
+    assert rig.writable() == {result.owner} != {giver}
+    undone = [entry for entry in rig.run.parts.journal.entries() if entry.data.get("state") == "undone"]
+    assert len(undone) == PLAN.cutover.attempts - 1
+
+
+def test_a_drain_that_ran_out_of_time_names_who_is_writing(rig):
+    def drain(timeout_s):
+        raise DrainTimeout(thing="writes", reason="1 at a backend after 5 s", mend="wait")
+
+    rig.traffic.drain = drain
+    with psycopg.connect(rig.dsn["legacy"], application_name="nightly import") as writer:
+        writer.execute("INSERT INTO item DEFAULT VALUES")
+        rig.run.parts.legacy.longest_writer_s = lambda: 0.0
+        with pytest.raises(TransferAborted, match=r"1 at a backend after 5 s; in the database: pid \d+ \(nightly imp"):
+            cut_over(rig.run)
 
 
 def test_C13_writes_do_not_move_before_the_reads(rig):

@@ -74,5 +74,5 @@ def test_C11_a_proof_expires_by_age_and_by_schema(given, verdict):
 
 
 def test_a_hold_over_budget_is_refused():
-    assert hold_gate(CUTOVER.hold_budget_s + 0.01, CUTOVER).verdict is Verdict.FAIL
+    assert hold_gate(CUTOVER.hold_budget_s + 0.01, CUTOVER).verdict is Verdict.INSUFFICIENT
     assert hold_gate(CUTOVER.hold_budget_s, CUTOVER).passes

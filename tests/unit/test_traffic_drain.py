@@ -9,7 +9,7 @@ from strangler.clock import ManualClock
 
 
 def sample(active=0, pending=0, retries=0, asking=0):
-    return WritesInFlight(active=active, pending=pending, retries=retries, asking=asking)
+    return WritesInFlight(active=active, pending=pending, retries=retries, asking=asking, finished=0)
 
 
 def run(samples, *, held=0, timeout_s=5.0):
