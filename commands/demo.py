@@ -15,6 +15,7 @@ import psycopg
 from commands.output import print_rows, stderr, stdout
 from demo.audit import AuditResult, audit
 from demo.measure import ClientView, client_view, percentile
+from demo.pace import FULL_PACE, Pace
 from demo.report import (
     Copied,
     DemoReport,
@@ -45,8 +46,18 @@ _SEED = 7
 @click.option(
     "--scale", type=click.FloatRange(0.01, 100), default=1.0, show_default=True, help="1 is 110,000 rows or more."
 )
-@click.option("--writes", "writes_per_s", type=click.FloatRange(1, 5000), default=200.0, show_default=True)
-@click.option("--reads", "reads_per_s", type=click.FloatRange(1, 5000), default=50.0, show_default=True)
+@click.option(
+    "--writes",
+    "writes_per_s",
+    type=click.FloatRange(1, 5000),
+    help=f"Per second. [default: {FULL_PACE.writes_per_s:g}, or what leaves half of this machine free]",
+)
+@click.option(
+    "--reads",
+    "reads_per_s",
+    type=click.FloatRange(1, 5000),
+    help=f"Per second. [default: {FULL_PACE.reads_per_s:g}, or in proportion to the writes]",
+)
 @click.option("--seed", type=int, default=_SEED, show_default=True)
 @click.option(
     "--log",
@@ -59,8 +70,8 @@ _SEED = 7
 def demo(
     break_at: str | None,
     scale: float,
-    writes_per_s: float,
-    reads_per_s: float,
+    writes_per_s: float | None,
+    reads_per_s: float | None,
     seed: int,
     log: Literal["local", "kafka"],
     report_folder: Path,
@@ -82,7 +93,8 @@ def demo(
 
     with Stack() as stack:
         store = start_store(stack, scale=scale, seed=seed, say=say, log=log)
-        story = Story(store=store, say=say, started=started, rate=(writes_per_s, reads_per_s), seed=seed, broken=broken)
+        pace = _pace(writes_per_s, reads_per_s)
+        story = Story(store=store, say=say, started=started, pace=pace, seed=seed, broken=broken)
         with Watch(
             legacy_database=store.legacy_database,
             service_database=store.service_database,
@@ -103,6 +115,16 @@ def demo(
     broken_promises = [name for name, held in report.promises.items() if not held]
     if broken_promises:
         raise PromiseBroken(thing="demo", reason=f"not held: {', '.join(broken_promises)}", mend=f"read {html_path}")
+
+
+def _pace(writes_per_s: float | None, reads_per_s: float | None) -> Pace | None:
+    """What was asked for; None when nothing was."""
+    if writes_per_s is None and reads_per_s is None:
+        return None
+    return Pace(
+        writes_per_s=FULL_PACE.writes_per_s if writes_per_s is None else writes_per_s,
+        reads_per_s=FULL_PACE.reads_per_s if reads_per_s is None else reads_per_s,
+    )
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -144,6 +166,8 @@ def _report(
     leftovers: bool,
     seed: int,
 ) -> DemoReport:
+    assert story.pace is not None
+    pace = story.pace
     lags = [sample.lag_ms for sample in watch.lag]
     compared, confirmed, noise, raced = (
         sum(run[name] for run in story.parallel_runs) for name in ("compared", "confirmed", "noise", "raced")
@@ -191,7 +215,11 @@ def _report(
             "cutovers": tuple(story.transfers),
             "differences": tuple(_differences(story.parallel_runs)),
             "environment": Environment(
-                postgres_version=gathered["version"], cores=os.cpu_count() or 1, seeds={"store and traffic": seed}
+                postgres_version=gathered["version"],
+                cores=os.cpu_count() or 1,
+                writes_per_s=pace.writes_per_s,
+                reads_per_s=pace.reads_per_s,
+                seeds={"store and traffic": seed},
             ),
         }
     )

@@ -147,6 +147,8 @@ class Environment(_Part):
 
     postgres_version: Label
     cores: Annotated[int, Field(ge=1)]
+    writes_per_s: Amount
+    reads_per_s: Amount
     seeds: Mapping[str, int]
 
 

@@ -12,7 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from commands.streams import MoveStreams
+from demo.pace import FULL_PACE, Pace, fitting_pace
 from demo.report import Holds, Phase, Step, Transfer
 from demo.stack import Store
 from migration_plans.transfer import STEPS
@@ -24,6 +27,8 @@ from strangler.errors import BadInput, PromiseBroken
 _SERVICE = "catalog"
 _COMMAND_TIMEOUT_S = 300
 _DRAIN_S = 60.0
+_WARM_UP_S = 2.0
+_CALIBRATION_S = 3.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +63,8 @@ class Story:
     store: Store
     say: Callable[[str], None]
     started: float
-    rate: tuple[float, float] = (200.0, 100.0)
+    pace: Pace | None = None
+    """None: as much as this machine carries, found when the story begins."""
     seed: int = 7
     broken: Break | None = None
     phases: list[Phase] = field(default_factory=list)
@@ -74,7 +80,10 @@ class Story:
     def tell(self) -> None:
         """Everything from the first request to the last, and `complete`."""
         with self._phase("traffic alone"):
-            self.start_traffic()
+            pace = self.pace or self._find_pace()
+            self.start_traffic(pace)
+            self.say(f"clients send {pace.writes_per_s:g} writes and {pace.reads_per_s:g} reads a second")
+            self.pace = pace
             time.sleep(3)
         with self._phase("copy and follow"):
             self.strangler("run", _SERVICE, "--until", "following")
@@ -139,25 +148,36 @@ class Story:
         self.killed.append(broken.failpoint)
         self.say(f"the runner was killed at {broken.failpoint}")
 
-    def start_traffic(self) -> None:
+    def start_traffic(self, pace: Pace) -> None:
         """Clients at the front door, until `stack.stop("traffic")`."""
-        writes, reads = self.rate
+        self._start_clients("traffic", pace, self.ledger)
+
+    def _find_pace(self) -> Pace:
+        """Drive the store alone at the full pace, with a ledger of its own, and look how busy the machine is."""
+        self._start_clients("calibration", FULL_PACE, self.store.folder / "calibration.jsonl")
+        time.sleep(_WARM_UP_S)
+        busy = psutil.cpu_percent(interval=_CALIBRATION_S) / 100
+        self.store.stack.stop("calibration")
+        self.say(f"the store alone keeps the processors busy for {busy:.0%} of the time")
+        return fitting_pace(FULL_PACE, busy)
+
+    def _start_clients(self, name: str, pace: Pace, ledger: Path) -> None:
         self.store.stack.add(
             python_program(
-                "traffic",
+                name,
                 "legacy_monolith.traffic",
                 [
                     *("--base-url", self.store.front_url),
                     *("--seed", str(self.seed)),
-                    *("--writes-per-second", str(writes)),
-                    *("--reads-per-second", str(reads)),
+                    *("--writes-per-second", str(pace.writes_per_s)),
+                    *("--reads-per-second", str(pace.reads_per_s)),
                     *("--duration", "600"),
-                    *("--ledger", str(self.ledger)),
+                    *("--ledger", str(ledger)),
                 ],
                 autorestart=False,
             )
         )
-        self.store.stack.launch("traffic")
+        self.store.stack.launch(name)
 
     def strangler(self, *arguments: str) -> str:
         """Run the real command; its standard output. Raises `PromiseBroken` when it fails."""

@@ -14,6 +14,7 @@ import pytest
 
 from demo.audit import audit
 from demo.measure import client_view
+from demo.pace import Pace
 from demo.stack import PLAN, start_store
 from demo.story import Story, parse_break
 from migration_plans.transfer import STEPS
@@ -31,8 +32,8 @@ def story(tmp_path_factory):
     plan.write_text(text)
     with Stack() as stack:
         store = start_store(stack, scale=0.02, seed=11, say=print, plan=plan)
-        story = Story(store=store, say=print, started=time.monotonic(), rate=(25.0, 25.0), seed=11)
-        story.start_traffic()
+        story = Story(store=store, say=print, started=time.monotonic(), seed=11)
+        story.start_traffic(Pace(writes_per_s=25.0, reads_per_s=25.0))
         story.strangler("run", "catalog", "--until", "following")
         yield story
 

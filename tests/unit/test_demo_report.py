@@ -88,7 +88,9 @@ def make_report(**changes):
         "timeseries": TimeSeries(lag=tuple(lag), latency=tuple(latency)),
         "cutovers": transfers,
         "differences": (difference, difference.model_copy(update={"verdict": "noise", "path": "$.updated_at"})),
-        "environment": Environment(postgres_version="18.6", cores=2, seeds={"store": 7, "traffic": 11}),
+        "environment": Environment(
+            postgres_version="18.6", cores=2, writes_per_s=200, reads_per_s=50, seeds={"store": 7, "traffic": 11}
+        ),
     }
     return DemoReport(**{**fields, **changes})
 
