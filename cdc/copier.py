@@ -12,14 +12,13 @@ import psycopg
 
 from cdc.chunk_handover import ChunkHandover, CopyInterrupted
 from cdc.copied_rows import CopiedRows
-from cdc.copy_reader import CopyTable, copy_table, parents_first, read_again, read_range, write_mark
+from cdc.copy_source import CopySource
 from cdc.copy_tracker import CopyCursor, Watermark, cursor_from_json
-from cdc.errors import SourceUnfit
-from cdc.events import Row, TableName
+from cdc.events import Relation, Row, TableName
 from cdc.link import LinkLimits, LinkSpec
 from cdc.link_signals import LinkSignals
-from cdc.schema import reflect
-from cdc.sessions import Connection, connect, source_error, target_error
+from cdc.open_copy import open_copy
+from cdc.sessions import Connection, connect, target_error
 from cdc.snapshot_window import Chunk
 from cdc.sql_target.board import open_board
 from cdc.sql_target.engine import is_postgresql
@@ -72,11 +71,8 @@ class CopyLoop:
         """One run over everything that is pending; ends early when the applier ends the run."""
         run = CopierRun(self._link, self._handover, self._new_run())
         try:
-            with connect(self._link.source_dsn, f"{self._link.stream} copy") as source:
-                try:
-                    run.copy(source, wanted, lambda table: pending().get(table))
-                except psycopg.Error as error:
-                    raise source_error(self._link.source_dsn, f"copy of {self._link.stream}", error) from error
+            with open_copy(self._link) as source:
+                run.copy(source, wanted, lambda table: pending().get(table))
             self._signals.well("copy")
         except CopyInterrupted as interrupted:
             if isinstance(interrupted.__cause__, StranglerError):
@@ -102,52 +98,43 @@ class CopierRun:
 
     def copy(
         self,
-        source: Connection,
+        source: CopySource,
         pending: dict[TableName, CopyCursor],
         cursor_of: Callable[[TableName], CopyCursor | None],
     ) -> None:
-        """`cursor_of`: a table's durable cursor, None once it is done. Raises `CopyInterrupted`, driver errors."""
+        """`cursor_of`: a table's durable cursor, None once it is done. Raises `CopyInterrupted` and what the source
+        raises."""
         self._handover.start(self.run)
-        source.execute("SELECT set_config('enable_seqscan', 'off', false)")
-        tables = reflect(source, list(pending)).tables
-        if missing := [str(name) for name in pending if name not in tables]:
-            raise SourceUnfit(
-                thing=f"source table {missing[0]}",
-                reason="does not exist",
-                mend="restore it, or take it out of the plan",
-            )
-        in_plan = [name for name in self._link.mapper.source_tables if name in pending]
-        for name in parents_first([tables[name] for name in in_plan]):
-            table = copy_table(tables[name], tuple(self._link.source_keys.get(name, ())))
-            self._copy_table(source, table, pending[name], cursor_of)
+        for relation in source.tables([name for name in self._link.mapper.source_tables if name in pending]):
+            self._copy_table(source, relation, pending[relation.table], cursor_of)
 
     def _copy_table(
         self,
-        source: Connection,
-        table: CopyTable,
+        source: CopySource,
+        relation: Relation,
         cursor: CopyCursor,
         cursor_of: Callable[[TableName], CopyCursor | None],
     ) -> None:
-        name, limits = table.relation.table, self._link.limits
+        name, limits = relation.table, self._link.limits
         limit = limits.copy_chunk_rows
-        read = partial(read_range, most_bytes=limits.copy_chunk_bytes, most_together=limits.copy_chunk_rows)
-        self._handover.announce(table.relation)
+        read = partial(source.read_range, most_bytes=limits.copy_chunk_bytes, most_together=limits.copy_chunk_rows)
+        self._handover.announce(relation)
         while not cursor.range_done:
-            chunk = self._between_marks(source, name, partial(read, source, table, cursor, limit))
+            chunk = self._between_marks(source, name, partial(read, name, cursor, limit))
             cursor = CopyCursor(after=chunk.after, until=chunk.until, range_done=chunk.last)
             limit = next_limit(limit, chunk.rows, limits)
         self._handover.wait_settled(self.run)
         while (left := cursor_of(name)) is not None:
-            self._between_marks(source, name, partial(read_again, source, table, left.again[:limit]))
+            self._between_marks(source, name, partial(source.read_again, name, left.again[:limit]))
             self._handover.wait_settled(self.run)
 
-    def _between_marks(self, source: Connection, table: TableName, read: Callable[[], Chunk]) -> Chunk:
+    def _between_marks(self, source: CopySource, table: TableName, read: Callable[[], Chunk]) -> Chunk:
         self._number += 1
-        write_mark(source, Watermark(run=self.run, number=self._number, mark="low", table=table))
+        source.mark(Watermark(run=self.run, number=self._number, mark="low", table=table))
         chunk = read()
         failpoints.reach("cdc.copy.chunk_read")
         self._handover.put(self.run, self._number, chunk)
-        write_mark(source, Watermark(run=self.run, number=self._number, mark="high", table=table))
+        source.mark(Watermark(run=self.run, number=self._number, mark="high", table=table))
         return chunk
 
 

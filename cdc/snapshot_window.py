@@ -57,6 +57,8 @@ def parse_snapshot(text: str) -> SourceSnapshot:
 class Chunk:
     """Rows of one table read in one snapshot.
 
+    `snapshot`: None where the order of the log is that of visibility: everything before the low mark is in it, and any
+    part of what lies between the marks, which is then brought forward once more.
     `begin`: the key behind which it was read; `after`: where the next one begins. `last`: none follows.
     `until`: the greatest key when the copy began; rows beyond it come by the stream.
     `again`: the keys this chunk re-reads, instead of continuing in key order.
@@ -65,7 +67,7 @@ class Chunk:
     relation: Relation
     key_columns: tuple[str, ...]
     rows: Collection[Row]
-    snapshot: SourceSnapshot
+    snapshot: SourceSnapshot | None
     begin: tuple[str, ...] | None = None
     after: tuple[str, ...] | None = None
     until: tuple[str, ...] | None = None
@@ -118,9 +120,10 @@ class SnapshotWindow:
 
         Rows that nothing touched stay as they were read: all of them as `chunk.rows`, some in a `BroughtForward`.
         """
-        if self.void or not all(chunk.snapshot.sees(xid) for xid in self.seen_before):
+        snapshot = chunk.snapshot
+        if self.void or (snapshot is not None and not all(snapshot.sees(xid) for xid in self.seen_before)):
             return None
-        unseen = [change for xid, change in self.observed if not chunk.snapshot.sees(xid)]
+        unseen = [change for xid, change in self.observed if snapshot is None or not snapshot.sees(xid)]
         if not unseen:
             return chunk.rows
         keys = _KeyOf(chunk.key_columns)

@@ -2,12 +2,13 @@
 
 import contextlib
 import ssl
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pymysql
+from pymysql.converters import encoders
 from pymysql.cursors import DictCursor
 
 from cdc.errors import DatabaseUnreachable, SourceUnfit
@@ -25,6 +26,11 @@ class ControlConnection(Protocol):
     def close(self) -> None: ...
 
 
+_UNCONVERTED: Final = (
+    "SET time_zone = '+00:00', sql_mode = '', wait_timeout = 28800, net_write_timeout = 600, "
+    "tx_isolation = 'REPEATABLE-READ', character_set_results = NULL"
+)
+"""Without modes: PAD_CHAR_TO_FULL_LENGTH would show blanks that the binlog does not have."""
 _CONNECT_S: Final = 10
 _READ_S: Final = 60
 _DENIED: Final = frozenset({1044, 1045, 1142, 1143, 1227, 1370, 1698})
@@ -102,11 +108,34 @@ def connect(place: MysqlPlace, *, timeout_s: int = _CONNECT_S) -> ControlConnect
         return connection
 
 
+def connect_unconverted(place: MysqlPlace) -> ControlConnection:
+    """As `connect`, but every value of a result is the bytes that the server stored or prints: no conversion of
+    character sets, none of types. Rows are tuples."""
+    with translated(place):
+        connection: ControlConnection = pymysql.connect(
+            host=place.host,
+            port=place.port,
+            user=place.user,
+            password=place.password,
+            database=place.database or None,
+            charset="utf8mb4",
+            use_unicode=False,
+            conv=dict(encoders),
+            autocommit=True,
+            connect_timeout=_CONNECT_S,
+            read_timeout=_READ_S,
+            write_timeout=_READ_S,
+            init_command=_UNCONVERTED,
+            ssl=tls_context(place),
+        )
+        return connection
+
+
 @contextlib.contextmanager
-def open_mysql(dsn: str) -> Iterator[ControlConnection]:
+def open_mysql(dsn: str, connected: Callable[[MysqlPlace], ControlConnection] = connect) -> Iterator[ControlConnection]:
     """A control connection for as long as the block runs; its driver errors become ours."""
     place = parse_url(dsn)
-    connection = connect(place)
+    connection = connected(place)
     try:
         with translated(place):
             yield connection
