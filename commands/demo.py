@@ -172,7 +172,7 @@ def _report(
     compared, confirmed, noise, raced = (
         sum(run[name] for run in story.parallel_runs) for name in ("compared", "confirmed", "noise", "raced")
     )
-    unbroken_p99 = [transfer.holds.hold_p99_ms for transfer in story.unbroken_holds]
+    unbroken_p99 = [max(each.holds.hold_p99_ms, each.undone_hold_ms) for each in story.unbroken_holds]
     return DemoReport.model_validate(
         {
             "requests": clients.requests,

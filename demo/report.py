@@ -121,13 +121,18 @@ class Step(_Part):
 
 
 class Transfer(_Part):
-    """One change of ownership, forward (`cutover`) or back (`rollback`), step by step in order."""
+    """One change of ownership, forward (`cutover`) or back (`rollback`), step by step in order.
+
+    `undone_attempts` that only the load defeated went before; the worst of them held for `undone_hold_ms` at most.
+    """
 
     kind: Literal["cutover", "rollback"]
     started_at: Amount
     seconds: Amount
     steps: tuple[Step, ...]
     holds: Holds
+    undone_attempts: Count = 0
+    undone_hold_ms: Amount = 0.0
 
 
 class Difference(_Part):

@@ -134,6 +134,10 @@ class Story:
             result = json.loads(self.strangler(operation, _SERVICE, "--json"))
         transfer = _transfer(operation, result, started_at, self._elapsed() - started_at)
         self.transfers.append(transfer)
+        if transfer.undone_attempts:
+            self.say(
+                f"{transfer.undone_attempts} attempts undone before, held {transfer.undone_hold_ms:.0f} ms at most"
+            )
         if broken is None:
             self.unbroken_holds.append(transfer)
 
@@ -224,5 +228,7 @@ def _transfer(operation: str, result: dict[str, Any], started_at: float, seconds
                 hold_p99_ms=result["hold_p99_ms"],
                 hold_max_ms=result["hold_max_ms"],
             ),
+            "undone_attempts": result["undone_attempts"],
+            "undone_hold_ms": result["undone_hold_ms"],
         }
     )

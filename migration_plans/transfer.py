@@ -45,9 +45,6 @@ FLIP = STEPS.index("flip")
 _FIXED_HOLD_S = 0.15
 """Hold that every transfer costs besides drain and catch-up: gate, fence, journal, flip (measured)."""
 
-_HOLD_LIMIT_S = 40.0
-"""The gate answers 503 to whoever waits longer than 60 s; by then it must be open again."""
-
 _CALM_WRITES = 8
 _CALM_TIMEOUT_S = 10.0
 _CALM_POLL_S = 0.02
@@ -78,7 +75,11 @@ class Parts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TransferResult:
-    """What was seen. `steps`: name → seconds. `hold`: what the gate held (milliseconds)."""
+    """What was seen. `steps`: name → seconds. `hold`: what the gate held (milliseconds).
+
+    `undone_attempts` went before, defeated by the load of their moment; `undone_hold_ms`: how long the worst of them
+    held anybody at most.
+    """
 
     operation: Operation
     owner: Side
@@ -89,6 +90,8 @@ class TransferResult:
     hold_p50_ms: float
     hold_p99_ms: float
     hold_max_ms: float
+    undone_attempts: int = 0
+    undone_hold_ms: float = 0.0
 
 
 class Transfer:
@@ -96,7 +99,7 @@ class Transfer:
 
     def __init__(self, parts: Parts, *, operation: Operation, attempt: int) -> None:
         self._parts = parts
-        self._operation: Operation = operation
+        self.operation: Operation = operation
         self._attempt = attempt
         self.taker: Side = "service" if operation == "cutover" else "legacy"
         self.giver: Side = other(self.taker)
@@ -104,6 +107,7 @@ class Transfer:
         self._steps: dict[str, float] = {}
         self._started_at = parts.clock.now()
         self._closed_at_s: float | None = None
+        self._opened_at_s: float | None = None
 
     def run(self, proof: Proof) -> TransferResult:
         """Steps 0 to 9. Any failure before the flip undoes everything and raises; after it, a re-run finishes.
@@ -115,7 +119,7 @@ class Transfer:
         if pair is None or pair.owner != self.giver:
             self._journal("operation", state="undone", reason="wrong owner")
             raise Refused(
-                thing=f"{self._operation} of {self._parts.plan.move}",
+                thing=f"{self.operation} of {self._parts.plan.move}",
                 reason=f"the owner is {pair.owner if pair else 'not installed'}, not {self.giver}",
                 mend="see `strangler status`",
             )
@@ -129,7 +133,7 @@ class Transfer:
                 raise
             aborted = TransferHeldUp if isinstance(error, TooBusy) else TransferAborted
             raise aborted(
-                thing=f"{self._operation} of {self._parts.plan.move}",
+                thing=f"{self.operation} of {self._parts.plan.move}",
                 reason=f"undone, {self.giver} owns and serves as before: {error.thing}: {error.reason}",
                 mend=error.mend,
             ) from error
@@ -153,6 +157,13 @@ class Transfer:
         return None
 
     @property
+    def held_s(self) -> float:
+        """Seconds for which the gate was closed, until now or until this attempt was undone; 0 before."""
+        if self._closed_at_s is None:
+            return 0.0
+        return (self._opened_at_s or self._parts.clock.monotonic()) - self._closed_at_s
+
+    @property
     def _touched(self) -> bool:
         return self._closed_at_s is not None
 
@@ -163,8 +174,9 @@ class Transfer:
         if row is not None and row.fenced and row.owner == self.giver:
             ledger.lower_fence(epoch=row.epoch)
         self._parts.traffic.open_gate(self.giver)
+        self._opened_at_s = self._parts.clock.monotonic()
         self._parts.traffic.disarm(self.giver)
-        self._journal("operation", state="undone", reason=reason)
+        self._journal("operation", state="undone", reason=reason, held_s=self.held_s)
 
     def finish(self, epoch: int) -> TransferResult:
         """From the point of no return to the end. Safe to repeat: this is also how a killed transfer goes on."""
@@ -174,7 +186,7 @@ class Transfer:
         seen = self._parts.traffic.gate_seen()
         self._journal("operation", state="finished", owner=self.taker, epoch=epoch)
         return TransferResult(
-            operation=self._operation,
+            operation=self.operation,
             owner=self.taker,
             epoch=epoch,
             started_at=self._started_at,
@@ -193,7 +205,7 @@ class Transfer:
         self._step(4, self._catch_up)
         self._step(5, lambda: self._verify(proof))
         self._step(6, self._reverse_start)
-        self._demand_time_left()
+        self._time_left()
         self._step(FLIP, self._give_up)
 
     def _arm(self) -> dict[str, Any]:
@@ -237,7 +249,7 @@ class Transfer:
         self._closed_at_s = self._parts.clock.monotonic()
         self._parts.traffic.close_gate()
         try:
-            return {"drain_s": self._parts.traffic.drain(self._parts.plan.cutover.drain_timeout_s)}
+            return {"drain_s": self._parts.traffic.drain(self._within(self._parts.plan.cutover.drain_timeout_s))}
         except TooBusy as busy:
             writers = self._parts.ledger(self.giver).open_writers()
             raise TooBusy(
@@ -246,14 +258,15 @@ class Transfer:
 
     def _fence(self) -> None:
         self._parts.ledger(self.giver).raise_fence(
-            epoch=self._epoch, lock_timeout_s=self._parts.plan.cutover.lock_timeout_s
+            epoch=self._epoch, lock_timeout_s=self._within(self._parts.plan.cutover.lock_timeout_s)
         )
 
     def _catch_up(self) -> dict[str, Any]:
         """The final position is read after the fence, never before it (C3)."""
         direction = direction_from(self.giver)
         position = self._parts.streams.emit_barrier(direction)
-        waited_s = self._parts.streams.wait_applied(direction, position, self._parts.plan.cutover.catch_up_timeout_s)
+        timeout_s = self._within(self._parts.plan.cutover.catch_up_timeout_s)
+        waited_s = self._parts.streams.wait_applied(direction, position, timeout_s)
         return {"position": position, "waited_s": waited_s}
 
     def _verify(self, proof: Proof) -> dict[str, Any]:
@@ -284,7 +297,7 @@ class Transfer:
     def _open_to_taker(self) -> None:
         traffic = self._parts.traffic
         traffic.open_gate(self.taker)
-        percent = 0.0 if self._operation == "rollback" else 100.0
+        percent = 0.0 if self.operation == "rollback" else 100.0
         self._parts.journal.append("reads", percent=percent)
         traffic.set_read_percent(percent)
         traffic.disarm(self.taker)
@@ -311,29 +324,33 @@ class Transfer:
         answered = seen.finished - first.finished
         return seen.in_flight, seen.in_flight * waited_s / answered if answered else math.inf
 
-    def _demand_time_left(self) -> None:
-        """Give up while those who are held can still be answered."""
-        assert self._closed_at_s is not None
-        held_s = self._parts.clock.monotonic() - self._closed_at_s
-        if held_s > _HOLD_LIMIT_S:
-            raise Refused(
+    def _time_left(self) -> float:
+        """Seconds of the hold budget that are left; gives up when none are, while nothing has been handed over."""
+        left_s = self._parts.plan.cutover.hold_budget_s - self.held_s
+        if left_s <= 0:
+            raise TooBusy(
                 thing=f"hold of {self._parts.plan.move}",
-                reason=f"the gate has been closed for {held_s:.1f} s, and clients give up",
+                reason=f"clients have been held for {self.held_s:.2f} s, longer than the plan's hold_budget_s",
                 mend="find the slow step in the journal, and try again at a quieter moment",
             )
+        return left_s
+
+    def _within(self, timeout_s: float) -> float:
+        """A step's own bound, or what is left of the hold budget if that is less."""
+        return min(timeout_s, self._time_left())
 
     def _step(self, number: int, act: Callable[[], dict[str, Any] | None], *, name: str | None = None) -> None:
         label = name or STEPS[number]
         self._journal("step", step=number, name=label, state="intent")
-        self._parts.reach(f"{self._operation}.{label}.begin")
+        self._parts.reach(f"{self.operation}.{label}.begin")
         began = self._parts.clock.monotonic()
         seen = act() or {}
         self._steps[label] = self._parts.clock.monotonic() - began
-        self._parts.reach(f"{self._operation}.{label}.acted")
+        self._parts.reach(f"{self.operation}.{label}.acted")
         self._journal("step", step=number, name=label, state="done", seconds=self._steps[label], **seen)
 
     def _journal(self, kind: str, **data: Any) -> None:
-        self._parts.journal.append(kind, operation=self._operation, attempt=self._attempt, **data)
+        self._parts.journal.append(kind, operation=self.operation, attempt=self._attempt, **data)
 
 
 def _demand(decision: GateDecision) -> None:

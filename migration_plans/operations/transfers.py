@@ -1,5 +1,7 @@
 """cut over, roll back, and settle what a killed runner left."""
 
+from dataclasses import replace
+
 from migration_plans.operations.abort import abort
 from migration_plans.operations.copy import follow, verify
 from migration_plans.operations.ramp import reads_back
@@ -67,10 +69,14 @@ def settle(run: Run) -> TransferResult | None:
 def _transfer(run: Run, operation: Operation, proof: Proof) -> TransferResult:
     """Hand over. What only the load of the moment defeats is undone, and tried again as often as the plan says."""
     plan = run.plan.cutover
+    longest_s = 0.0
     for attempt in range(1, plan.attempts + 1):
+        transfer = Transfer(run.parts, operation=operation, attempt=run.progress().attempts + 1)
         try:
-            return _attempt(run, operation, proof)
+            result = _attempt(run, transfer, proof)
+            return replace(result, undone_attempts=attempt - 1, undone_hold_ms=longest_s * 1000)
         except TooBusy as busy:
+            longest_s = max(longest_s, transfer.held_s)
             if attempt == plan.attempts:
                 raise
             run.narrator.say(f"attempt {attempt} of {plan.attempts} undone: {busy.reason}; again in {plan.pause_s:g} s")
@@ -78,9 +84,8 @@ def _transfer(run: Run, operation: Operation, proof: Proof) -> TransferResult:
     raise AssertionError("a plan has at least one attempt")
 
 
-def _attempt(run: Run, operation: Operation, proof: Proof) -> TransferResult:
-    run.advance(PhaseEvent.BEGIN_CUTOVER if operation == "cutover" else PhaseEvent.BEGIN_ROLLBACK)
-    transfer = Transfer(run.parts, operation=operation, attempt=run.progress().attempts + 1)
+def _attempt(run: Run, transfer: Transfer, proof: Proof) -> TransferResult:
+    run.advance(PhaseEvent.BEGIN_CUTOVER if transfer.operation == "cutover" else PhaseEvent.BEGIN_ROLLBACK)
     try:
         result = transfer.run(proof)
     except BaseException:
@@ -90,7 +95,7 @@ def _attempt(run: Run, operation: Operation, proof: Proof) -> TransferResult:
         raise
     run.advance(PhaseEvent.FLIPPED)
     run.narrator.say(
-        f"{operation}: {result.owner} owns since epoch {result.epoch}; held {result.held_requests} requests, "
+        f"{transfer.operation}: {result.owner} owns since epoch {result.epoch}; held {result.held_requests} requests, "
         f"longest {result.hold_max_ms:.0f} ms"
     )
     return result

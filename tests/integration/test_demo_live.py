@@ -26,7 +26,11 @@ def story(tmp_path_factory):
     """A running small store with traffic, copied and following."""
     plan = tmp_path_factory.mktemp("plan") / "catalog.yaml"
     text = PLAN.read_text()
-    for old, new in (("min_compared: 150", "min_compared: 30"), ("max_upper_bound: 0.02", "max_upper_bound: 0.2")):
+    for old, new in (
+        ("min_compared: 150", "min_compared: 30"),
+        ("max_upper_bound: 0.02", "max_upper_bound: 0.2"),
+        ("hold_budget_s: 0.8", "hold_budget_s: 5.0"),
+    ):
         assert old in text
         text = text.replace(old, new)
     plan.write_text(text)
