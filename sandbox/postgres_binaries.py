@@ -50,15 +50,23 @@ def postgres_bin() -> Path:
 
 def find_binaries() -> PostgresBinaries:
     """Binaries that run. A wheel out of reach of `nobody` (a venv in a private home) is copied once to within it."""
-    folder, user = postgres_bin(), server_user()
+    folder = postgres_bin()
+    if not os.environ.get(VARIABLE):
+        folder = runnable_folder(folder, folder.parent.parent)
+    user = server_user()
+    return PostgresBinaries(folder=folder, major=_major(folder, user), user=user)
+
+
+def runnable_folder(folder: Path, package: Path) -> Path:
+    """`folder` within `package`, or the same in a copy of the package, if only there `server_user` can run it."""
+    user = server_user()
     try:
-        return PostgresBinaries(folder=folder, major=_major(folder, user), user=user)
+        _major(folder, user)
     except PartMissing:
-        if user is None or os.environ.get(VARIABLE) or not (folder / "postgres").exists():
+        if user is None or not (folder / "postgres").exists():
             raise
-    package = folder.parent.parent
-    copied = _reachable_copy(package) / folder.relative_to(package.parent)
-    return PostgresBinaries(folder=copied, major=_major(copied, user), user=user)
+        return _reachable_copy(package) / folder.relative_to(package.parent)
+    return folder
 
 
 def _major(folder: Path, user: str | None) -> int:

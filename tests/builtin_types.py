@@ -60,7 +60,6 @@ BUILT_IN = {
     "bit(4)": ["B'0101'"],
     "varbit": ["B''", "B'01010'"],
     "numeric": ["'NaN'", "0.00", "-12.30", "'1e1000'", "'1e-16383'", "'" + "9" * 5000 + ".5'"],
-    "numeric(10,-2)": ["12345"],
     "refcursor": ["'a cursor'"],
     "uuid": ["'6f1b0b7e-0000-4000-8000-000000000000'"],
     "pg_lsn": ["'FFFFFFFF/FFFFFFFF'", "'0/0'"],
@@ -92,6 +91,10 @@ SINCE_14 = {
     "numeric": ["'Infinity'", "'-Infinity'"],
 }
 """Literals that PostgreSQL 13 refuses."""
+
+SINCE_15 = {
+    "numeric(10,-2)": ["12345"],
+}
 
 SINCE_17 = {
     "interval": ["'infinity'", "'-infinity'"],
@@ -137,8 +140,10 @@ SAME_AS_REGTYPE = frozenset({
 def types_of(version):
     """Type → literals for a server of this major version."""
     found = {name: list(literals) for name, literals in {**BUILT_IN, **OWN}.items()}
-    for since, added in ((14, SINCE_14), (17, SINCE_17)):
+    for since, added in ((14, SINCE_14), (15, SINCE_15), (17, SINCE_17)):
         if version >= since:
             for name, literals in added.items():
-                found[name] += literals
+                found[name] = [*found.get(name, []), *literals]
+    if version < 14:
+        found = {name: literals for name, literals in found.items() if "multirange" not in name}
     return found

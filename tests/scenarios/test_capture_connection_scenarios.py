@@ -208,6 +208,8 @@ def has_tls(folder):
     """Whether the server in this folder is linked with a TLS library."""
     if folder is None:
         return False
+    if not os.path.exists(f"{folder}/pg_config"):
+        return False
     answer = subprocess.run([f"{folder}/pg_config", "--configure"], capture_output=True, text=True, check=False)
     linked = subprocess.run(["ldd", f"{folder}/postgres"], capture_output=True, text=True, check=False)
     return "openssl" in answer.stdout or "libssl" in linked.stdout

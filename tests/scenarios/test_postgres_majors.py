@@ -1,4 +1,4 @@
-"""Capture and the whole forward link on each major version of PostgreSQL that is here (D11 to D25, T1, T10, H13…)."""
+"""Capture and the whole forward link on each major version of PostgreSQL, 13 to 18 (D11 to D25, T1, T10, H13…)."""
 
 import contextlib
 import random
@@ -12,11 +12,10 @@ from cdc.connections import canonical_conninfo
 from cdc.errors import DecodeError
 from cdc.pgoutput import decode
 from cdc.replication_connection import ReplicationConnection, WalData
-from sandbox.postgres import create_database, postgres_server
-from sandbox.postgres_binaries import VARIABLE
+from sandbox.postgres import create_database
 from tests.builtin_types import EXTENSIONS, NOT_FOR_COLUMNS, OWN_TYPES, SAME_AS_REGTYPE, types_of
 from tests.capture import capturing
-from tests.postgres_majors import servers
+from tests.postgres_majors import every_major, server_of
 from tests.stream_pair import StreamPair, identical
 
 pytestmark = [pytest.mark.integration, pytest.mark.scenario]
@@ -24,17 +23,11 @@ pytestmark = [pytest.mark.integration, pytest.mark.scenario]
 SETTINGS = {"fsync": "off", "max_prepared_transactions": "5", "logical_decoding_work_mem": "64kB"}
 
 
-@pytest.fixture(scope="module", params=servers().items(), ids=lambda server: f"PostgreSQL {server[0]}")
+@pytest.fixture(scope="module", params=every_major())
 def server(request):
     """(URL, major version). The target has the same version."""
-    major, folder = request.param
-    with pytest.MonkeyPatch.context() as patch:
-        if folder is None:
-            patch.delenv(VARIABLE, raising=False)
-        else:
-            patch.setenv(VARIABLE, folder)
-        with postgres_server(SETTINGS) as url:
-            yield url, major
+    with server_of(request.param, SETTINGS) as url:
+        yield url, request.param
 
 
 @pytest.fixture

@@ -294,6 +294,8 @@ def test_D22_a_new_label_without_a_place_in_the_target_stops_by_name(make):
 )
 def test_S7_H12_a_table_that_is_not_heard_of_any_more_is_a_hard_stop(pair, ddl, said):
     pair.evolution.look(pair.applier.position)
+    if said == "row filter" and pair.source.info.server_version < 150_000:
+        pytest.skip("publications have row filters from PostgreSQL 15 on")
     pair.source.execute(ddl)
     for _ in range(2):
         with pytest.raises(SchemaChanged, match=said):
