@@ -8,6 +8,7 @@ from migration_plans.plan import Plan
 from migration_plans.ports import GateSeen, ParallelRunSeen, Side, WritesSeen
 from router.envoy.options import ProxyOptions
 from router.parallel_log import ParallelRunLog
+from router.parallel_verdict import ParallelLimits, parallel_verdict
 from router.routes import WHOLE, Backend, MoveRoutes, RouteRule, RouteTable, StickyKey
 from router.traffic import Traffic, TrafficSettings
 from strangler.settings import Settings
@@ -123,12 +124,23 @@ class MoveTraffic:
     def parallel_run(self) -> ParallelRunSeen:
         with closing(ParallelRunLog(self._record)) as log:
             summary = log.summary(move=self._move)
+        shadow = self._plan.shadow
+        verdict = parallel_verdict(
+            summary,
+            ParallelLimits(
+                min_compared=shadow.min_compared,
+                max_upper_bound=shadow.max_upper_bound,
+                max_candidate_failed=shadow.max_failed,
+            ),
+        )
         return ParallelRunSeen(
             compared=summary.compared,
             confirmed=summary.confirmed,
             noise=summary.noise,
             raced=summary.raced,
-            upper_bound=summary.upper_bound,
+            failed=summary.candidate_failed,
+            state=verdict.state.value,
+            reason=verdict.reason,
         )
 
 

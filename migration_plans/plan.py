@@ -93,6 +93,8 @@ class ShadowPlan(_Part):
     max_upper_bound: float = Field(default=0.02, gt=0, lt=1)
     """Largest tolerated 95 % upper bound of the share of confirmed differences."""
     max_confirmed: int = Field(default=0, ge=0)
+    max_failed: float = Field(default=0.02, gt=0, lt=1)
+    """Largest tolerated 95 % upper bound of the share of requests on which only the service failed."""
 
 
 class RampPlan(_Part):

@@ -54,13 +54,18 @@ class LagSeen:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ParallelRunSeen:
-    """Totals of the parallel run since it started."""
+    """Totals of the parallel run since it started, and what they prove against the limits of the plan.
+
+    `pass`: differences and failed calls are both provably rarer than allowed. `fail`: one is provably more frequent.
+    """
 
     compared: int
     confirmed: int
     noise: int
     raced: int
-    upper_bound: float
+    failed: int
+    state: Literal["pass", "fail", "insufficient", "no_data"]
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -47,13 +47,14 @@ class ParallelVerdict:
 def parallel_verdict(summary: ParallelRunSummary, limits: ParallelLimits) -> ParallelVerdict:
     """Judge. Fails on evidence that a rate is above its limit; passes only when both are shown to be below.
 
-    A mismatch that could not be asked again holds the pass back but is no evidence of failure. Requests on which
-    legacy failed, alone or with the candidate, say nothing about the candidate.
+    A mismatch that could not be asked again, and answers that the comparer could not compare, hold the pass back but
+    are no evidence of failure. Requests on which legacy failed, alone or with the candidate, say nothing about the
+    candidate.
     """
     asked = summary.compared + summary.candidate_failed
-    doubtful = summary.confirmed + summary.unconfirmed
+    doubtful = summary.confirmed + summary.unconfirmed + summary.compare_error
     numbers = {
-        "difference_bound": upper_bound(doubtful, summary.compared, limits.confidence),
+        "difference_bound": upper_bound(doubtful, summary.compared + summary.compare_error, limits.confidence),
         "difference_e_value": rate_e_value(summary.confirmed, summary.compared, limits.max_upper_bound),
         "failure_bound": upper_bound(summary.candidate_failed, asked, limits.confidence),
         "failure_e_value": rate_e_value(summary.candidate_failed, asked, limits.max_candidate_failed),

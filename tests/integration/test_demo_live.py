@@ -29,6 +29,7 @@ def story(tmp_path_factory):
     for old, new in (
         ("min_compared: 150", "min_compared: 30"),
         ("max_upper_bound: 0.02", "max_upper_bound: 0.2"),
+        ("max_failed: 0.02", "max_failed: 0.2"),
         ("hold_budget_s: 0.8", "hold_budget_s: 5.0"),
     ):
         assert old in text

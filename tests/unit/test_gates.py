@@ -11,18 +11,21 @@ SHADOW = ShadowPlan(min_compared=100, max_upper_bound=0.03)
 CUTOVER = CutoverPlan()
 
 
-def seen(compared=0, confirmed=0, upper_bound=1.0):
-    return ParallelRunSeen(compared=compared, confirmed=confirmed, noise=0, raced=0, upper_bound=upper_bound)
+def seen(state, compared=0, confirmed=0):
+    return ParallelRunSeen(
+        compared=compared, confirmed=confirmed, noise=0, raced=0, failed=0, state=state, reason="as the router says"
+    )
 
 
 @pytest.mark.parametrize(
     ("run", "verdict"),
     [
-        (seen(), Verdict.NO_DATA),
-        (seen(compared=3, confirmed=1), Verdict.FAIL),
-        (seen(compared=50, upper_bound=0.06), Verdict.INSUFFICIENT),
-        (seen(compared=100, upper_bound=0.031), Verdict.INSUFFICIENT),
-        (seen(compared=100, upper_bound=0.029), Verdict.PASS),
+        (seen("no_data"), Verdict.NO_DATA),
+        (seen("insufficient", compared=3, confirmed=1), Verdict.FAIL),
+        (seen("insufficient", compared=50), Verdict.INSUFFICIENT),
+        (seen("fail", compared=5000), Verdict.FAIL),
+        (seen("pass", compared=5000, confirmed=1), Verdict.FAIL),
+        (seen("pass", compared=100), Verdict.PASS),
     ],
 )
 def test_X77_X78_X79_no_data_and_too_little_hold_and_only_enough_passes(run, verdict):

@@ -238,6 +238,10 @@ def test_what_could_not_be_confirmed_holds_but_does_not_fail():
     assert verdict(compared=5000, unconfirmed=500).state is ParallelState.INSUFFICIENT
 
 
+def test_what_could_not_be_compared_holds_but_does_not_fail():
+    assert verdict(compared=5000, compare_error=500).state is ParallelState.INSUFFICIENT
+
+
 def test_the_verdict_is_replayable_from_what_it_carries():
     found = verdict(compared=400, confirmed=1)
     assert parallel_verdict(replace(EMPTY, compared=found.compared, confirmed=1), found.limits) == found
