@@ -57,6 +57,7 @@ class MysqlCopySource:
         self._dsn, self._connection, self._stream = dsn, connection, stream
         self._zero_dates: ZeroDates = parse_url(dsn).zero_dates
         self._plans: dict[TableName, CopyPlan] = {}
+        self._facts: dict[TableName, list[ColumnFacts]] = {}
         self._row_bytes: dict[TableName, int] = {}
         self._marks = 0
 
@@ -133,9 +134,8 @@ class MysqlCopySource:
                 reason="has no primary key, so a copy could neither be resumed nor meet the stream",
                 mend=f"give {name} a primary key",
             )
-        columns = tuple(
-            copied_column(facts, name, self._zero_dates, in_key=facts.name in key) for facts in self._columns(name)
-        )
+        facts = self._facts[name] = self._columns(name)
+        columns = tuple(copied_column(each, name, self._zero_dates, in_key=each.name in key) for each in facts)
         relation = Relation(
             oid=table_oid(name.schema, name.name),
             schema=name.schema,
@@ -162,11 +162,13 @@ class MysqlCopySource:
 
     @contextlib.contextmanager
     def _snapshot(self, plan: CopyPlan) -> Iterator[None]:
-        """One consistent read. The table's definition is looked at last: having been read, it stays until the end."""
+        """One consistent read. Once the table is open in it, its definition stays until the end."""
         try:
             self._rows("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+            self._rows(plan.nothing())
+            if self._columns(plan.relation.table) != self._facts[plan.relation.table]:
+                raise CopyInterrupted
             yield
-            self._check_columns(plan)
         except pymysql.MySQLError as error:
             if error.args and error.args[0] in _OTHER_TABLE:
                 raise CopyInterrupted from None
@@ -174,15 +176,6 @@ class MysqlCopySource:
         finally:
             with contextlib.suppress(pymysql.MySQLError, OSError):  # what broke it is on its way already
                 self._rows("COMMIT")
-
-    def _check_columns(self, plan: CopyPlan) -> None:
-        name = plan.relation.table
-        now = [
-            copied_column(facts, name, self._zero_dates, in_key=facts.name in plan.key_names).column
-            for facts in self._columns(name)
-        ]
-        if tuple(now) != plan.relation.columns:
-            raise CopyInterrupted
 
     def _greatest_key(self, plan: CopyPlan) -> SourceKey | None:
         rows = self._rows(plan.greatest_key())

@@ -37,6 +37,10 @@ class CopyPlan:
     def key_names(self) -> tuple[str, ...]:
         return tuple(column.column.name for column in self.key)
 
+    def nothing(self) -> str:
+        """No row, but the table is open then."""
+        return f"SELECT 1 FROM {self._from()} LIMIT 0"
+
     def greatest_key(self) -> str:
         """One row of the key's own columns, or none."""
         order = ", ".join(f"{quoted(name)} DESC" for name in self.key_names)
