@@ -5,42 +5,19 @@ between tables inside one target transaction cannot be observed. Within a table 
 always per key, and across keys too where a unique constraint besides the key could tell.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from cdc.events import TableName, TargetChange
+from cdc.keyless_batch import KeylessBuffer, other_identity
+from cdc.row_groups import Batching, RowGroup
 
-Batching = Literal["any", "in_order", "one"]
-"""How a table's rows may share a statement.
-
-- `any`: rows of different keys commute.
-- `in_order`: another unique constraint exists; rows keep their order, neighbours of one shape share a statement.
-- `one`: two text forms may mean one key (numeric, case-insensitive text); one statement a row.
-"""
+__all__ = ["Batching", "RowGroup", "plan", "plan_one_by_one"]
 
 Key = tuple[str | None, ...]
 
 MAX_ROWS = 2000
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RowGroup:
-    """Rows of one table that one statement writes.
-
-    - `upsert`: a row holds the values of `columns` (which include `key`).
-    - `update`: a row holds the key to look for, then the values of `columns`.
-    - `delete`: a row holds the key. `truncate`: no rows.
-
-    `must_match`: fewer rows hit than given means that the sides have diverged.
-    """
-
-    kind: Literal["upsert", "update", "delete", "truncate"]
-    table: TableName
-    key: tuple[str, ...]
-    columns: tuple[str, ...]
-    rows: Sequence[Sequence[str | None]]
-    must_match: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,11 +37,11 @@ class _Open:
 
 def plan(changes: Iterable[TargetChange], batching: Callable[[TableName], Batching]) -> list[RowGroup]:
     """The groups to execute, in order."""
-    buffers: dict[TableName, _TableBuffer] = {}
+    buffers: dict[TableName, _TableBuffer | KeylessBuffer] = {}
     for change in changes:
         buffer = buffers.get(change.table)
         if buffer is None:
-            buffer = buffers[change.table] = _TableBuffer(batching(change.table))
+            buffer = buffers[change.table] = _buffer(batching(change.table))
         buffer.add(change)
     return [group for table, buffer in buffers.items() for group in buffer.groups(table)]
 
@@ -72,6 +49,12 @@ def plan(changes: Iterable[TargetChange], batching: Callable[[TableName], Batchi
 def plan_one_by_one(change: TargetChange) -> list[RowGroup]:
     """The groups of a single change: to find which one the target refuses."""
     return plan([change], lambda _: "one")
+
+
+def _buffer(batching: Batching) -> "_TableBuffer | KeylessBuffer":
+    if batching == "whole_rows" or batching == "whole_rows_in_order":
+        return KeylessBuffer(in_order=batching == "whole_rows_in_order")
+    return _TableBuffer(batching)
 
 
 class _TableBuffer:
@@ -108,8 +91,10 @@ class _TableBuffer:
             self._add_update(key, change)
         elif kind == "delete":
             self._place(key, self._shape(change, ()), [*key])
-        else:
+        elif kind == "truncate":
             self._seal(_Shape("truncate", (), (), False), {})
+        else:
+            raise other_identity(change, "has a primary key by now, which it had not when the stream began")
 
     def _add_update(self, key: Key, change: TargetChange) -> None:
         if change.old_key is not None and (old := (*change.old_key.values(),)) != key:
@@ -126,6 +111,7 @@ class _TableBuffer:
         said = (change.kind, must_match, columns)
         shape = self._shapes.get(said)
         if shape is None:
+            assert change.kind in ("upsert", "update", "delete")
             shape = self._shapes[said] = _Shape(change.kind, (*change.key,), columns, must_match)
         return shape
 

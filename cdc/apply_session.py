@@ -8,14 +8,12 @@ from typing import Any
 import psycopg
 from psycopg.rows import TupleRow
 
-from cdc.apply_batch import Batching, RowGroup
 from cdc.apply_statements import (
     STAGED,
     array_literal,
+    conflicts_statement,
     copy_statement,
     copy_text,
-    duplicates_statement,
-    quote_table,
     read_row_statement,
     staged_statement,
     statement,
@@ -29,7 +27,9 @@ from cdc.lsn import Lsn, format_lsn, parse_lsn
 from cdc.mapping.port import BulkColumns
 from cdc.parking.model import TableRules
 from cdc.parking.postgres import PostgresParkedStore
+from cdc.row_groups import Batching, RowGroup
 from cdc.sessions import connect, is_away, is_row_level, is_transient, target_error, target_reason
+from cdc.statement_parts import quote_table
 from cdc.target_port import BulkTarget, LedgerStep, RaceLost, RowRefused, RowsNotFound
 from cdc.target_tables import TargetTable, load_rules, load_target_table
 from strangler.clock import Clock
@@ -44,6 +44,12 @@ _SETTINGS = {
     "plan_cache_mode": "force_generic_plan",
     "jit": "off",
 }
+_WHOLE_ROW_SETTINGS = {
+    "enable_seqscan": "on",
+    "enable_hashjoin": "on",
+    "plan_cache_mode": "force_custom_plan",
+}
+"""Rows without a key are looked for in one pass over their table, unless an index helps."""
 _STAGE_CHARACTERS = 4 << 20
 _TAKEOVER_POLL_S = 0.1
 _PREPARED_STATEMENTS = 1000
@@ -205,29 +211,41 @@ class ApplySession:
         sent = []
         for group in groups:
             target = self._target(group.table)
-            if target.deferrable and group.kind in ("upsert", "update"):
+            if target.deferrable and group.kind not in ("delete", "truncate", "remove"):
                 self._unchecked.setdefault((group.table, group.key), []).extend(_keys_after(group))
+            if group.kind in ("replace", "remove"):
+                self._configure_locally(_WHOLE_ROW_SETTINGS)
             if self._is_large(group):
                 self._write_staged(group)
-                continue
-            query, parameters = statement(group, target)
-            sent.append((group, self._connection.execute(query.encode(), parameters, prepare=True)))
+            else:
+                query, parameters = statement(group, target)
+                known = group.kind not in ("replace", "remove")
+                sent.append((group, self._connection.execute(query.encode(), parameters, prepare=known)))
+            if group.kind in ("replace", "remove"):
+                self._configure_locally({name: _SETTINGS[name] for name in _WHOLE_ROW_SETTINGS})
         if sent and self._connection.pgconn.pipeline_status:
             self._sync()
         for group, cursor in sent:
-            if group.must_match and cursor.rowcount != len(group.rows):
+            if group.must_match and cursor.rowcount != group.hits:
                 raise RowsNotFound(group)
 
+    def _configure_locally(self, settings: Mapping[str, str]) -> None:
+        """For the statements of this transaction that follow."""
+        calls = ", ".join(["set_config(%s, %s, true)"] * len(settings))
+        self._connection.execute(f"SELECT {calls}".encode(), [text for pair in settings.items() for text in pair])
+
     def _check_deferrable(self) -> None:
-        """Deferrable unique constraints of the rows written since the last check: nothing else looks at them."""
+        """Deferrable constraints of the rows written since the last check: nothing else looks at them."""
         for (table, key), rows in self._unchecked.items():
             target = self._target(table)
-            parameters = [array_literal(column) for column in zip(*rows, strict=True)]
-            for unique in target.deferrable:
-                query = duplicates_statement(target, key, unique)
+            key = () if target.keyless else key
+            parameters = [array_literal(column) for column in zip(*rows, strict=True)] if key else []
+            for constraint in target.deferrable:
+                query = conflicts_statement(target, key, constraint)
                 if self._connection.execute(query.encode(), parameters).fetchone() is not None:
-                    names = ", ".join(unique)
-                    raise RowRefused(f"another row of {table} has the same values of ({names})", "23505")
+                    names = ", ".join(constraint.expressions)
+                    said = "conflicting" if constraint.code == "23P01" else "the same"
+                    raise RowRefused(f"another row of {table} has {said} values of ({names})", constraint.code)
         self._unchecked.clear()
 
     def _is_large(self, group: RowGroup) -> bool:
@@ -250,7 +268,7 @@ class ApplySession:
             cursor.execute(query.encode())
             hit = cursor.rowcount
             cursor.execute(f"DROP TABLE {STAGED}".encode())
-        if group.must_match and hit != len(group.rows):
+        if group.must_match and hit != group.hits:
             raise RowsNotFound(group)
 
     @property
@@ -351,7 +369,9 @@ class ApplySession:
 
 
 def _keys_after(group: RowGroup) -> list[list[str | None]]:
-    """The keys that the group's rows have once it is written."""
+    """The keys that the group's rows have once it is written; nothing of rows without a key."""
+    if group.kind in ("insert", "replace"):
+        return []
     names = group.columns if group.kind == "upsert" else (*group.key, *group.columns)
     last = {name: position for position, name in enumerate(names)}
     return [[row[last[name]] for name in group.key] for row in group.rows]

@@ -7,10 +7,11 @@ parameter, so a statement has few parameters however many rows it writes, and it
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from cdc.apply_batch import RowGroup
-from cdc.events import TableName
+from cdc.keyless_statements import whole_row_columns, writing_whole_rows
 from cdc.mapping.port import BulkColumns
-from cdc.target_tables import TargetColumn, TargetTable
+from cdc.row_groups import RowGroup
+from cdc.statement_parts import names_of, quote, quote_table, type_of, value_of
+from cdc.target_tables import Deferrable, TargetColumn, TargetTable
 
 
 def statement(group: RowGroup, target: TargetTable) -> tuple[str, list[str]]:
@@ -34,6 +35,8 @@ STAGED = "pg_temp.strangler_rows"
 
 def columns_of(group: RowGroup, target: TargetTable) -> list[TargetColumn]:
     """What a row of the group holds, in order."""
+    if group.kind in ("insert", "replace", "remove"):
+        return whole_row_columns(group, target)
     names = group.columns if group.kind == "upsert" else (*group.key, *group.columns)
     return [target.column(name) for name in names]
 
@@ -43,20 +46,38 @@ def _writing(group: RowGroup, target: TargetTable, given: str) -> str:
         return _upsert(group, target, given)
     if group.kind == "delete":
         return _delete(group, target, given)
+    if group.kind in ("insert", "replace", "remove"):
+        return writing_whole_rows(group, target, given)
     if any(target.column(name).identity_always for name in group.key if name in group.columns):
         return _move(group, target, given)
     return _update(group, target, given)
 
 
-def duplicates_statement(target: TargetTable, key: Sequence[str], unique: Sequence[str]) -> str:
-    """Finds a row, of those with the given keys, that shares its values of `unique` with another row."""
+def conflicts_statement(target: TargetTable, key: Sequence[str], constraint: Deferrable) -> str:
+    """Finds a row, of those with the given values of `key`, that breaks `constraint` together with another row.
+
+    Without a key, of all rows.
+    """
     keys = [target.column(name) for name in key]
-    alike = " AND ".join(f"o.{quote(name)} = t.{quote(name)}" for name in unique)
-    another = ", ".join(f"t.{quote(name)}" for name in key), ", ".join(f"o.{quote(name)}" for name in key)
-    return (
-        f"SELECT FROM {_given(keys)} JOIN {quote_table(target.table)} AS t ON {_matches(keys)}"
-        f" JOIN {quote_table(target.table)} AS o ON {alike} AND ({another[0]}) <> ({another[1]}) LIMIT 1"
+    values = [f", ({each}) AS strangler_{at}" for at, each in enumerate(constraint.expressions)]
+    where = f" WHERE {constraint.predicate}" if constraint.predicate else ""
+    rows = (
+        f"(SELECT *, tableoid AS strangler_part, ctid AS strangler_place{_escaped(''.join(values))}"
+        f" FROM {quote_table(target.table)}{_escaped(where)})"
     )
+    broken = " AND ".join(
+        f"o.strangler_{at} {_escaped(operator)} t.strangler_{at}" for at, operator in enumerate(constraint.operators)
+    )
+    given = f"{_given(keys)} JOIN {rows} AS t ON {_matches(keys)}" if keys else f"{rows} AS t"
+    return (
+        f"SELECT FROM {given} JOIN {rows} AS o ON {broken}"
+        f" AND (o.strangler_part, o.strangler_place) <> (t.strangler_part, t.strangler_place) LIMIT 1"
+    )
+
+
+def _escaped(sql: str) -> str:
+    """For a statement that has `%s` parameters."""
+    return sql.replace("%", "%%")
 
 
 def read_row_statement(target: TargetTable, key: Sequence[str], columns: Sequence[str]) -> str:
@@ -68,21 +89,8 @@ def read_row_statement(target: TargetTable, key: Sequence[str], columns: Sequenc
 
 def copy_statement(target: BulkColumns, *, null: str) -> str:
     """Rows in the text format follow. A generated identity takes the given value, as with OVERRIDING SYSTEM VALUE."""
-    names = _names([*target.columns, *(name for name, _ in target.constants)])
+    names = names_of([*target.columns, *(name for name, _ in target.constants)])
     return f"COPY {quote_table(target.table)} ({names}) FROM STDIN (FORMAT text, NULL '{null}')".replace("%%", "%")
-
-
-def quote(name: str) -> str:
-    """An identifier for a statement that has `%s` parameters."""
-    return '"' + name.replace('"', '""').replace("%", "%%") + '"'
-
-
-def _names(names: Iterable[str]) -> str:
-    return ", ".join(quote(name) for name in names)
-
-
-def quote_table(table: TableName) -> str:
-    return f"{quote(table.schema)}.{quote(table.name)}"
 
 
 def array_literal(values: Iterable[str | None]) -> str:
@@ -117,28 +125,20 @@ def _arrays(rows: Sequence[Sequence[str | None]]) -> list[str]:
 
 def _given(columns: Sequence[TargetColumn]) -> str:
     """`unnest(…) AS u(c0, c1…)`: the parameters as rows."""
-    arrays = ", ".join(f"%s::{_type(column) if column.as_array else 'text'}[]" for column in columns)
+    arrays = ", ".join(f"%s::{type_of(column) if column.as_array else 'text'}[]" for column in columns)
     names = ", ".join(f"c{index}" for index in range(len(columns)))
     return f"unnest({arrays}) AS u({names})"
-
-
-def _type(column: TargetColumn) -> str:
-    return column.type_name.replace("%", "%%")
-
-
-def _value(column: TargetColumn, index: int) -> str:
-    return f"u.c{index}" if column.as_array else f"u.c{index}::{_type(column)}"
 
 
 def _upsert(group: RowGroup, target: TargetTable, given: str) -> str:
     columns = [target.column(name) for name in group.columns]
     settable = [column.name for column in columns if column.name not in group.key and not column.identity_always]
     sets = ", ".join(f"{quote(name)} = EXCLUDED.{quote(name)}" for name in settable)
-    values = ", ".join(_value(column, index) for index, column in enumerate(columns))
+    values = ", ".join(value_of(column, index) for index, column in enumerate(columns))
     return (
-        f"INSERT INTO {quote_table(group.table)} ({_names(group.columns)}) OVERRIDING SYSTEM VALUE"
+        f"INSERT INTO {quote_table(group.table)} ({names_of(group.columns)}) OVERRIDING SYSTEM VALUE"
         f" SELECT {values} FROM {given}"
-        f" ON CONFLICT ({_names(group.key)}) DO {f'UPDATE SET {sets}' if sets else 'NOTHING'}"
+        f" ON CONFLICT ({names_of(group.key)}) DO {f'UPDATE SET {sets}' if sets else 'NOTHING'}"
     )
 
 
@@ -151,7 +151,7 @@ def _update(group: RowGroup, target: TargetTable, given: str) -> str:
     keys = [target.column(name) for name in group.key]
     columns = [target.column(name) for name in group.columns]
     sets = ", ".join(
-        f"{quote(column.name)} = {_value(column, len(keys) + index)}"
+        f"{quote(column.name)} = {value_of(column, len(keys) + index)}"
         for index, column in enumerate(columns)
         if not column.identity_always
     )
@@ -164,16 +164,16 @@ def _move(group: RowGroup, target: TargetTable, given: str) -> str:
     changed = {name: index + len(keys) for index, name in enumerate(group.columns)}
     kept = [column for column in target.columns.values() if not column.generated]
     values = ", ".join(
-        _value(column, changed[column.name]) if column.name in changed else f"moved.{quote(column.name)}"
+        value_of(column, changed[column.name]) if column.name in changed else f"moved.{quote(column.name)}"
         for column in kept
     )
     return (
         f"WITH u AS MATERIALIZED (SELECT * FROM {given}),"
         f" moved AS (DELETE FROM {quote_table(group.table)} AS t USING u WHERE {_matches(keys)} RETURNING t.*)"
-        f" INSERT INTO {quote_table(group.table)} ({_names(column.name for column in kept)})"
+        f" INSERT INTO {quote_table(group.table)} ({names_of(column.name for column in kept)})"
         f" OVERRIDING SYSTEM VALUE SELECT {values} FROM moved CROSS JOIN u"
     )
 
 
 def _matches(keys: Sequence[TargetColumn]) -> str:
-    return " AND ".join(f"t.{quote(column.name)} = {_value(column, index)}" for index, column in enumerate(keys))
+    return " AND ".join(f"t.{quote(column.name)} = {value_of(column, index)}" for index, column in enumerate(keys))

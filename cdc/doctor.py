@@ -32,12 +32,15 @@ _SERVER = """
            (SELECT count(*) FROM pg_replication_slots) AS slots_used,
            current_setting('max_replication_slots')::int AS slots_limit,
            (SELECT count(*) FROM pg_stat_replication) AS senders_used,
-           current_setting('max_wal_senders')::int AS senders_limit
+           current_setting('max_wal_senders')::int AS senders_limit,
+           has_function_privilege('pg_logical_emit_message(boolean, text, text)', 'EXECUTE') AS may_emit_messages
 """
 
 _TABLES = """
     SELECT n.nspname, c.relname, c.relkind, c.relpersistence, c.relreplident,
            EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary AND i.indimmediate) AS has_key,
+           EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary AND NOT i.indimmediate)
+             AS has_deferrable_key,
            EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisreplident AND i.indisvalid) AS has_index,
            pg_has_role(c.relowner, 'USAGE') AS is_owned,
            has_table_privilege(c.oid, 'SELECT') AS is_readable,
@@ -133,6 +136,7 @@ def _table_facts(row: dict[str, object], leaves: dict[int, TableFacts]) -> Table
         persistence=str(row["relpersistence"]),
         replica_identity=str(row["relreplident"]),
         has_primary_key=bool(row["has_key"]),
+        has_deferrable_key=bool(row["has_deferrable_key"]),
         identity_index_usable=bool(row["has_index"]),
         is_owned=bool(row["is_owned"]),
         is_readable=bool(row["is_readable"]),
@@ -193,13 +197,14 @@ def _origin_privilege(connection: CatalogConnection, dsn: str) -> Finding:
 
 def _judge_target_table(connection: CatalogConnection, table: TableName) -> Finding:
     facts = read_table_facts(connection, [table]).get(table)
-    if facts is not None and facts.kind in "rp" and facts.has_primary_key:
-        return Finding(check="table", ok=True, thing=f"table {table}", reason="can be written to by key")
+    if facts is not None and facts.kind in "rp" and not facts.has_deferrable_key:
+        by = "by key" if facts.has_primary_key else "row by row: it has no primary key"
+        return Finding(check="table", ok=True, thing=f"table {table}", reason=f"can be written to {by}")
     return Finding(
         check="table",
         ok=False,
         thing=f"table {table}",
-        reason="does not exist" if facts is None else "has no primary key",
+        reason="does not exist" if facts is None else "has no primary key, or a deferrable one",
         mend="run the service's own migrations first" if facts is None else "add a primary key in a migration",
     )
 

@@ -131,11 +131,17 @@ class TargetChange:
     - `update`: set `values` (maybe only some columns) on the row whose key is `old_key` (or `key`).
     - `delete`: remove the row with `key`. `truncate`: empty the table (`key` and `values` empty).
 
+    Of a table without a primary key, where a row's identity is the whole row and several may be alike:
+
+    - `insert`: one more row, `values`, which `key` repeats.
+    - `replace`: one row that is exactly `old_key` becomes `key`; `values` holds the columns that differ, at least one.
+    - `remove`: one row that is exactly `key` goes. Both are errors when there is none, whatever `missing` says.
+
     `missing` says what an update or delete that matches no row means: `error` (the sides have diverged) or `ignore`
     (the row is expected to come, or to have gone, by another event).
     """
 
-    kind: Literal["upsert", "update", "delete", "truncate"]
+    kind: Literal["upsert", "update", "delete", "truncate", "insert", "replace", "remove"]
     table: TableName
     key: Mapping[str, str | None]
     values: Mapping[str, str | None]

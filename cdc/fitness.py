@@ -2,13 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from cdc.events import TableName
-
-OLDEST_VERSION: Final = 14
-"""The first major version whose pgoutput carries logical messages, which barriers and watermarks are."""
-FIRST_VERSION_DECODING_ON_STANDBY: Final = 16
+from cdc.server_versions import DECODING_ON_STANDBY, OLDEST, degraded
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,6 +34,7 @@ class ServerFacts:
     slots_limit: int
     senders_used: int
     senders_limit: int
+    may_emit_messages: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +51,7 @@ class SlotFacts:
 class TableFacts:
     """One table, or one partition of it. `kind`/`persistence`/`replica_identity`: catalog letters.
 
-    `has_primary_key`: one whose check is immediate. `identity_index_usable`: for identity `i`, the index still exists.
+    `has_primary_key`: one whose check is immediate; `has_deferrable_key`: another one. `identity_index_usable`: for identity `i`, the index still exists.
     """
 
     name: TableName
@@ -62,6 +59,7 @@ class TableFacts:
     persistence: str = "p"
     replica_identity: str = "d"
     has_primary_key: bool = True
+    has_deferrable_key: bool = False
     identity_index_usable: bool = True
     is_owned: bool = True
     is_readable: bool = True
@@ -77,6 +75,7 @@ def judge_source_server(facts: ServerFacts, *, needs_slot: bool) -> list[Finding
     free_senders = facts.senders_limit - facts.senders_used
     findings = [
         *judge_any_server(facts),
+        _decoding(facts),
         _finding(
             "wal_level",
             facts.wal_level == "logical",
@@ -114,16 +113,22 @@ def judge_source_server(facts: ServerFacts, *, needs_slot: bool) -> list[Finding
     return findings
 
 
+def _decoding(facts: ServerFacts) -> Finding:
+    lacking = degraded(facts.version, may_emit_messages=facts.may_emit_messages)
+    reason = "; ".join(lacking) if lacking else "nothing is done in a second-best way"
+    return Finding(check="decoding", ok=True, thing=f"logical decoding at {facts.place}", reason=reason)
+
+
 def judge_any_server(facts: ServerFacts) -> list[Finding]:
     """What both ends of a stream need."""
     return [
         _finding(
             "version",
-            facts.version >= OLDEST_VERSION,
+            facts.version >= OLDEST,
             f"server of {facts.place}",
             f"PostgreSQL {facts.version}",
-            f"upgrade to PostgreSQL {OLDEST_VERSION} or later: logical replication of older ones leaves out the "
-            "messages that barriers and watermarks are",
+            f"upgrade to PostgreSQL {OLDEST} or later: logical replication of older ones cannot publish partitioned "
+            "tables by their root",
         ),
         _finding(
             "encoding",
@@ -148,7 +153,7 @@ def _judge_role(facts: ServerFacts) -> Finding:
     reason, mend = "is a primary", ""
     if facts.in_recovery:
         reason, mend = "is a standby, which cannot be written to", "use the URL of the primary"
-        if facts.version >= FIRST_VERSION_DECODING_ON_STANDBY:
+        if facts.version >= DECODING_ON_STANDBY:
             mend += (
                 ". To only follow changes from here (`cdc tail`, a slot of your own): make the publication on the "
                 "primary, set hot_standby_feedback = on here and wal_level = logical on both, make the slot here while "
@@ -220,10 +225,15 @@ def _table_problem(facts: TableFacts, *, is_partition: bool) -> tuple[str, str] 
             "has tables that inherit from it, whose rows arrive under their own names",
             "name the heirs as tables of their own, or make it a partitioned table",
         )
-    if not facts.has_primary_key:
+    if not facts.has_primary_key and (facts.has_deferrable_key or facts.replica_identity != "f"):
+        if facts.has_deferrable_key:
+            return (
+                "has a primary key that is deferrable, by which its rows cannot be told apart at every moment",
+                f"run ALTER TABLE {sql_name} DROP CONSTRAINT … and ADD PRIMARY KEY (…)",
+            )
         return (
-            "has no primary key (or only a deferrable one), so its rows cannot be told apart",
-            f"run ALTER TABLE {sql_name} ADD PRIMARY KEY (…)",
+            "has no primary key, and its log does not carry whole rows, so its rows cannot be told apart",
+            f"run ALTER TABLE {sql_name} ADD PRIMARY KEY (…), or ALTER TABLE {sql_name} REPLICA IDENTITY FULL",
         )
     if facts.replica_identity == "n" or (facts.replica_identity == "i" and not facts.identity_index_usable):
         return (

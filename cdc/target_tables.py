@@ -18,10 +18,14 @@ _CANONICAL_TYPES = frozenset(
 _COLUMNS = """
 SELECT a.attname, format_type(a.atttypid, -1), a.attidentity, a.attgenerated <> '',
        t.typname, t.typtype, t.typcategory, t.typtype = 'd' AND b.typtype = 'c', t.typdelim = ',' AND t.typarray <> 0,
-       coalesce(c.collisdeterministic, true)
+       coalesce(c.collisdeterministic, true),
+       CASE WHEN a.atttypmod >= 0 AND coalesce(e.typcategory, t.typcategory) NOT IN ('S', 'V')
+            THEN format_type(a.atttypid, a.atttypmod) END,
+       a.atttypid = 'bpchar'::regtype AND a.atttypmod < 0
   FROM pg_attribute a
   JOIN pg_type t ON t.oid = a.atttypid
   LEFT JOIN pg_type b ON b.oid = t.typbasetype
+  LEFT JOIN pg_type e ON e.oid = t.typelem AND t.typcategory = 'A'
   LEFT JOIN pg_collation c ON c.oid = a.attcollation
  WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped
  ORDER BY a.attnum
@@ -36,12 +40,15 @@ SELECT (SELECT array_agg(a.attname::text) FROM pg_index i
 """
 
 _DEFERRABLE = """
-SELECT ARRAY(SELECT a.attname::text FROM unnest(i.indkey) AS k
-               JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k)
-  FROM pg_index i
- WHERE i.indrelid = %s AND NOT i.indimmediate AND i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL
+SELECT i.indisexclusion, pg_get_expr(i.indpred, i.indrelid),
+       ARRAY(SELECT pg_get_indexdef(i.indexrelid, k, true) FROM generate_series(1, i.indnkeyatts) AS k ORDER BY k),
+       ARRAY(SELECT format('OPERATOR(%%I.%%s)', n.nspname, o.oprname)
+               FROM unnest(c.conexclop) WITH ORDINALITY AS x (op, k)
+               JOIN pg_operator o ON o.oid = x.op JOIN pg_namespace n ON n.oid = o.oprnamespace ORDER BY x.k),
+       coalesce(to_jsonb(i) ->> 'indnullsnotdistinct', 'false') = 'true'
+  FROM pg_index i LEFT JOIN pg_constraint c ON c.conindid = i.indexrelid AND c.contype IN ('p', 'u', 'x')
+ WHERE i.indrelid = %s AND NOT i.indimmediate AND (i.indisunique OR i.indisexclusion)
 """
-
 
 _UNIQUES = """
 SELECT ARRAY(SELECT a.attname::text FROM unnest(i.indkey) AS k
@@ -76,6 +83,8 @@ class TargetColumn:
     """`type_name` carries no length or precision: the assignment checks those, a cast would cut silently.
 
     `as_array`: values can travel as elements of one array of this type, each read by the type's own input function.
+    `canonical`: equal values have equal text forms. `rounded`: the type with its precision, where an assignment rounds
+    a value to it, rather than refuse it. `padded`: equal values may differ in trailing blanks.
     """
 
     name: str
@@ -84,17 +93,37 @@ class TargetColumn:
     identity_always: bool
     generated: bool
     canonical: bool
+    rounded: str | None = None
+    padded: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Deferrable:
+    """A constraint that no two rows may break together, checked at the end of a transaction.
+
+    Two rows break it when each of `expressions` (SQL over the table's columns) of the one is to that of the other as
+    `operators` say. `predicate`: the rows that it is about. `code`: SQLSTATE of what breaks it.
+    """
+
+    expressions: tuple[str, ...]
+    operators: tuple[str, ...]
+    predicate: str | None
+    code: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TargetTable:
-    """`deferrable`: the columns of each unique constraint that is. PostgreSQL checks those by triggers, which do not
-    fire in an apply session."""
+    """`deferrable`: PostgreSQL checks those constraints by triggers, which do not fire in an apply session."""
 
     table: TableName
     columns: Mapping[str, TargetColumn]
     batching: Batching
-    deferrable: tuple[tuple[str, ...], ...] = ()
+    deferrable: tuple[Deferrable, ...] = ()
+
+    @property
+    def keyless(self) -> bool:
+        """Its rows are told apart as a whole only."""
+        return self.batching in ("whole_rows", "whole_rows_in_order")
 
     def column(self, name: str) -> TargetColumn:
         try:
@@ -116,7 +145,7 @@ def load_target_table(connection: Connection, table: TableName) -> TargetTable:
         table=table,
         columns=columns,
         batching=_batching(columns, key, bool(other_uniques)),
-        deferrable=tuple(_names(row[0]) for row in connection.execute(_DEFERRABLE, (oid,))),
+        deferrable=tuple(_deferrable(row) for row in connection.execute(_DEFERRABLE, (oid,))),
     )
 
 
@@ -164,13 +193,28 @@ def _oid(connection: Connection, table: TableName) -> object:
 
 def _batching(columns: Mapping[str, TargetColumn], key: object, other_uniques: bool) -> Batching:
     names = key if isinstance(key, list) else []
+    if not names:
+        return "whole_rows_in_order" if other_uniques else "whole_rows"
     if not all(columns[name].canonical for name in names):
         return "one"
     return "in_order" if other_uniques else "any"
 
 
+def _deferrable(row: tuple[object, ...]) -> Deferrable:
+    exclusion, predicate, expressions, operators, nulls_equal = row
+    parts = _names(expressions)
+    alike = "IS NOT DISTINCT FROM" if nulls_equal else "="
+    return Deferrable(
+        expressions=parts,
+        operators=_names(operators) if exclusion else (alike,) * len(parts),
+        predicate=None if predicate is None else str(predicate),
+        code="23P01" if exclusion else "23505",
+    )
+
+
 def _column(row: tuple[object, ...]) -> TargetColumn:
-    name, type_name, identity, generated, base, kind, category, over_composite, array_exists, deterministic = row
+    name, type_name, identity, generated, base, kind, category, over_composite, array_exists, deterministic, *more = row
+    rounded, padded = more
     return TargetColumn(
         name=str(name),
         type_name=str(type_name),
@@ -178,4 +222,6 @@ def _column(row: tuple[object, ...]) -> TargetColumn:
         identity_always=identity == "a",
         generated=bool(generated),
         canonical=bool(deterministic) and (kind == "e" or base in _CANONICAL_TYPES),
+        rounded=None if rounded is None else str(rounded),
+        padded=bool(padded),
     )

@@ -83,11 +83,11 @@ def _check_direction(mapping: MoveMapping, source: Schema, target: Schema, capac
 
 
 def _check_source(table: TableMapping, known: Table) -> Iterator[Problem]:
-    if not known.primary_key:
+    if not known.primary_key and known.replica_identity != "f":
         yield Problem(
             thing=f"source table {table.source}",
-            reason="has no primary key, so its rows cannot be followed or verified",
-            mend=f"ALTER TABLE {table.source} ADD PRIMARY KEY (…), or leave the table out of the move",
+            reason="has no primary key, and its log does not carry whole rows, so its rows cannot be followed",
+            mend=f"ALTER TABLE {table.source} ADD PRIMARY KEY (…), or ALTER TABLE {table.source} REPLICA IDENTITY FULL",
         )
     used = {rule.source for target in table.targets for rule in target.columns if rule.source}
     for name in sorted(used | set(table.dropped)):
@@ -144,8 +144,18 @@ def _check_target(
 
 def _check_key(table: TableMapping, target: TargetMapping, known: Table, other: Table) -> Iterator[Problem]:
     if not other.primary_key:
+        if known.primary_key:
+            yield Problem(
+                thing=f"target table {target.table}",
+                reason="has no primary key",
+                mend="give it one in the next migration",
+            )
+        return
+    if not known.primary_key:
         yield Problem(
-            thing=f"target table {target.table}", reason="has no primary key", mend="give it one in the next migration"
+            thing=f"target table {target.table}",
+            reason=f"has a primary key, {table.source} has none: nothing says which row is meant",
+            mend=f"take the key out of the next migration, or give {table.source} one first",
         )
         return
     carried: set[str] = set()

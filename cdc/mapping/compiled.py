@@ -8,6 +8,8 @@ What the applier gets:
 - `d` → `delete`, children first. `TRUNCATE` → one `truncate` per target, children first: put all that come from one
   event into one `TRUNCATE` statement, foreign keys allow nothing else.
 
+A table without a primary key on either side has `insert`, `replace` and `remove` instead (see `TargetChange`).
+
 While a table is being copied an update may meet a row that is not there yet: `as_upsert` gives the equivalent upsert
 when the event knows all columns.
 """
@@ -16,6 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from cdc.errors import MappingInvalid
 from cdc.events import Change, Relation, RowChange, TableName, TargetChange, Truncate
+from cdc.mapping.keyless import KeylessRowPlan
 from cdc.mapping.model import ColumnRule, MoveMapping, TableMapping, TargetMapping
 from cdc.mapping.parts import PartTruncate, Step, weave
 from cdc.mapping.port import BulkColumns
@@ -141,7 +144,8 @@ class CompiledMapping:
             return cached[1]
         if len(self._plans) >= _MOST_RELATIONS_CACHED:
             self._plans.clear()
-        plan = RowPlan(self._shape_of(relation), relation)
+        shape = self._shape_of(relation)
+        plan = RowPlan(shape, relation) if shape.primary_key else KeylessRowPlan(shape, relation)
         self._plans[id(relation)] = (relation, plan)
         return plan
 
@@ -190,6 +194,7 @@ def _target_shape(
     mapping: MoveMapping, table: TableMapping, target: TargetMapping, source: Table, schema: Schema, follows: bool
 ) -> TargetShape:
     key = _existing(schema, target.table, "target").primary_key
+    _refuse_half_keyless(table, target, source, key)
     owned_elsewhere: set[str] = set()
     if target.partial:
         owned_elsewhere = {
@@ -203,10 +208,6 @@ def _target_shape(
                 reason=f"is not carried over as it is from the primary key of {table.source}",
                 mend=f"map it from one of: {', '.join(source.primary_key) or '(the table has no primary key)'}",
             )
-    if not key:
-        raise MappingInvalid(
-            thing=f"target table {target.table}", reason="has no primary key", mend="give it a primary key"
-        )
     rules = tuple(
         rule
         for rule in target.columns
@@ -219,6 +220,23 @@ def _target_shape(
         partial=target.partial,
         labels=_labels(rules, source, schema.tables[target.table]),
         never_null=_never_null(rules, key, source, schema.tables[target.table]) if follows else (),
+    )
+
+
+def _refuse_half_keyless(table: TableMapping, target: TargetMapping, source: Table, key: Sequence[str]) -> None:
+    """A row is told by its key on both sides or, as a whole, on both."""
+    if bool(key) == bool(source.primary_key) and (key or not target.partial):
+        return
+    if not key:
+        raise MappingInvalid(
+            thing=f"target table {target.table}",
+            reason="has no primary key" if source.primary_key else "has no primary key and is filled by several tables",
+            mend="give it a primary key",
+        )
+    raise MappingInvalid(
+        thing=f"source table {table.source}",
+        reason=f"has no primary key, {target.table} has one",
+        mend=f"give {table.source} a primary key, or take it away from {target.table}",
     )
 
 

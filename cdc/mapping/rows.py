@@ -14,9 +14,9 @@ from cdc.mapping.model import ColumnRule
 from cdc.mapping.parts import PartChange, Step
 from cdc.mapping.port import BulkColumns
 
-_Values = dict[str, str | None]
-_NameRow = Callable[[Row], str]
-_NOTHING: Final[Mapping[str, None]] = MappingProxyType({})
+Values = dict[str, str | None]
+NameRow = Callable[[Row], str]
+NOTHING: Final[Mapping[str, None]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,10 +86,13 @@ class RowPlan:
 
     def __init__(self, shape: SourceShape, relation: Relation) -> None:
         position = {column.name: index for index, column in enumerate(relation.columns)}
-        self._table = shape.table
+        self._table, self._relation = shape.table, relation
         self._key_names = shape.primary_key
         self._key_positions = tuple(position[name] for name in shape.primary_key)
-        self._targets = tuple(_TargetPlan(shape.table, target, relation, self._named) for target in shape.targets)
+        self._targets = tuple(self._target_plan(target, relation) for target in shape.targets)
+
+    def _target_plan(self, target: TargetShape, relation: Relation) -> "TargetPlan":
+        return TargetPlan(self._table, target, relation, self._named)
 
     def steps(self, change: RowChange) -> list[Step]:
         """The target changes of one event, parents before children (delete: the other way round)."""
@@ -126,10 +129,10 @@ class RowPlan:
         return f"{self._table} row " + ", ".join(f"{name}={row[position]}" for name, position in values)
 
 
-class _TargetPlan:
+class TargetPlan:
     """One target table: which position feeds which column, and what is done to it on the way."""
 
-    def __init__(self, source: TableName, shape: TargetShape, relation: Relation, name_row: _NameRow) -> None:
+    def __init__(self, source: TableName, shape: TargetShape, relation: Relation, name_row: NameRow) -> None:
         position = {column.name: index for index, column in enumerate(relation.columns)}
         self._source = source
         self._relation = relation
@@ -188,7 +191,7 @@ class _TargetPlan:
             constants=tuple((name, value) for name, value in self._constants.items() if name not in columns),
         )
 
-    def _part(self, before: _Values | None, after: _Values | None, values: _Values) -> PartChange:
+    def _part(self, before: Values | None, after: Values | None, values: Values) -> PartChange:
         known = {name: value for name, value in values.items() if name in self._blank}
         return PartChange(
             source=self._source,
@@ -200,8 +203,8 @@ class _TargetPlan:
             complete=len(known) == len(self._blank),
         )
 
-    def _key_of(self, row: Row) -> _Values:
-        key: _Values = {}
+    def _key_of(self, row: Row) -> Values:
+        key: Values = {}
         for name, constant, position in self._key:
             value = constant if constant is not None else row[position]
             if not isinstance(value, str):
@@ -209,8 +212,8 @@ class _TargetPlan:
             key[name] = value
         return key
 
-    def _values(self, row: Row, absent: Mapping[str, str | None] = _NOTHING) -> _Values:
-        values: _Values = dict(absent)
+    def _values(self, row: Row, absent: Mapping[str, str | None] = NOTHING) -> Values:
+        values: Values = dict(absent)
         for name, position in self._feeds:
             value = row[position]
             if value is not UNCHANGED:

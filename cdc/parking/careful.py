@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from cdc.apply_batch import plan
 from cdc.errors import ApplyFailed, SchemaChanged, TooManyParked
-from cdc.events import RowChange, Truncate
+from cdc.events import UNCHANGED, RowChange, Truncate
 from cdc.link import LinkSpec
 from cdc.lsn import Lsn
 from cdc.mapping.port import Mapper
@@ -26,6 +26,8 @@ LastWord = Callable[[SchemaChanged], SchemaChanged]
 """Why a table cannot follow its schema change; raises it while that is not known."""
 
 _MOST_TOGETHER = 2000
+_MOST_SHOWN = 200
+"""Characters of a value; the event itself is kept whole."""
 _WAITS = "an earlier change of it, or of a row that it depends on, is parked"
 
 
@@ -193,11 +195,10 @@ class Parking:
         image = event.new if event.new is not None else event.old
         assert image is not None
         names = self._link.source_keys.get(event.relation.table, ())
-        return {
-            column.name: value
-            for column, value in zip(event.relation.columns, image, strict=True)
-            if column.name in names and isinstance(value, str)
-        }
+        row = {column.name: value for column, value in zip(event.relation.columns, image, strict=True)}
+        if not names:
+            return {name: _shown(value) for name, value in row.items() if value is not UNCHANGED}
+        return {name: value for name, value in row.items() if name in names and isinstance(value, str)}
 
     def _replay(self, mapper: Mapper, asked: Mapping[int, ParkedRequest], last_word: LastWord) -> None:
         """Go through everything that is parked, in order: apply what may go on, remember the rest."""
@@ -263,8 +264,13 @@ def describe(unit: Unit) -> str:
         tables = [event.relation] if isinstance(event, RowChange) else event.relations
         return f"change of {', '.join(str(each.table) for each in tables)}"
     change = unit.changes[0]
-    row = ", ".join(f"{name}={value}" for name, value in change.key.items())
+    row = ", ".join(f"{name}={_shown(value)}" for name, value in change.key.items())
     return f"{change.kind} of {change.table} row {row}" if row else f"{change.kind} of {change.table}"
+
+
+def _shown(value: str | None) -> str | None:
+    """A value for a person. Without a key the whole row says which one it is."""
+    return value if value is None or len(value) <= _MOST_SHOWN else f"{value[:_MOST_SHOWN]}…"
 
 
 def _said(error: StranglerError, last_word: LastWord) -> Refusal:

@@ -90,6 +90,9 @@ class Footprints:
         _, table, positions = self._describe(event.relation)
         if positions is None:
             return
+        if not positions:
+            yield from _whole_rows(event)
+            return
         for image in (event.old, event.new):
             if image is not None:
                 key = [image[position] for position in positions]
@@ -121,7 +124,7 @@ class Footprints:
         if (gone := _gone(change)) is not None:
             yield _REFERRED, table, gone
             yield _ALL_REFERRED, table
-        if change.kind == "delete":
+        if change.kind in ("delete", "remove"):
             return
         known = {**change.values, **change.key}
         for reference in rules.references:
@@ -146,17 +149,23 @@ class Footprints:
             if blind or change.kind == "truncate" or not reference.exact:
                 yield _ALL_REFERRED, reference.parent
                 continue
-            now = self._present(table, change.old_key or change.key, reference.columns)
+            now = self._as_it_is(change, reference.columns)
             for values in (known, now or {}):
                 if (parent := _parent(reference, values)) is not None:
                     yield _REFERRED, reference.parent, parent
-        if change.kind in ("delete", "truncate") and not blind:
+        if change.kind in ("delete", "truncate", "remove") and not blind:
             return
         for columns in rules.uniques:
             if blind or not all(name in known for name in columns):
                 yield _ALL, table
             elif None not in (value := tuple(known[name] for name in columns)):
                 yield _UNIQUE, table, columns, value
+
+    def _as_it_is(self, change: TargetChange, columns: Sequence[str]) -> Mapping[str, str | None] | None:
+        """The row that the change is about, as far as it is there. One without a key tells itself what it was."""
+        if change.kind in ("insert", "replace", "remove"):
+            return change.old_key or change.key
+        return self._present(change.table, change.old_key or change.key, columns)
 
 
 def tables_of(tokens: Sequence[Token]) -> Iterator[TableName]:
@@ -193,6 +202,16 @@ def _deletion(event: RowChange, image: Row) -> RowChange:
     return replace(event, op="d", new=None, old=image, old_is_key=True)
 
 
+def _whole_rows(event: RowChange) -> Iterator[Token]:
+    """Rows of a table without a key are told apart by all that is in them."""
+    old, new = event.old, event.new
+    if old is not None:
+        yield _SOURCE_ROW, event.relation.table, *old
+    if new is not None:
+        whole = new if old is None else tuple(b if a is UNCHANGED else a for a, b in zip(new, old, strict=True))
+        yield _SOURCE_ROW, event.relation.table, *whole
+
+
 def _rows(change: TargetChange) -> Iterator[Token]:
     if change.kind != "truncate":
         yield _ROW, change.table, _key(change.key)
@@ -202,7 +221,7 @@ def _rows(change: TargetChange) -> Iterator[Token]:
 
 def _gone(change: TargetChange) -> frozenset[tuple[str, str | None]] | None:
     """The key that no row has afterwards."""
-    if change.kind == "delete":
+    if change.kind in ("delete", "remove"):
         return _key(change.key)
     return _key(change.old_key) if change.old_key is not None else None
 

@@ -37,7 +37,7 @@ def woven_tables(mapper: Mapper) -> dict[TableName, frozenset[TableName]]:
 
 def as_lenient(change: TargetChange) -> TargetChange:
     """The change, expecting that its row may not be there."""
-    return change if change.kind == "upsert" else replace(change, missing="ignore")
+    return replace(change, missing="ignore") if change.kind in ("update", "delete") else change
 
 
 def units_of(routed: Sequence[Routed], commit_lsn: Lsn, mapper: Mapper, woven: Collection[TableName]) -> list[Unit]:

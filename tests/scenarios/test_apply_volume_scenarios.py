@@ -9,11 +9,9 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from cdc.applier import Applier
-from cdc.errors import DatabaseUnreachable, MappingInvalid, TargetUnfit
+from cdc.errors import DatabaseUnreachable, TargetUnfit
 from cdc.events import Column, Relation, RowChange, Transaction
 from cdc.lsn import Lsn
-from cdc.mapping.compiled import compile_mapping
-from cdc.schema import reflect
 from sandbox.postgres import create_database
 from strangler.clock import SystemClock
 from tests.stream_pair import StreamPair, identical
@@ -248,15 +246,6 @@ def test_a_role_that_may_not_switch_foreign_keys_off_is_refused_with_what_it_lac
             Applier(weak, clock=SystemClock())
     finally:
         pair.target.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
-
-
-def test_D29_a_table_without_a_primary_key_is_refused_by_name_before_anything_is_applied(pair):
-    pair.source.execute("CREATE TABLE d29 (a int)")
-    pair.target.execute("CREATE TABLE d29 (a int)")
-    mapping = identical(("d29", "a"))
-    source, target = reflect(pair.source_dsn, mapping.source_tables), reflect(pair.target_dsn, mapping.target_tables)
-    with pytest.raises(MappingInvalid, match="primary key"):
-        compile_mapping(mapping, source, target)
 
 
 def test_T17_a_target_that_is_read_only_for_a_while_is_waited_for(pair):

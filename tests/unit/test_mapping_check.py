@@ -87,7 +87,7 @@ def test_unknown_tables_and_columns_come_with_a_suggestion():
             move(*same("id", "title")),
             schema(table("a", "", "id bigint!", "title text")),
             B,
-            "source table a: has no primary key, so its rows cannot be followed or verified",
+            "source table a: has no primary key, and its log does not carry whole rows, so its rows cannot be followed",
         ),
         (
             move(*same("id", "title")),
