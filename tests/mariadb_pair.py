@@ -57,7 +57,7 @@ class Mysql:
         self.connection.close()
 
 
-def mariadb_link(source_dsn, target_dsn, folder, tables, *, move="shop"):
+def mariadb_link(source_dsn, target_dsn, folder, tables, *, move="shop", follows_copy=False, **limits):
     """`tables`: {name: "key_column other columns"}; the same names in both databases, key first."""
     database = urlsplit(source_dsn).path.lstrip("/")
     mapping = MoveMapping(
@@ -78,8 +78,8 @@ def mariadb_link(source_dsn, target_dsn, folder, tables, *, move="shop"):
         log_folder=Path(folder) / stream_name(move, "forward"),
         mapper=compile_mapping(mapping, source, target),
         source_keys={name: table.primary_key for name, table in source.tables.items()},
-        follows_copy=False,
-        limits=LinkLimits(takeover_s=20.0, retry_min_s=0.05, retry_max_s=0.3),
+        follows_copy=follows_copy,
+        limits=LinkLimits(**{"takeover_s": 20.0, "retry_min_s": 0.05, "retry_max_s": 0.3, **limits}),
     )
 
 

@@ -1,6 +1,6 @@
 """A stream worker from MariaDB to PostgreSQL as a process of its own, for tests that kill it.
 
-`python -m tests.mariadb_process FOLDER SOURCE_DSN TARGET_DSN` with the tables of `TABLES`.
+`python -m tests.mariadb_process FOLDER SOURCE_DSN TARGET_DSN [copy]` with the tables of `TABLES`.
 """
 
 import sys
@@ -23,10 +23,11 @@ TARGET_DDL = """
 
 
 def main():
-    folder, source, target = sys.argv[1:]
+    folder, source, target, *copy = sys.argv[1:]
     stop = threading.Event()
     stop_on_signals(stop)
-    StreamWorker([mariadb_link(source, target, folder, TABLES)]).run(stop)
+    link = mariadb_link(source, target, folder, TABLES, follows_copy=bool(copy), copy_chunk_rows=50)
+    StreamWorker([link]).run(stop)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pathlib import Path
 import pymysql
 import pytest
 
+from cdc.copy_requests import copy_progress, request_copy
 from cdc.lsn import Lsn
 from cdc.mysql.provision import deprovision_mysql_source, emit_message
 from cdc.positions import wait_applied
@@ -94,10 +95,10 @@ class Writers:
 
 
 class Worker:
-    def __init__(self, folder, source, target):
+    def __init__(self, folder, source, target, *options):
         with (Path(folder) / "worker.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.mariadb_process", str(folder), source, target],
+                [sys.executable, "-m", "tests.mariadb_process", str(folder), source, target, *options],
                 cwd=ROOT, stdout=log, stderr=log,
             )  # fmt: skip
 
@@ -131,14 +132,61 @@ def test_equal_row_for_row_after_kills_and_a_restart_of_the_server(stack, new_da
         settled = emit_message(source_dsn, link.stream, "strangler.barrier", b"end")
         wait_applied(target_dsn, link.stream, Lsn(settled), 40)
         source = Mysql(source_dsn)
-        for table, columns, order in (("item", "id, name, amount, note, at", "id"), ("line", "*", "item_id, no")):
-            there = source.execute(f"SELECT {columns} FROM {table} ORDER BY {order}")
-            here = as_texts(target_dsn, f"SELECT {columns} FROM {table} ORDER BY {order}")
-            assert [tuple(row.values()) for row in there] == here
-            assert here
+        assert_equal(source, target_dsn)
     finally:
         worker.kill()
         deprovision_mysql_source(source_dsn, link.stream)
+
+
+def assert_equal(source, target_dsn):
+    for table, columns, order in (("item", "id, name, amount, note, at", "id"), ("line", "*", "item_id, no")):
+        there = source.execute(f"SELECT {columns} FROM {table} ORDER BY {order}")
+        here = as_texts(target_dsn, f"SELECT {columns} FROM {table} ORDER BY {order}")
+        assert [tuple(row.values()) for row in there] == here
+        assert here
+
+
+def test_H2_copied_while_written_to_and_killed_in_the_middle_equal_row_for_row(stack, new_database, tmp_path):
+    running, url = stack
+    source_dsn, target_dsn = create_mysql_database(url, "shop"), new_database("target")
+    source = Mysql(source_dsn)
+    for statement in [*SOURCE_DDL.split(";"), "CREATE TABLE unrelated (id serial, text text) ENGINE = MyISAM"]:
+        source.execute(statement)
+    source.execute("INSERT INTO item SELECT seq, concat('né', seq), seq / 7, NULL, now(6) FROM seq_1_to_20000")
+    source.execute("INSERT INTO line SELECT seq DIV 3, seq MOD 3, 4000000000 FROM seq_1_to_9000")
+    with as_connection(target_dsn) as target:
+        target.execute(TARGET_DDL)
+    link = mariadb_link(source_dsn, target_dsn, tmp_path, TABLES, follows_copy=True)
+    provision(link)
+    request_copy(target_dsn, link.stream, link.mapper.source_tables)
+    chance, kills = random.Random(11), 0
+    worker = Worker(tmp_path, source_dsn, target_dsn, "copy")
+    try:
+        with Writers(source, 11) as writers:
+            while any(table.state != "done" for table in copy_progress(target_dsn, link.stream)):
+                seen = copied_rows(target_dsn, link)
+                while kills < 6 and copied_rows(target_dsn, link) < seen + chance.randint(1, 3000):
+                    assert worker.process.poll() is None
+                    time.sleep(0.01)
+                if kills == 2:
+                    running.restart("mariadb")
+                if kills < 6:
+                    worker.kill()
+                    kills += 1
+                    worker = Worker(tmp_path, source_dsn, target_dsn, "copy")
+                time.sleep(0.05)
+        assert kills == 6
+        assert writers.committed > 100
+        settled = emit_message(source_dsn, link.stream, "strangler.barrier", b"end")
+        wait_applied(target_dsn, link.stream, Lsn(settled), 40)
+        assert_equal(Mysql(source_dsn), target_dsn)
+    finally:
+        worker.kill()
+        deprovision_mysql_source(source_dsn, link.stream)
+
+
+def copied_rows(target_dsn, link):
+    return sum(table.rows for table in copy_progress(target_dsn, link.stream))
 
 
 def as_connection(dsn):
