@@ -12,6 +12,7 @@ from commands.output import print_error
 from strangler.errors import ExitCode, StranglerError
 
 _COMMANDS = {
+    "assess": "commands.assess:assess_command",
     "cdc": "commands.cdc:cdc",
     "complete": "commands.move:complete",
     "cutover": "commands.move:cutover",

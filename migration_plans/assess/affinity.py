@@ -1,0 +1,117 @@
+"""The affinity graph: how strongly each two units belong together, in several defensible readings. Pure.
+
+No single reading is right for every system, so boundaries are what many readings agree on (`boundaries`). Each is
+taken from a part of the rows, so that a boundary that hangs on a few functionalities is seen to be weak. To make that
+cheap, rows are dealt into groups and every group's products are kept; a reading adds some of them up.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Literal, get_args
+
+import numpy as np
+
+from migration_plans.assess.evidence import Evidence
+from migration_plans.assess.facts import FloatArray, Offsets
+
+_ROWS_AT_ONCE = 2048
+"""Dense rows in memory."""
+_REFERENCE_SHARE = 0.25
+"""Of the graph's mass that foreign keys get where every unit has one."""
+
+
+Spread = Literal["unit", "row"]
+Rarity = Literal["root", "log", "log+1"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """How rows become edges.
+
+    `spread`: what a row of k units gives: 1 to each unit, shared among the k − 1 others, or 1 in all, shared among its
+    pairs. Both damp bulk jobs, the second more.
+    `rarity`: how much a unit counts that is in many rows: by log(rows ÷ its rows), by the root of that, or by one more
+    than that. All damp hubs.
+    `writes`: what two units written together gain besides.
+    """
+
+    spread: Spread
+    rarity: Rarity
+    writes: float
+
+
+READINGS = tuple(
+    Reading(spread=spread, rarity=rarity, writes=writes)
+    for spread, rarity, writes in product(get_args(Spread), get_args(Rarity), (0.0, 1.0, 3.0))
+)
+
+
+class AffinityParts:
+    """Products of each group of rows, from which readings are added up."""
+
+    def __init__(self, evidence: Evidence, *, groups: int, rng: np.random.Generator) -> None:
+        self.groups = groups
+        self._evidence = evidence
+        units = evidence.units
+        self._together = {
+            (spread, mode): np.zeros((groups, units, units), dtype=np.float32)
+            for spread in ("unit", "row")
+            for mode in ("used", "written")
+        }
+        self._frequency = np.zeros((groups, units))
+        self._rows = np.zeros(groups)
+        size = np.diff(evidence.starts)
+        telling = rng.permutation(np.flatnonzero(size > 1))
+        for group in range(groups):
+            members = np.sort(telling[group::groups])
+            for begin in range(0, len(members), _ROWS_AT_ONCE):
+                self._add(group, members[begin : begin + _ROWS_AT_ONCE])
+
+    def _add(self, group: int, rows: Offsets) -> None:
+        evidence = self._evidence
+        size = np.diff(evidence.starts)[rows]
+        at = np.concatenate([np.arange(evidence.starts[row], evidence.starts[row + 1]) for row in rows])
+        row = np.repeat(np.arange(len(rows)), size)
+        used = np.zeros((len(rows), evidence.units), dtype=np.float32)
+        used[row, evidence.used[at]] = 1
+        written = np.zeros_like(used)
+        written[row, evidence.used[at]] = evidence.written[at]
+        weight = evidence.weight[rows]
+        self._frequency[group] += weight @ used
+        self._rows[group] += weight.sum()
+        for spread, share in (("unit", 1 / (size - 1)), ("row", 2 / (size * (size - 1.0)))):
+            given = (weight * share).astype(np.float32)[:, None]
+            self._together[spread, "used"][group] += (used * given).T @ used
+            self._together[spread, "written"][group] += (written * given).T @ written
+
+    def affinity(self, reading: Reading, groups: Sequence[int]) -> FloatArray:
+        """Units × units, symmetric, zero on the diagonal, sum 1 (0 when nothing is known)."""
+        chosen = list(groups)
+        result = self._together[reading.spread, "used"][chosen].sum(axis=0, dtype=np.float64)
+        if reading.writes:
+            written = self._together[reading.spread, "written"][chosen].sum(axis=0, dtype=np.float64)
+            result += reading.writes * written
+        rows, frequency = self._rows[chosen].sum(), self._frequency[chosen].sum(axis=0)
+        rarity = np.maximum(np.log((rows + 1) / (frequency + 1)), 0)
+        if reading.rarity == "root":
+            rarity = np.sqrt(rarity)
+        elif reading.rarity == "log+1":
+            rarity += 1
+        result *= rarity[:, None]
+        result *= rarity[None, :]
+        np.fill_diagonal(result, 0)
+        return _scaled(self._with_references(_scaled(result)))
+
+    def _with_references(self, affinity: FloatArray) -> FloatArray:
+        evidence = self._evidence
+        if not evidence.foreign_keys:
+            return affinity
+        share = _REFERENCE_SHARE * min(1.0, evidence.foreign_keys / evidence.units) if affinity.any() else 1.0
+        mixed: FloatArray = (1 - share) * affinity + share * _scaled(evidence.references)
+        return mixed
+
+
+def _scaled(matrix: FloatArray) -> FloatArray:
+    total = matrix.sum()
+    return matrix / total if total else matrix

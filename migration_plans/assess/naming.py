@@ -1,0 +1,65 @@
+"""Names for services: by the capability that their tables share, else by their central table. Pure."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+from migration_plans.assess.facts import FloatArray, IntArray
+from migration_plans.assess.service_map import ServiceMap
+
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_COVERED_LEAST = 0.5
+"""Share of a service's tables that a word has to be in, to name the service."""
+
+
+def words(name: str) -> tuple[str, ...]:
+    """`shop.OrderLine` → order, line; what is before the last dot is a schema."""
+    return tuple(word.lower() for word in _WORD.findall(name.rpartition(".")[2])) or (name.lower(),)
+
+
+def name_services(tables: Sequence[str], of_table: IntArray, likeness: FloatArray) -> ServiceMap:
+    """`of_table`: any labels. `likeness`: tables × tables; the table likest to the others of its service is central.
+
+    Services are numbered by size, the largest first, then by name of their first table.
+    """
+    spoken = [words(table) for table in tables]
+    everywhere = {word for word, count in Counter(w for s in spoken for w in set(s)).items() if count == len(tables)}
+    spoken = [tuple(word for word in table if word not in everywhere) or table for table in spoken]
+    members: dict[int, list[int]] = defaultdict(list)
+    for table, label in enumerate(of_table.tolist()):
+        members[label].append(table)
+    services = sorted(members.values(), key=lambda group: (-len(group), group[0]))
+    in_tables = Counter(word for table in spoken for word in set(table))
+    names: list[str] = []
+    numbers = np.zeros(len(tables), dtype=np.int32)
+    for number, group in enumerate(services):
+        numbers[group] = number
+        wanted = _capability([spoken[table] for table in group], in_tables) or _central(group, spoken, likeness)
+        names.append(_free(wanted, names))
+    return ServiceMap(names=tuple(names), of_table=numbers)
+
+
+def _capability(group: Sequence[tuple[str, ...]], in_tables: Counter[str]) -> str | None:
+    """A word that most of the service's tables have, and few others."""
+    if len(group) < 2:
+        return None
+    here = Counter(word for table in group for word in set(table))
+    covered = [word for word, count in here.items() if count / len(group) >= _COVERED_LEAST and not word.isdigit()]
+    if not covered:
+        return None
+    return max(covered, key=lambda word: (here[word] ** 2 / (len(group) * in_tables[word]), here[word], word))
+
+
+def _central(group: Sequence[int], spoken: Sequence[tuple[str, ...]], likeness: FloatArray) -> str:
+    closeness = likeness[np.ix_(group, group)].sum(axis=1)
+    return "_".join(spoken[group[int(closeness.argmax())]])
+
+
+def _free(wanted: str, taken: Sequence[str]) -> str:
+    number = 2
+    name = wanted
+    while name in taken:
+        name, number = f"{wanted}_{number}", number + 1
+    return name
