@@ -7,6 +7,7 @@ something is parked, it is written carefully instead (`cdc.parking.careful`).
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from cdc.apply_batch import plan
@@ -16,11 +17,14 @@ from cdc.chunk_handover import ChunkHandover
 from cdc.copy_tracker import CopyTracker, is_watermark
 from cdc.errors import ConflictingWrite, CopyRefused, DatabaseUnreachable, SchemaChanged, StreamBusy, TargetBusy
 from cdc.events import Relation, TableName, Transaction
+from cdc.held_rows import HeldOnDisk
 from cdc.insert_run import ChangesInRuns
 from cdc.link import LinkSpec
 from cdc.lsn import Lsn, format_lsn
 from cdc.open_target import open_target
 from cdc.parking.careful import Parking
+from cdc.sent_batches import may_be_run
+from cdc.sent_changes import SentChanges
 from cdc.target_port import ApplyTarget, BulkTarget, LedgerStep, RaceLost, RowRefused
 from strangler import failpoints
 from strangler.clock import Clock
@@ -64,7 +68,10 @@ class Applier:
             self._position = self._session.load_position()
             self._parking = Parking(link, self._session, clock)
             self._tracker = CopyTracker(
-                source_keys=link.source_keys, follows_copy=link.follows_copy, tables=dict(self._session.load_copies())
+                source_keys=link.source_keys,
+                follows_copy=link.follows_copy,
+                tables=dict(self._session.load_copies()),
+                hold_back=partial(HeldOnDisk, link.log_folder),
             )
         except BaseException:
             self._session.close()
@@ -120,7 +127,7 @@ class Applier:
         if not todo:
             return
         if not self._parking.active:
-            in_bulk = self._session.bulk is not None and any(map(_may_bring_runs, todo))
+            in_bulk = self._session.bulk is not None and (any(map(_may_bring_runs, todo)) or may_be_run(todo))
             if (in_bulk and self._passes(todo, "in_bulk")) or self._passes(todo, "in_groups"):
                 return
         self._session.forget_tables()
@@ -317,4 +324,6 @@ class Applier:
 def _may_bring_runs(transaction: Transaction) -> bool:
     """Runs of its own, or the mark of a chunk."""
     changes = transaction.changes
+    if isinstance(changes, SentChanges):
+        return False
     return isinstance(changes, ChangesInRuns) or (len(changes) == 1 and is_watermark(next(iter(changes))))

@@ -17,10 +17,15 @@ our own apply sessions wrote (their replication origin begins with `own_origin_p
 the latter. Both are counted.
 """
 
+import struct
+from collections.abc import Sequence
+from itertools import repeat
+from typing import Final
+
 from cdc.errors import DecodeError, TransactionTooLarge
 from cdc.events import Relation, Transaction
 from cdc.lsn import ZERO, Lsn, before_boundary, format_lsn
-from cdc.pgoutput import decode
+from cdc.pgoutput import decode, transaction_bounds
 from cdc.pgoutput_messages import (
     Begin,
     Commit,
@@ -33,12 +38,15 @@ from cdc.pgoutput_messages import (
     StreamStop,
 )
 from cdc.received import RECORD_OVERHEAD_BYTES, OpenSpill, Payload, Received, message_change
+from cdc.sent_changes import MOST_SENT_BYTES, MOST_SENT_CHANGES, SentChanges
 
 OWN_ORIGIN_PREFIX = "strangler_"
 DEFAULT_MEMORY_BYTES = 16 << 20
 DEFAULT_TRANSACTION_BYTES = 64 << 30
 
-_CHANGE_TAGS = frozenset(b"IUDT")
+_BEGIN_TAG, _COMMIT_TAG = ord("B"), ord("C")
+_ROW_TAGS, _CHANGE_TAGS = frozenset(b"IUD"), frozenset(b"IUDT")
+_OID: Final = struct.Struct(">I")
 _MESSAGE_TAG, _RELATION_TAG = ord("M"), ord("R")
 
 
@@ -81,26 +89,68 @@ class Assembler:
         """Something of a transaction has arrived whose end has not."""
         return self._current is not None or bool(self._streamed)
 
-    @property
-    def takes_inserts(self) -> bool:
-        """`feed_inserts` may be called: inside a transaction, or a piece of one."""
-        return self._current is not None
+    def feed_short(self, payloads: Sequence[bytes]) -> list[Transaction]:
+        """Take messages of which each begins or commits a transaction or is an insert, update or delete; return the
+        transactions that they complete. The same as `feed` for each, and much less work for small transactions."""
+        completed: list[Transaction] = []
+        begin, changes = b"", list[bytes]()
+        in_whole = False
+        for payload in payloads:
+            tag = payload[0]
+            if tag in _ROW_TAGS:
+                changes.append(payload)
+            elif tag == _BEGIN_TAG and not in_whole and self._current is None and not changes:
+                begin, in_whole = payload, True
+            elif tag == _COMMIT_TAG and in_whole and (small := self._small(begin, changes, payload)) is not None:
+                completed.append(small)
+                changes, in_whole = [], False
+            else:
+                self._feed_held(begin if in_whole else None, changes)
+                changes, in_whole = [], False
+                if (transaction := self.feed(payload, sent_at_us=0)) is not None:
+                    completed.append(transaction)
+        self._feed_held(begin if in_whole else None, changes)
+        return completed
 
-    def feed_inserts(self, payloads: list[bytes]) -> int:
-        """Take messages that are all inserts; return their bytes. The same as `feed` for each."""
+    def _small(self, begin: bytes, messages: list[bytes], commit: bytes) -> Transaction | None:
+        """A whole transaction whose changes need not be looked at; None for any other."""
+        bounds = transaction_bounds(begin, commit)
+        if bounds is None or not 0 < len(messages) <= MOST_SENT_CHANGES:
+            return None
+        xid, commit_lsn, end_lsn, time_us = bounds
+        if commit_lsn <= self._last_lsn or (len(messages) > 1 and sum(map(len, messages)) > MOST_SENT_BYTES):
+            return None
+        try:
+            relations = [self._relations[oid] for (oid,) in map(_OID.unpack_from, messages, repeat(1))]
+        except (KeyError, struct.error):
+            return None
+        self._last_lsn = commit_lsn
+        return Transaction(
+            xid=xid,
+            commit_lsn=commit_lsn,
+            end_lsn=end_lsn,
+            commit_time_us=time_us,
+            changes=SentChanges(messages, relations),
+        )
+
+    def _feed_held(self, begin: bytes | None, changes: list[bytes]) -> None:
+        if begin is not None:
+            self.feed(begin, sent_at_us=0)
+        if not changes:
+            return
         received = self._current
-        assert received is not None
-        size = sum(map(len, payloads))
+        if received is None:
+            raise _out_of_order("a change outside any transaction", self._last_lsn)
         if received.spill is None:
-            received.payloads += payloads
+            size = sum(map(len, changes))
+            received.payloads += changes
             received.size += size
-            self._weight += size + RECORD_OVERHEAD_BYTES * len(payloads)
+            self._weight += size + RECORD_OVERHEAD_BYTES * len(changes)
         else:
-            for payload in payloads:
+            for payload in changes:
                 received.add_spilled(payload)
         if self._weight > self._memory_bytes or received.size > self._transaction_bytes:
             self._bound(received)
-        return size
 
     def feed(self, payload: Payload, *, sent_at_us: int) -> Transaction | None:
         """Take one message; return the transaction that it completes, if any.

@@ -12,6 +12,7 @@ from cdc.link import LinkSpec
 from cdc.link_signals import LinkSignals
 from cdc.lsn import Lsn
 from cdc.open_source import source_opener
+from cdc.sent_changes import SentChanges
 from cdc.source_port import ChangeSource
 from strangler import failpoints
 from strangler.clock import Clock
@@ -62,7 +63,7 @@ class _Reporting(ChangesInRuns):
 
 def _reporting(transaction: Transaction, source: ChangeSource, clock: Clock) -> Transaction:
     """The server ends a session that says nothing for a minute; to append a huge transaction takes longer."""
-    if isinstance(transaction.changes, tuple | HeldChanges):
+    if isinstance(transaction.changes, tuple | HeldChanges | SentChanges):
         return transaction
     return replace(transaction, changes=_Reporting(transaction.changes, source, clock))
 

@@ -11,6 +11,7 @@ from typing import Final, Literal, cast
 
 from cdc.errors import DecodeError
 from cdc.events import UNCHANGED, Column, Relation, Row, Value
+from cdc.lsn import Lsn
 from cdc.pgoutput_messages import (
     Begin,
     Commit,
@@ -37,6 +38,7 @@ _U16 = struct.Struct(">H")
 _U32 = struct.Struct(">I")
 _BEGIN = struct.Struct(">QqI")
 _COMMIT = struct.Struct(">BQQq")
+_BEGIN_BYTES, _COMMIT_BYTES = 1 + _BEGIN.size, 1 + _COMMIT.size
 _U64 = struct.Struct(">Q")
 _TRUNCATE = struct.Struct(">IB")
 _COLUMN_TAIL = struct.Struct(">Ii")
@@ -74,6 +76,23 @@ def decode_insert(payload: bytes, *, streamed: bool = False) -> tuple[int, Row]:
         raise not_the_protocol(payload[:1], len(payload), error) from None
 
 
+def decode_update(payload: bytes) -> Update:
+    """`decode` for an update that was not streamed."""
+    try:
+        return _update(payload, 1)
+    except (IndexError, ValueError, struct.error) as error:
+        raise not_the_protocol(payload[:1], len(payload), error) from None
+
+
+def transaction_bounds(begin: bytes, commit: bytes) -> tuple[int, Lsn, Lsn, int] | None:
+    """Transaction id, commit position, end and commit time; None when these are not the two ends of one transaction."""
+    if len(begin) != _BEGIN_BYTES or len(commit) != _COMMIT_BYTES:
+        return None
+    named, _, xid = _BEGIN.unpack_from(begin, 1)
+    _, commit_lsn, end_lsn, time = _COMMIT.unpack_from(commit, 1)
+    return (xid, commit_lsn, end_lsn, time + POSTGRES_EPOCH_US) if named == commit_lsn else None
+
+
 def subtransaction(payload: bytes | memoryview) -> int:
     """Which (sub-)transaction a streamed message belongs to. Raises `DecodeError`."""
     try:
@@ -93,13 +112,13 @@ def not_the_protocol(tag: bytes, size: int, error: Exception) -> DecodeError:
 
 
 def _begin(data: bytes, _: int) -> Begin:
-    _expect_end(data, 21)
+    _expect_end(data, _BEGIN_BYTES)
     commit_lsn, time, xid = _BEGIN.unpack_from(data, 1)
     return Begin(commit_lsn, time + POSTGRES_EPOCH_US, xid)
 
 
 def _commit(data: bytes, _: int) -> Commit:
-    _expect_end(data, 26)
+    _expect_end(data, _COMMIT_BYTES)
     _, commit_lsn, end_lsn, time = _COMMIT.unpack_from(data, 1)
     return Commit(commit_lsn, end_lsn, time + POSTGRES_EPOCH_US)
 

@@ -61,7 +61,9 @@ class StreamLimits:
     silence_limit_s: float = 120.0
 
 
-_INSERTS_BYTES: Final = 1 << 20
+_FEWEST_MESSAGES: Final = 3
+"""Of a transaction that changes something."""
+_SHORT_MESSAGES_BYTES: Final = 1 << 20
 """Taken at once; a bound of memory may be passed by as much."""
 DEFAULT_LIMITS: Final = StreamLimits()
 
@@ -141,9 +143,15 @@ class WalStream:
         batch_bytes = 0
         heard = False
         while len(batch) < self._batch_transactions and batch_bytes < self._batch_bytes:
-            if self._assembler.takes_inserts and (inserts := self._connection.receive_inserts(_INSERTS_BYTES)):
+            room = (self._batch_transactions - len(batch)) * _FEWEST_MESSAGES
+            arrived = self._connection.receive_short(_SHORT_MESSAGES_BYTES, room)
+            if arrived.sent_at_us:
                 heard = True
-                batch_bytes += self._assembler.feed_inserts(inserts)
+                self._server_time_us = arrived.sent_at_us
+                batch_bytes += sum(map(len, arrived.payloads))
+                batch += self._assembler.feed_short(arrived.payloads)
+                if arrived.keepalive is not None:
+                    self._take_keepalive(arrived.keepalive)
                 continue
             message = self._connection.receive()
             if message is None:

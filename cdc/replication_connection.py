@@ -28,9 +28,12 @@ _INTERNAL_ERROR: Final = "XX000"
 _CONNECT_S: Final = 10.0
 _WAITS_FOR: Final = {PollingStatus.READING: select.POLLIN, PollingStatus.WRITING: select.POLLOUT}
 _DATA_TAG, _KEEPALIVE_TAG = ord("w"), ord("k")
-_INSERT_TAG: Final = ord("I")
-"""Of the payload (`cdc.pgoutput`)."""
+SHORT_TAGS: Final = frozenset(b"BIUDC")
+"""Of the payload (`cdc.pgoutput`): what a transaction without anything special consists of."""
 _SHORT_BYTES: Final = 64 << 10
+_KEEPALIVE_BYTES: Final = 1 + _KEEPALIVE.size
+_SENT_AT: Final = struct.Struct(">q")
+_SENT_AT_OFFSET: Final = {_DATA_TAG: 17, _KEEPALIVE_TAG: 9}
 
 
 class WalData(NamedTuple):
@@ -50,6 +53,15 @@ class Keepalive(NamedTuple):
     lsn: Lsn
     sent_at_us: int
     reply_requested: bool
+
+
+class Arrived(NamedTuple):
+    """Payloads that came together. `sent_at_us`: of the newest message, 0 when there was none. `keepalive`: None when
+    there was none, too."""
+
+    payloads: list[bytes]
+    sent_at_us: int
+    keepalive: Keepalive | None
 
 
 class ReplicationConnection:
@@ -82,28 +94,36 @@ class ReplicationConnection:
         self._pgconn.nonblocking = 1
         self._streaming = "streaming" in options
 
-    def receive_inserts(self, most_bytes: int) -> list[bytes]:
-        """Payloads of short inserts that are already here, some `most_bytes` of them, up to the first other message;
+    def receive_short(self, most_bytes: int, most_messages: int) -> Arrived:
+        """Short messages of `SHORT_TAGS` that are already here, some `most_bytes` of them, up to the first other one;
         `receive` goes on with that one.
 
-        They are most of a bulk load, and nothing but the payload matters of them.
+        Most logs consist of them, and nothing but the payload matters. Keepalives between them count as one that came
+        last: what the newest says is true of everything before it.
         """
-        found: list[bytes] = []
-        taken = 0
+        payloads: list[bytes] = []
         if self._held is not None:
-            return found
-        get, consume, take = self._pgconn.get_copy_data, self._pgconn.consume_input, found.append
+            return Arrived(payloads, 0, None)
+        taken, newest, keepalive, reply_requested = 0, b"", b"", False
+        get, consume, take = self._pgconn.get_copy_data, self._pgconn.consume_input, payloads.append
         try:
-            while taken < most_bytes:
+            while taken < most_bytes and len(payloads) < most_messages:
                 size, view = get(1)
                 if size == 0:
                     consume()
                     size, view = get(1)
-                is_short = _DATA_HEADER_BYTES < size < _SHORT_BYTES
-                if is_short and view[_DATA_HEADER_BYTES] == _INSERT_TAG and view[0] == _DATA_TAG:
-                    take(bytes(view[_DATA_HEADER_BYTES:]))
-                    taken += size
-                    continue
+                if 0 < size < _SHORT_BYTES:
+                    message = bytes(view)
+                    tag = message[0]
+                    if tag == _DATA_TAG and size > _DATA_HEADER_BYTES and message[_DATA_HEADER_BYTES] in SHORT_TAGS:
+                        take(message[_DATA_HEADER_BYTES:])
+                        taken += size
+                        newest = message
+                        continue
+                    if tag == _KEEPALIVE_TAG and size == _KEEPALIVE_BYTES:
+                        keepalive = newest = message
+                        reply_requested = reply_requested or message[-1] != 0
+                        continue
                 if size > 0:
                     self._held = self._parse(view)
                 elif size < 0:
@@ -111,7 +131,12 @@ class ReplicationConnection:
                 break
         except psycopg.Error as error:
             raise unreachable(self._dsn, str(error)) from None
-        return found
+        (sent_at,) = _SENT_AT.unpack_from(newest, _SENT_AT_OFFSET[newest[0]]) if newest else (0,)
+        return Arrived(
+            payloads,
+            sent_at + POSTGRES_EPOCH_US if newest else 0,
+            _keepalive(keepalive)._replace(reply_requested=reply_requested) if keepalive else None,
+        )
 
     def receive(self) -> WalData | Keepalive | None:
         """The next message already here, or None; never waits."""
@@ -159,8 +184,7 @@ class ReplicationConnection:
             payload = view[_DATA_HEADER_BYTES:]
             return WalData(lsn, sent_at + POSTGRES_EPOCH_US, payload if len(payload) >= LARGE_BYTES else bytes(payload))
         if tag == _KEEPALIVE_TAG:
-            lsn, sent_at, reply_requested = _KEEPALIVE.unpack_from(view, 1)
-            return Keepalive(lsn, sent_at + POSTGRES_EPOCH_US, reply_requested)
+            return _keepalive(view)
         raise SourceUnfit(
             thing=f"replication connection to {place(self._dsn)}",
             reason=f"sent a message with tag {tag}, which is not PostgreSQL's streaming protocol",
@@ -188,6 +212,11 @@ class ReplicationConnection:
         if self._streaming and sqlstate == _INTERNAL_ERROR:
             return _streaming_failed(self._dsn, message)
         return _server_error(self._dsn, sqlstate, message)
+
+
+def _keepalive(message: bytes | memoryview) -> Keepalive:
+    lsn, sent_at, reply_requested = _KEEPALIVE.unpack_from(message, 1)
+    return Keepalive(lsn, sent_at + POSTGRES_EPOCH_US, reply_requested)
 
 
 def _connected(info: str) -> OpenConnection:

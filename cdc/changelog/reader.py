@@ -9,10 +9,12 @@ from cdc.changelog.codec import RelationTable, decode_relation, decode_transacti
 from cdc.changelog.logged_changes import LoggedChanges, pass_over
 from cdc.changelog.long_codec import decode_head
 from cdc.changelog.memory import position_expired
+from cdc.changelog.packs import decode_pack
 from cdc.changelog.segments import (
     BEGIN,
     END,
     HEADER,
+    PACK,
     RELATION,
     TRANSACTION,
     Frame,
@@ -30,7 +32,7 @@ from strangler.errors import StranglerError
 TRIMMED_FILE: Final = "trimmed"
 """Holds how far retention went, or where an empty log was started, as a position."""
 
-_COMPLETING: Final = frozenset((HEADER, TRANSACTION, END))
+_COMPLETING: Final = frozenset((HEADER, TRANSACTION, PACK, END))
 
 
 def read_trimmed(folder: Path) -> Lsn:
@@ -176,7 +178,11 @@ class _SegmentReading:
                     if frame.lsn > after:
                         yield _long_transaction(file, frame, self.offset, known)
                     break
-                if frame.kind == TRANSACTION:
+                if frame.kind == PACK:
+                    if frame.lsn > after:
+                        yield from decode_pack(frame.body, self.relations, after)
+                    self.offset, self.lsn = frame.end, frame.lsn
+                elif frame.kind == TRANSACTION:
                     transaction = decode_transaction(frame.body, self.relations) if frame.lsn > after else None
                     self.offset, self.lsn = frame.end, frame.lsn
                     if transaction is not None:

@@ -3,7 +3,8 @@
     frame   = u32 length of payload · u32 crc32 of payload · payload        (little endian)
     payload = "SCL1" · u8 kind · u64 synced_to · u64 lsn · body
 
-A transaction is one frame; a long one is BEGIN · (RELATION | VALUE | PART | RUN)* · END and counts when END is whole.
+A transaction is one frame, small ones share one (PACK); a long one is BEGIN · (RELATION | VALUE | PART | RUN)* · END
+and counts when END is whole.
 
 `synced_to` is how much of the file was known to be on disk when the frame was written. A bad frame at an offset below
 the `synced_to` of any later whole frame was on disk and has been damaged; otherwise the crash hit the write and the
@@ -20,9 +21,9 @@ from typing import Final, NamedTuple
 from cdc.errors import LogDamaged
 from cdc.lsn import Lsn
 
-HEADER, RELATION, TRANSACTION, BEGIN, PART, VALUE, END, RUN = 1, 2, 3, 4, 5, 6, 7, 8
+HEADER, RELATION, TRANSACTION, BEGIN, PART, VALUE, END, RUN, PACK = 1, 2, 3, 4, 5, 6, 7, 8, 9
 """Kinds of frames. `lsn` of a header: the last position of the segment before (0: none). Of the others: `commit_lsn`
-of the transaction, or of the one that the relation was first needed for."""
+of the transaction (a pack: of its last one), or of the one that the relation was first needed for."""
 
 _FRAME: Final = struct.Struct("<II")
 _PAYLOAD: Final = struct.Struct("<4sBQQ")

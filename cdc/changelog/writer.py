@@ -9,11 +9,13 @@ from typing import BinaryIO, Final, NamedTuple
 
 from cdc.changelog.codec import RelationTable, decode_relation, encode_relation, encode_transaction, new_relations
 from cdc.changelog.long_codec import PartPiece, RelationPiece, RunPiece, ValuePiece, encode_head, encode_pieces
+from cdc.changelog.packs import PACK_BYTES, Pack, encode_pack, in_packs, new_in_pack
 from cdc.changelog.reader import TRIMMED_FILE, Durable, read_trimmed
 from cdc.changelog.segments import (
     BEGIN,
     END,
     HEADER,
+    PACK,
     PART,
     RELATION,
     RUN,
@@ -48,6 +50,7 @@ class SegmentWriter:
     def __init__(self, folder: Path, segment_bytes: int) -> None:
         self._folder = folder
         self._segment_bytes = segment_bytes
+        self._pack_bytes = min(PACK_BYTES, segment_bytes)
         self._file: BinaryIO | None = None
         self._size = 0
         self._pending: list[bytes] = []
@@ -77,17 +80,24 @@ class SegmentWriter:
         if self._must_roll_back:
             self._roll_back()
         last = self.last_lsn
+        later: list[Transaction] = []
         for transaction in transactions:
-            if transaction.commit_lsn <= last:
-                continue
-            self._must_roll_back = True
-            if self._file is None or self._size >= self._segment_bytes:
-                self._start_segment(transaction.commit_lsn, last)
-            for kind, body in self._records(transaction):
-                self._add(encode_frame(kind, self._synced_to(), transaction.commit_lsn, body))
-            last = transaction.commit_lsn
-        if last == self.last_lsn:
+            if transaction.commit_lsn > last:
+                later.append(transaction)
+                last = transaction.commit_lsn
+        if not later:
             return
+        last = self.last_lsn
+        for each in in_packs(later, self._pack_bytes):
+            self._must_roll_back = True
+            first_lsn, last_of_it = (
+                (each.first_lsn, each.last_lsn) if isinstance(each, Pack) else (each.commit_lsn,) * 2
+            )
+            if self._file is None or self._size >= self._segment_bytes:
+                self._start_segment(first_lsn, last)
+            for kind, body in self._pack_records(each) if isinstance(each, Pack) else self._records(each):
+                self._add(encode_frame(kind, self._synced_to(), last_of_it, body))
+            last = last_of_it
         self._sync()
         self.last_lsn = last
         self._must_roll_back = False
@@ -129,6 +139,12 @@ class SegmentWriter:
         for piece in encode_pieces(transaction.changes, self._relations):
             yield _KINDS[type(piece)], piece.body
         yield END, b""
+
+    def _pack_records(self, pack: Pack) -> Iterator[tuple[int, bytes]]:
+        for relation in new_in_pack(pack, self._relations):
+            self._relations.add(relation)
+            yield RELATION, encode_relation(relation)
+        yield PACK, encode_pack(pack, self._relations)
 
     def _add(self, frame: bytes) -> None:
         self._pending.append(frame)
@@ -247,7 +263,7 @@ def _read_through(path: Path) -> _Found:
             in_long = True
         else:
             in_long = False
-            last = frame.lsn if frame.kind in (TRANSACTION, END) else last
+            last = frame.lsn if frame.kind in (TRANSACTION, PACK, END) else last
         if not in_long:
             end = frame.end
             for relation in described:

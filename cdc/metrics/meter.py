@@ -1,7 +1,7 @@
 """Counts of one link, kept while it runs. Times are parameters; one lock, so that every thread may tell it."""
 
 import threading
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,6 +11,7 @@ from typing import Final
 from cdc.events import Relation, RowChange, TableName, Transaction, Truncate
 from cdc.insert_run import HeldChanges, Run, runs_of
 from cdc.lsn import ZERO, Lsn
+from cdc.sent_changes import SentChanges
 
 DURATION_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
@@ -26,6 +27,9 @@ MOST_APART: Final = 10_000
 MOST_TOGETHER: Final = 1000
 """Transactions that wait are counted each by itself up to the first, and then up to the second together."""
 
+_SENT_OPERATIONS: Final = {ord("I"): "insert", ord("U"): "update", ord("D"): "delete"}
+_MOST_RELATIONS_KNOWN: Final = 4096
+
 TableOperation = tuple[str, str]
 """(source table, operation): `insert`, `update`, `delete`, `truncate`, `message` (of no table); `any` for `LARGE`."""
 
@@ -38,9 +42,9 @@ class Durations:
         self.counts = [0] * (len(bounds) + 1)
         self.sum_s = 0.0
 
-    def observe(self, seconds: float) -> None:
-        self.counts[bisect_left(self.bounds, seconds)] += 1
-        self.sum_s += seconds
+    def observe(self, seconds: float, times: int = 1) -> None:
+        self.counts[bisect_left(self.bounds, seconds)] += times
+        self.sum_s += seconds * times
 
     def cumulative(self) -> list[tuple[str, int]]:
         """(upper bound, observations at or below it), the last one `+Inf`."""
@@ -54,7 +58,7 @@ class Durations:
 def count_changes(transaction: Transaction) -> Counter[TableOperation]:
     """Events of a transaction by source table and operation; of one that lies on disk only their number."""
     changes = transaction.changes
-    if not isinstance(changes, tuple | list | HeldChanges):
+    if not isinstance(changes, tuple | list | HeldChanges | SentChanges):
         return Counter({(LARGE, "any"): len(changes)})
     found: Counter[TableOperation] = Counter()
     relation, operations = None, dict.fromkeys(_OPERATIONS, 0)
@@ -96,12 +100,64 @@ def _name(schema: str, name: str) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Waiting:
-    """Transactions through `lsn`, the first of which was captured at `captured_at_s`."""
+    """Transactions through `lsn`, the first of which was captured at `captured_at_s`. `together`: in a long backlog."""
 
     lsn: Lsn
     captured_at_s: float | None
     counts: Counter[TableOperation]
     transactions: int = 1
+    together: bool = False
+
+
+@dataclass(kw_only=True, slots=True)
+class _Small:
+    """Small transactions that were captured together, each by its position; `ends`: how many of `events` came by its
+    end. They are counted when they are applied, all at once."""
+
+    captured_at_s: float
+    lsns: list[Lsn] = field(default_factory=list)
+    ends: list[int] = field(default_factory=list)
+    events: list[TableOperation] = field(default_factory=list)
+    passed: int = 0
+
+    @property
+    def lsn(self) -> Lsn:
+        return self.lsns[-1]
+
+    @property
+    def transactions(self) -> int:
+        return len(self.lsns) - self.passed
+
+    @property
+    def counts(self) -> Counter[TableOperation]:
+        """Of those that are not passed."""
+        return Counter(self.events[self.ends[self.passed - 1] :] if self.passed else self.events)
+
+    def take_through(self, lsn: Lsn) -> tuple[int, Counter[TableOperation]]:
+        """Pass those through `lsn`: how many these are, and what is in them."""
+        through = bisect_right(self.lsns, lsn)
+        taken, first = through - self.passed, self.ends[self.passed - 1] if self.passed else 0
+        counts = Counter(self.events[first : self.ends[through - 1]] if taken else ())
+        self.passed = through
+        return taken, counts
+
+
+class _Operations:
+    """The same `TableOperation` for every event of its kind."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[Relation, dict[int, TableOperation]]] = {}
+
+    def of(self, relation: Relation) -> dict[int, TableOperation]:
+        """By the tag of the message."""
+        known = self._known.get(id(relation))
+        if known is None or known[0] is not relation:
+            if len(self._known) >= _MOST_RELATIONS_KNOWN:
+                self._known.clear()
+            table = _table(relation)
+            known = (relation, {tag: (table, operation) for tag, operation in _SENT_OPERATIONS.items()})
+            self._known[id(relation)] = known
+        return known[1]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,7 +190,9 @@ class StreamMeter:
     """Counts events when they are captured, and again when the ledger has passed them: never a batch that failed."""
 
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _waiting: deque[_Waiting] = field(default_factory=deque)
+    _waiting: deque[_Waiting | _Small] = field(default_factory=deque)
+    _apart: int = 0
+    _operations: _Operations = field(default_factory=_Operations)
     _applied_at: tuple[Lsn, float, float] = (ZERO, 0.0, 0.0)
     _captured_through: Lsn = ZERO
     _captured_events: int = 0
@@ -160,23 +218,61 @@ class StreamMeter:
         """`transactions` are durable in the change log; those that came before are not counted again. `now_s`:
         monotonic."""
         with self._lock:
+            small = _Small(captured_at_s=now_s)
             for one in transactions:
-                if one.commit_lsn > self._captured_through:
-                    counts = count_changes(one)
-                    self._wait(_Waiting(lsn=one.commit_lsn, captured_at_s=now_s, counts=counts))
-                    self._captured_through = one.commit_lsn
-                    self._captured_transactions += 1
-                    self._captured_events += counts.total()
+                if one.commit_lsn <= self._captured_through:
+                    continue
+                self._captured_through = one.commit_lsn
+                self._captured_transactions += 1
+                if isinstance(one.changes, SentChanges):
+                    self._add_small(one, one.changes, small)
+                    continue
+                if small.lsns:
+                    self._wait(small)
+                    small = _Small(captured_at_s=now_s)
+                counts = count_changes(one)
+                self._wait(_Waiting(lsn=one.commit_lsn, captured_at_s=now_s, counts=counts))
+                self._captured_events += counts.total()
+            if small.lsns:
+                self._wait(small)
             self._pass_applied()
 
-    def _wait(self, one: _Waiting) -> None:
+    def _add_small(self, transaction: Transaction, changes: SentChanges, small: _Small) -> None:
+        relation, operations = None, dict[int, TableOperation]()
+        for message, each in zip(changes.messages, changes.relations, strict=True):
+            if each is not relation:
+                relation, operations = each, self._operations.of(each)
+            small.events.append(operations[message[0]])
+        small.lsns.append(transaction.commit_lsn)
+        small.ends.append(len(small.events))
+        self._captured_events += len(changes.messages)
+
+    def _wait(self, one: _Waiting | _Small) -> None:
         """In a long backlog neighbours are counted together, so that a target that is long away fills no memory."""
         waiting = self._waiting
-        if len(waiting) >= MOST_APART and (last := waiting[-1]).transactions < MOST_TOGETHER:
-            last.counts.update(one.counts)
-            waiting[-1] = replace(last, lsn=one.lsn, transactions=last.transactions + 1)
-        else:
+        if self._apart + one.transactions <= MOST_APART:
             waiting.append(one)
+            self._apart += one.transactions
+            return
+        last = waiting[-1] if waiting else None
+        if isinstance(last, _Waiting) and last.together and last.transactions < MOST_TOGETHER:
+            last.counts.update(one.counts)
+            waiting[-1] = replace(last, lsn=one.lsn, transactions=last.transactions + one.transactions)
+        else:
+            waiting.append(
+                _Waiting(
+                    lsn=one.lsn,
+                    captured_at_s=one.captured_at_s,
+                    counts=one.counts,
+                    transactions=one.transactions,
+                    together=True,
+                )
+            )
+
+    @property
+    def awaits_batch(self) -> bool:
+        """The next `batch_begins` counts."""
+        return self._batch_began_s is None
 
     def batch_begins(self, now_s: float) -> None:
         """The applier took something from the change log; the first such call since `applied` counts."""
@@ -197,14 +293,25 @@ class StreamMeter:
     def _pass_applied(self) -> int:
         lsn, now_s, wall_s = self._applied_at
         passed = 0
-        while self._waiting and self._waiting[0].lsn <= lsn:
-            one = self._waiting.popleft()
-            passed += one.transactions
-            self._applied.update(one.counts)
-            for table, _ in one.counts:
+        while self._waiting:
+            one = self._waiting[0]
+            if isinstance(one, _Small):
+                taken, counts = one.take_through(lsn)
+            else:
+                taken, counts = (one.transactions, one.counts) if one.lsn <= lsn else (0, Counter())
+            if not taken:
+                break
+            passed += taken
+            self._applied.update(counts)
+            for table, _ in counts:
                 self._last_applied_s[table] = wall_s
             if one.captured_at_s is not None:
-                self._latency.observe(max(0.0, now_s - one.captured_at_s))
+                self._latency.observe(max(0.0, now_s - one.captured_at_s), taken if isinstance(one, _Small) else 1)
+            if not (isinstance(one, _Waiting) and one.together):
+                self._apart -= taken
+            if one.lsn > lsn:
+                break
+            self._waiting.popleft()
         self._applied_transactions += passed
         return passed
 

@@ -41,7 +41,8 @@ class MeteredChangeLog:
 
     def read(self, after: Lsn) -> Iterator[Transaction]:
         for transaction in self._log.read(after):
-            self._meter.batch_begins(self._clock.monotonic())
+            if self._meter.awaits_batch:
+                self._meter.batch_begins(self._clock.monotonic())
             yield transaction
 
     def trim(self, through: Lsn) -> None:

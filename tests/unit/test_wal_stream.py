@@ -6,7 +6,7 @@ import pytest
 
 from cdc.lsn import Lsn, before_boundary
 from cdc.postgres_source import StreamLimits, WalStream
-from cdc.replication_connection import Keepalive, WalData
+from cdc.replication_connection import Arrived, Keepalive, WalData
 from strangler.clock import ManualClock
 
 RECORD_BYTES = 48
@@ -21,8 +21,8 @@ class ScriptedConnection:
     def receive(self):
         return self.messages.pop(0) if self.messages else None
 
-    def receive_inserts(self, most_bytes):
-        return []
+    def receive_short(self, most_bytes, most_messages):
+        return Arrived([], 0, None)
 
     def wait(self, timeout_s):
         raise AssertionError("nothing to wait for")
