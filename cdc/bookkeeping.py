@@ -7,6 +7,7 @@ from typing import Final
 
 from cdc.connections import CatalogConnection
 from cdc.events import TableName
+from cdc.marker_rows import MESSAGE_TABLE
 
 CANARY_TABLE: Final = TableName(schema="strangler", name="canary")
 
@@ -17,6 +18,14 @@ _CANARY = """
         stream text PRIMARY KEY,
         token text NOT NULL,
         at timestamptz NOT NULL DEFAULT now()
+    )
+"""
+
+_MESSAGE = """
+    CREATE TABLE IF NOT EXISTS strangler.message (
+        sole boolean PRIMARY KEY DEFAULT true CHECK (sole),
+        prefix text NOT NULL,
+        content text NOT NULL
     )
 """
 
@@ -120,6 +129,17 @@ _SOURCE_SCHEMA = """
     )
 """
 
+_TOPIC_POSITION = """
+    CREATE TABLE IF NOT EXISTS strangler.topic_position (
+        stream text NOT NULL,
+        topic text NOT NULL,
+        partition int NOT NULL,
+        next_offset bigint NOT NULL,
+        newest jsonb,
+        PRIMARY KEY (stream, topic, partition)
+    )
+"""
+
 _STREAM_TABLES: Final = (
     "stream_position",
     "stream_status",
@@ -127,6 +147,7 @@ _STREAM_TABLES: Final = (
     "parked_row",
     "parked_audit",
     "source_schema",
+    "topic_position",
 )
 
 _AUDIT: Final = "parked_audit"
@@ -142,10 +163,10 @@ _IN_USE = """
 
 
 def create_source_tables(connection: CatalogConnection) -> None:
-    """What capture writes to: the schema and the canary."""
+    """What capture writes to: the schema, the canary and the newest marker."""
     with connection.transaction():
         lock_schema(connection)
-        for statement in (_SCHEMA, _CANARY):
+        for statement in (_SCHEMA, _CANARY, _MESSAGE):
             connection.execute(statement)
 
 
@@ -161,6 +182,14 @@ def create_target_tables(connection: CatalogConnection, stream: str) -> None:
         )
 
 
+def create_topic_positions(connection: CatalogConnection) -> None:
+    """Where a stream that reads the topics of others stands in them."""
+    with connection.transaction():
+        lock_schema(connection)
+        for statement in (_SCHEMA, _TOPIC_POSITION):
+            connection.execute(statement)
+
+
 def create_source_schema(connection: CatalogConnection) -> None:
     """Of a stream that was provisioned before there was this table."""
     with connection.transaction():
@@ -172,7 +201,7 @@ def create_source_schema(connection: CatalogConnection) -> None:
 def forget_stream(connection: CatalogConnection, stream: str) -> None:
     """Delete the stream's rows from whichever of the tables exist, but for the audit."""
     for name in existing_tables(connection):
-        if name == _AUDIT:
+        if name in (_AUDIT, MESSAGE_TABLE.name):
             continue
         connection.execute(f"DELETE FROM strangler.{name} WHERE stream = %s".encode(), [stream])
 
@@ -208,7 +237,7 @@ def existing_tables(connection: CatalogConnection) -> list[str]:
     """Names of our tables that exist in this database."""
     rows = connection.execute(
         "SELECT name FROM unnest(%s::text[]) AS name WHERE to_regclass('strangler.' || name) IS NOT NULL",
-        [["canary", *_STREAM_TABLES]],
+        [["canary", MESSAGE_TABLE.name, *_STREAM_TABLES]],
     )
     return [row["name"] for row in rows]
 

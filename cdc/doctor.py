@@ -33,7 +33,8 @@ _SERVER = """
            current_setting('max_replication_slots')::int AS slots_limit,
            (SELECT count(*) FROM pg_stat_replication) AS senders_used,
            current_setting('max_wal_senders')::int AS senders_limit,
-           has_function_privilege('pg_logical_emit_message(boolean, text, text)', 'EXECUTE') AS may_emit_messages
+           (SELECT bool_and(has_function_privilege(oid, 'EXECUTE')) FROM pg_proc
+             WHERE proname = 'pg_logical_emit_message') AS may_emit_messages
 """
 
 _TABLES = """
@@ -47,14 +48,13 @@ _TABLES = """
            c.relkind = 'r' AND EXISTS (SELECT FROM pg_inherits h WHERE h.inhparent = c.oid) AS has_heirs,
            row_security_active(c.oid) AS hides_rows,
            EXISTS (SELECT FROM pg_subscription_rel s WHERE s.srrelid = c.oid) AS is_subscribed,
-           coalesce(array_agg(p.relid::oid) FILTER (WHERE p.isleaf AND p.relid <> c.oid), '{}') AS partitions,
+           ARRAY(SELECT p.relid::oid FROM pg_partition_tree(c.oid) p
+                  WHERE c.relkind = 'p' AND p.isleaf AND p.relid <> c.oid) AS partitions,
            c.oid
       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-      LEFT JOIN LATERAL pg_partition_tree(c.oid) p ON c.relkind = 'p'
      WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
        AND ((n.nspname, c.relname) IN (SELECT * FROM unnest(%(schemas)s::text[], %(names)s::text[]))
             OR c.oid = ANY (%(oids)s::oid[]))
-     GROUP BY n.nspname, c.oid
 """
 
 _SLOT = f"""

@@ -7,6 +7,7 @@ import psycopg
 
 from cdc.errors import NotProvisioned, PositionNotReached
 from cdc.lsn import Lsn, format_lsn, parse_lsn
+from cdc.markers import emit_marker
 from cdc.sessions import Connection, connect, source_error, target_error
 from cdc.sql_target import provision as sql_target
 from cdc.sql_target.engine import is_postgresql
@@ -38,13 +39,9 @@ def emit_barrier(source_dsn: str, stream: str, token: str) -> Lsn:
     content = json.dumps({"stream": stream, "token": token})
     try:
         with connect(source_dsn, f"{stream} barrier") as connection:
-            row = connection.execute(
-                "SELECT pg_logical_emit_message(true, %s, %s::text)", (BARRIER_PREFIX, content)
-            ).fetchone()
+            return emit_marker(connection, BARRIER_PREFIX, content)
     except psycopg.Error as error:
         raise source_error(source_dsn, f"barrier of {stream}", error) from error
-    assert row is not None
-    return parse_lsn(str(row[0]))
 
 
 def applied_position(target_dsn: str, stream: str) -> Lsn:

@@ -26,13 +26,14 @@ from cdc.errors import SlotInUse, SlotMismatch, SourceUnfit, StreamBusy, TargetU
 from cdc.events import TableName
 from cdc.fitness import judge_source_server, judge_source_tables
 from cdc.lsn import Lsn, before_boundary
+from cdc.marker_rows import MESSAGE_TABLE
+from cdc.server_versions import FAILOVER_SLOTS
 from cdc.slot_checks import PLUGIN, START_OVER
 from cdc.sql_target import provision as sql_target
 from cdc.sql_target.engine import is_postgresql
 
 PREFIX: Final = "strangler_"
 _SLOT_TIMEOUT_S: Final = 120
-FIRST_VERSION_WITH_FAILOVER: Final = 170_000
 
 _OLDEST_TRANSACTION = """
     SELECT pid, extract(epoch FROM now() - xact_start)::int AS age_s
@@ -64,7 +65,7 @@ def provision_source(
     slot_timeout_s: float = _SLOT_TIMEOUT_S,
     failover: bool = False,
 ) -> Lsn:
-    """Publication of exactly `tables` and the canary, and the slot. Returns the position the slot starts from.
+    """Publication of exactly `tables`, the canary and the markers, and the slot. Returns where the slot starts.
 
     Everything that commits after that position will be in the stream: it is the first position of a new ledger. For a
     slot that exists it is how far the slot was confirmed. `failover`: standbys that synchronise slots (PostgreSQL 17
@@ -78,7 +79,7 @@ def provision_source(
         if slot is not None:
             _refuse_foreign(connection, stream, slot)
         create_source_tables(connection)
-        _publish(connection, stream, [*tables, CANARY_TABLE])
+        _publish(connection, stream, [*tables, CANARY_TABLE, MESSAGE_TABLE])
         if slot is None:
             return _create_slot(connection, stream, slot_timeout_s, failover=failover)
         return before_boundary(int(slot["confirmed"]))
@@ -206,7 +207,7 @@ def _published(connection: CatalogConnection, publication: str) -> set[TableName
 
 def _create_slot(connection: CatalogConnection, stream: str, timeout_s: float, *, failover: bool) -> Lsn:
     """Waits for the transactions that are open now, so it has its own time limit."""
-    option = ", failover => true" if failover and connection.info.server_version >= FIRST_VERSION_WITH_FAILOVER else ""
+    option = ", failover => true" if failover and connection.info.server_version >= FAILOVER_SLOTS * 10_000 else ""
     connection.execute("SELECT set_config('statement_timeout', %s, false)", [f"{int(timeout_s * 1000)}ms"])
     try:
         row = connection.execute(

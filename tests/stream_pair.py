@@ -11,6 +11,7 @@ from cdc.events import TableName
 from cdc.link import LinkLimits, LinkSpec, stream_name
 from cdc.mapping.compiled import compile_mapping
 from cdc.mapping.model import MoveMapping, TableMapping, TargetMapping
+from cdc.markers import emit_marker
 from cdc.positions import start_ledger
 from cdc.postgres_source import PostgresSource
 from cdc.provision import deprovision_source, provision_source, provision_target
@@ -59,12 +60,7 @@ class StreamPair:
 
     def capture(self, through=None):
         """Every transaction that has committed in the source by now."""
-        target = (
-            through
-            or self.source.execute("SELECT pg_logical_emit_message(true, 'strangler.barrier', 'x') - '0/0'").fetchone()[
-                0
-            ]
-        )
+        target = through or emit_marker(self.source, "strangler.barrier", "x")
         found, deadline = [], time.monotonic() + 20
         while not found or found[-1].commit_lsn < target:
             found += self._source.poll(0.2)

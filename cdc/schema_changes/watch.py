@@ -24,9 +24,8 @@ from cdc.sessions import source_error
 
 _PUBLICATION = """
 SELECT p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate AS whole, p.puballtables AS all_tables,
-       coalesce(jsonb_agg(to_jsonb(r)) FILTER (WHERE r.oid IS NOT NULL), '[]') AS tables
-  FROM pg_publication p LEFT JOIN pg_publication_rel r ON r.prpubid = p.oid
- WHERE p.pubname = %s GROUP BY p.oid
+       coalesce((SELECT jsonb_agg(to_jsonb(r)) FROM pg_publication_rel r WHERE r.prpubid = p.oid), '[]') AS tables
+  FROM pg_publication p WHERE p.pubname = %s
 """
 
 

@@ -25,6 +25,7 @@ from tests.capture import EMPTY, capturing
 pytestmark = pytest.mark.integration
 
 T = TableName(name="t")
+OURS = ("strangler.canary", "strangler.message")
 DDL = "CREATE TABLE t (id int PRIMARY KEY, v text)"
 
 
@@ -66,7 +67,7 @@ def bookkeeping(database):
 def test_O5_provisioning_twice_changes_nothing(url, stream, database):
     start = provision_source(url, stream, [T])
     assert provision_source(url, stream, [T]) == start
-    assert published(database, stream) == {"public.t", "strangler.canary"}
+    assert published(database, stream) == {"public.t", *OURS}
     assert mine(url, stream) == [("publication", stream), ("slot", stream)]
     provision_target(url, stream)
     provision_target(url, stream)
@@ -79,9 +80,9 @@ def test_the_publication_follows_the_tables(url, stream, database):
     database.execute("CREATE TABLE u (id int PRIMARY KEY)")
     provision_source(url, stream, [T])
     provision_source(url, stream, [T, TableName(name="u")])
-    assert published(database, stream) == {"public.t", "public.u", "strangler.canary"}
+    assert published(database, stream) == {"public.t", "public.u", *OURS}
     provision_source(url, stream, [TableName(name="u")])
-    assert published(database, stream) == {"public.u", "strangler.canary"}
+    assert published(database, stream) == {"public.u", *OURS}
 
 
 def test_O4_what_was_made_is_gone_after_a_cancel_and_the_source_untouched(url, stream, database):

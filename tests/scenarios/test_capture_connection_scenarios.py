@@ -9,6 +9,7 @@ import subprocess
 import threading
 import uuid
 from dataclasses import replace
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg
@@ -208,7 +209,7 @@ def has_tls(folder):
     """Whether the server in this folder is linked with a TLS library."""
     if folder is None:
         return False
-    if not os.path.exists(f"{folder}/pg_config"):
+    if not Path(folder, "pg_config").exists():
         return False
     answer = subprocess.run([f"{folder}/pg_config", "--configure"], capture_output=True, text=True, check=False)
     linked = subprocess.run(["ldd", f"{folder}/postgres"], capture_output=True, text=True, check=False)

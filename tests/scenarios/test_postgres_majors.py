@@ -12,6 +12,7 @@ from cdc.connections import canonical_conninfo
 from cdc.errors import DecodeError
 from cdc.pgoutput import decode
 from cdc.replication_connection import ReplicationConnection, WalData
+from cdc.server_versions import STREAMING, decoding_options
 from sandbox.postgres import create_database
 from tests.builtin_types import EXTENSIONS, NOT_FOR_COLUMNS, OWN_TYPES, SAME_AS_REGTYPE, types_of
 from tests.capture import capturing
@@ -125,11 +126,9 @@ def test_T01_T03_T04_T10_huge_interleaved_rolled_back_and_prepared_ones(server, 
     assert link.rows(counted) == link.rows(counted, "source") == [(0, 3000), (1, 3000), (4, 3000)]
 
 
-def recorded(url, stream, start, *, streaming):
+def recorded(url, major, stream, start, *, streaming):
     """Every logical message that the server sends for what is in its log."""
-    options = {"proto_version": "1", "publication_names": f'"{stream}"', "messages": "true"}
-    if streaming:
-        options |= {"proto_version": "2", "streaming": "on"}
+    options = decoding_options(major, stream, streaming=streaming)
     connection = ReplicationConnection(url)
     with contextlib.closing(connection):
         connection.start_logical(stream, start, options)
@@ -170,8 +169,8 @@ def test_fuzz_what_a_server_really_sends_damaged_gives_a_decode_error_and_nothin
             "INSERT INTO t VALUES (0, 'last')",
             "COMMIT",
         )
-        payloads = recorded(url, source.stream, source.start, streaming=streaming)
-    assert any(payload[:1] == b"S" for payload in payloads) is streaming
+        payloads = recorded(url, server[1], source.stream, source.start, streaming=streaming)
+    assert any(payload[:1] == b"S" for payload in payloads) is (streaming and server[1] >= STREAMING)
     only_transactions_or_a_decode_error(payloads)
     rare = [number for number, payload in enumerate(payloads) if payload[:1] != b"I" or number < 20]
     chance = random.Random(7)
