@@ -43,6 +43,11 @@ class ChunkHandover:
             self._check(run)
             self._chunks[number] = chunk
 
+    def demand(self, run: str) -> None:
+        """Raises `CopyInterrupted` when the run is over."""
+        with self._changed:
+            self._check(run)
+
     def wait_settled(self, run: str) -> None:
         """Wait until every chunk of the run is committed in the target."""
         with self._changed:

@@ -15,6 +15,7 @@ from cdc.copied_rows import CopiedRows
 from cdc.copy_source import CopySource
 from cdc.copy_tracker import CopyCursor, Watermark, cursor_from_json
 from cdc.events import Relation, Row, TableName
+from cdc.held_rows import RowsOnDisk
 from cdc.link import LinkLimits, LinkSpec
 from cdc.link_signals import LinkSignals
 from cdc.open_copy import open_copy
@@ -119,6 +120,11 @@ class CopierRun:
         limit = limits.copy_chunk_rows
         read = partial(source.read_range, most_bytes=limits.copy_chunk_bytes, most_together=limits.copy_chunk_rows)
         self._handover.announce(relation)
+        if not self._link.source_keys.get(name):
+            rows = RowsOnDisk(self._link.log_folder, wanted=partial(self._handover.demand, self.run))
+            self._between_marks(source, name, partial(source.read_whole, name, rows))
+            self._handover.wait_settled(self.run)
+            return
         while not cursor.range_done:
             chunk = self._between_marks(source, name, partial(read, name, cursor, limit))
             cursor = CopyCursor(after=chunk.after, until=chunk.until, range_done=chunk.last)

@@ -8,9 +8,11 @@ from psycopg import sql
 
 from cdc.chunk_handover import CopyInterrupted
 from cdc.copied_rows import CopiedRows
+from cdc.copy_source import FilledRows
 from cdc.copy_tracker import WATERMARK_PREFIX, CopyCursor, SourceKey, Watermark
 from cdc.errors import CopyRefused
 from cdc.events import Column, Relation, Row, TableName
+from cdc.markers import emit_marker
 from cdc.sessions import Connection
 from cdc.snapshot_window import Chunk, key_positions, parse_snapshot
 from cdc.tables import Table
@@ -23,7 +25,7 @@ SELECT attname, atttypid::int8 FROM pg_attribute
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CopyTable:
-    """A source table as the copy reads it. `key`: its key columns in index order."""
+    """A source table as the copy reads it. `key`: its key columns in index order; empty when it has none."""
 
     relation: Relation
     key: tuple[str, ...]
@@ -31,12 +33,12 @@ class CopyTable:
 
 
 def copy_table(table: Table, key: tuple[str, ...]) -> CopyTable:
-    """Raises `CopyRefused` when rows of the table cannot be told apart."""
-    if not key:
+    """Without a key it is read as a whole. Raises `CopyRefused` when its log does not carry whole rows."""
+    if not key and table.replica_identity != "f":
         raise CopyRefused(
             thing=f"source table {table.name}",
-            reason="has no primary key, so a copy could neither be resumed nor meet the stream",
-            mend=f"give {table.name} a primary key",
+            reason="has no primary key, and its log does not carry whole rows, so a copy could not meet the stream",
+            mend=f"give {table.name} a primary key, or ALTER TABLE {table.name} REPLICA IDENTITY FULL",
         )
     columns = tuple(
         Column(name=column.name, type_oid=column.type_oid, in_key=column.name in key)
@@ -49,7 +51,7 @@ def copy_table(table: Table, key: tuple[str, ...]) -> CopyTable:
 
 def write_mark(connection: Connection, mark: Watermark) -> None:
     """Durable in the source log, in commit order, on return."""
-    connection.execute("SELECT pg_logical_emit_message(true, %s, %s::text)", (WATERMARK_PREFIX, mark.content()))
+    emit_marker(connection, WATERMARK_PREFIX, mark.content())
 
 
 FIRST_ROWS: Final = 500
@@ -110,6 +112,18 @@ def read_again(connection: Connection, table: CopyTable, keys: Sequence[SourceKe
         snapshot=parse_snapshot(snapshot),
         again=tuple(keys),
     )
+
+
+def read_whole(connection: Connection, table: CopyTable, rows: FilledRows) -> Chunk:
+    """All rows, put into `rows`."""
+    columns = _names([column.name for column in table.relation.columns])
+    query = sql.SQL("COPY (SELECT {} FROM {}) TO STDOUT").format(columns, _from(table))
+    with connection.transaction():
+        snapshot = _begin(connection, table)
+        with connection.cursor() as cursor, cursor.copy(query) as copy:
+            for line in copy:
+                rows.add(bytes(line))
+    return Chunk(relation=table.relation, key_columns=(), rows=rows, snapshot=parse_snapshot(snapshot), last=True)
 
 
 def _begin(connection: Connection, table: CopyTable) -> str:

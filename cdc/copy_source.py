@@ -1,11 +1,22 @@
 """The port between the copier and a source of rows: chunks in key order, and marks in the source's log."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Protocol
 
 from cdc.copy_tracker import CopyCursor, SourceKey, Watermark
 from cdc.events import Relation, TableName
 from cdc.snapshot_window import Chunk
+from cdc.whole_table import WholeRows
+
+
+class FilledRows(WholeRows):
+    """Rows that are read one after the other."""
+
+    @abstractmethod
+    def add(self, line: bytes) -> None:
+        """One row in the text format of COPY, with the newline. Raises `LogUnwritable`, and `CopyInterrupted` when
+        nobody waits for them any more."""
 
 
 class CopySource(Protocol):
@@ -32,6 +43,13 @@ class CopySource(Protocol):
         when they reach `most_bytes`. At most `most_together` are asked for at a time.
 
         Raises `CopyInterrupted` when the table has other columns than `tables` said: begin the run again.
+        """
+        ...
+
+    def read_whole(self, table: TableName, rows: FilledRows) -> Chunk:
+        """All rows of a table without a key, as of the chunk's snapshot, put into `rows`.
+
+        Raises `CopyInterrupted` as `read_range`, and when `rows` says so; `CopyRefused` where no such table is copied.
         """
         ...
 

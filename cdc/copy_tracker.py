@@ -5,10 +5,12 @@
   (an upsert in the target); one that does not updates the row if it is there, and the chunk brings it otherwise.
   A row that moves to a new key with a value that was not sent can be in neither: its key is read `again` at the end.
 - When it is done, an update or delete that meets no row means that the sides have diverged.
+
+A table without a key waits until all of it is copied in one piece: see `cdc.whole_table`.
 """
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -16,6 +18,7 @@ from cdc.copied_rows import BroughtForward, CopiedRows, CopiedRun
 from cdc.events import Change, Message, Row, RowChange, TableName, Truncate
 from cdc.insert_run import HeldChanges
 from cdc.snapshot_window import Chunk, RecentTransactions, SnapshotWindow, is_whole, key_positions
+from cdc.whole_table import HeldBack, HeldInMemory, WholeTableWindow
 
 WATERMARK_PREFIX = "strangler.watermark"
 MOST_ARRIVALS = 200_000
@@ -101,7 +104,9 @@ class CopyTracker:
     follows_copy: bool
     tables: dict[TableName, TableCopying] = field(default_factory=dict)
     recent: RecentTransactions = field(default_factory=RecentTransactions)
-    window: SnapshotWindow | None = None
+    window: SnapshotWindow | WholeTableWindow | None = None
+    hold_back: Callable[[], HeldBack] = HeldInMemory
+    """Where changes of a table without a key wait for its rows."""
     moved_since_low: dict[SourceKey, None] = field(default_factory=dict)
     arrived: dict[TableName, set[Row]] = field(default_factory=dict)
     """Keys that the stream brought since the copy of a table began, if all of them are known; perhaps some that it did
@@ -116,6 +121,7 @@ class CopyTracker:
             tables=dict(self.tables),
             recent=self.recent,
             window=self.window.clone() if self.window else None,
+            hold_back=self.hold_back,
             moved_since_low=dict(self.moved_since_low),
             arrived=self.arrived,
         )
@@ -141,10 +147,10 @@ class CopyTracker:
         state = self.state(table)
         if state == "done":
             return (change,), False
-        if state == "waiting":
-            return (), False
         if self.window and self.window.table == table:
             self.window.observe(xid, change)
+        if state == "waiting":
+            return (), False
         self._remember_arrival(change)
         return (self._while_copying(change) if change.op == "u" else (change,)), True
 
@@ -155,16 +161,23 @@ class CopyTracker:
         self.touched.add(table)
 
     def low(self, table: TableName) -> None:
-        self.window = SnapshotWindow(table, self.recent.all())
+        seen_before = self.recent.all()
+        if self.in_one_piece(table):
+            self.window = WholeTableWindow(table, seen_before, self.hold_back())
+        else:
+            self.window = SnapshotWindow(table, seen_before)
         self.moved_since_low = {}
 
     def high(self, table: TableName, chunk: Chunk) -> Collection[Change] | None:
         """The rows to write and the cursor moved on; None when the chunk must be read again: it is void by its
         snapshot, or does not begin where the copy stands because the one before it was void."""
         window, self.window = self.window, None
+        if self.in_one_piece(table):
+            return self._whole_table(table, chunk, window)
         cursor = self._cursor(table)
         follows_on = bool(chunk.again) or chunk.begin == cursor.after
-        rows = window.close(chunk) if window and window.table == table and follows_on else None
+        ours = window if isinstance(window, SnapshotWindow) and window.table == table else None
+        rows = ours.close(chunk) if ours and follows_on else None
         if rows is None:
             return None
         if chunk.again:
@@ -174,6 +187,19 @@ class CopyTracker:
             cursor = replace(cursor, after=chunk.after or cursor.after, until=chunk.until, range_done=chunk.last)
         self.tables[table] = TableCopying(state="done" if cursor.finished else "copying", cursor=cursor)
         return self._chunk_changes(table, chunk, rows)
+
+    def in_one_piece(self, table: TableName) -> bool:
+        """It has no key by which to divide it."""
+        return not self.source_keys.get(table)
+
+    def _whole_table(
+        self, table: TableName, chunk: Chunk, window: SnapshotWindow | WholeTableWindow | None
+    ) -> Collection[Change] | None:
+        ours = window if isinstance(window, WholeTableWindow) and window.table == table else None
+        changes = ours.close(chunk) if ours and self.state(table) == "waiting" else None
+        if changes is not None:
+            self.tables[table] = TableCopying(state="done", cursor=CopyCursor(range_done=True))
+        return changes
 
     def _chunk_changes(self, table: TableName, chunk: Chunk, rows: Collection[Row]) -> Collection[Change]:
         """A run where no row of it can be in the target yet."""
@@ -192,7 +218,10 @@ class CopyTracker:
     def _route_truncate(self, xid: int, change: Truncate) -> tuple[Sequence[RowChange | Truncate], bool]:
         kept = tuple(relation for relation in change.relations if self.state(relation.table) != "waiting")
         copying = [relation for relation in kept if self.state(relation.table) == "copying"]
-        if self.window and any(relation.table == self.window.table for relation in copying):
+        if self.window and any(
+            relation.table == self.window.table and self.state(relation.table) != "done"
+            for relation in change.relations
+        ):
             self.window.observe(xid, change)
         return ((replace(change, relations=kept),) if kept else ()), bool(copying)
 

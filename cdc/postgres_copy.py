@@ -5,7 +5,8 @@ from contextlib import contextmanager
 
 import psycopg
 
-from cdc.copy_reader import CopyTable, copy_table, parents_first, read_again, read_range, write_mark
+from cdc.copy_reader import CopyTable, copy_table, parents_first, read_again, read_range, read_whole, write_mark
+from cdc.copy_source import FilledRows
 from cdc.copy_tracker import CopyCursor, SourceKey, Watermark
 from cdc.errors import SourceUnfit
 from cdc.events import Relation, TableName
@@ -61,6 +62,9 @@ class PostgresCopySource:
             most_bytes=most_bytes,
             most_together=most_together,
         )
+
+    def read_whole(self, table: TableName, rows: FilledRows) -> Chunk:
+        return read_whole(self._connection, self._tables[table], rows)
 
     def read_again(self, table: TableName, keys: Sequence[SourceKey]) -> Chunk:
         return read_again(self._connection, self._tables[table], keys)

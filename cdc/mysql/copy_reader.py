@@ -13,6 +13,7 @@ import pymysql
 
 from cdc.chunk_handover import CopyInterrupted
 from cdc.copied_rows import CopiedRows
+from cdc.copy_source import FilledRows
 from cdc.copy_tracker import WATERMARK_PREFIX, CopyCursor, SourceKey, Watermark
 from cdc.errors import CopyRefused, SourceUnfit
 from cdc.events import Relation, Row, TableName
@@ -121,6 +122,11 @@ class MysqlCopySource:
             after=after,
             until=until,
             last=last,
+        )
+
+    def read_whole(self, table: TableName, rows: FilledRows) -> Chunk:
+        raise CopyRefused(
+            thing=f"source table {table}", reason="has no primary key", mend=f"give {table} a primary key"
         )
 
     def read_again(self, table: TableName, keys: Sequence[SourceKey]) -> Chunk:
