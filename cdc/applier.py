@@ -7,6 +7,7 @@ something is parked, it is written carefully instead (`cdc.parking.careful`).
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from cdc.apply_batch import plan
@@ -16,6 +17,7 @@ from cdc.chunk_handover import ChunkHandover
 from cdc.copy_tracker import CopyTracker, is_watermark
 from cdc.errors import ConflictingWrite, CopyRefused, DatabaseUnreachable, SchemaChanged, StreamBusy, TargetBusy
 from cdc.events import Relation, TableName, Transaction
+from cdc.held_rows import HeldOnDisk
 from cdc.insert_run import ChangesInRuns
 from cdc.link import LinkSpec
 from cdc.lsn import Lsn, format_lsn
@@ -66,7 +68,10 @@ class Applier:
             self._position = self._session.load_position()
             self._parking = Parking(link, self._session, clock)
             self._tracker = CopyTracker(
-                source_keys=link.source_keys, follows_copy=link.follows_copy, tables=dict(self._session.load_copies())
+                source_keys=link.source_keys,
+                follows_copy=link.follows_copy,
+                tables=dict(self._session.load_copies()),
+                hold_back=partial(HeldOnDisk, link.log_folder),
             )
         except BaseException:
             self._session.close()

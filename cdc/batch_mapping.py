@@ -19,6 +19,7 @@ from cdc.mapping.port import BulkColumns, Mapper
 from cdc.parking.footprint import Unit
 from cdc.parking.units import Event, Routed, as_lenient, units_of, woven_tables
 from cdc.sent_batches import in_stretches, sent_pieces, without_runs
+from cdc.whole_table import WholeTable
 
 Out = TypeVar("Out", TargetChange, Unit)
 
@@ -170,9 +171,12 @@ class BatchMapper:
             # What lies in memory as a whole anyway need not be measured.
             measured = not isinstance(transaction.changes, tuple)
             settled, last, kind = tracker.settled, None, _PASSED_OVER
+            changes = self._parts(transaction.changes, tracker, takes_runs)
+            if not settled and (whole := self._whole_table(transaction, tracker, work)) is not None:
+                measured, changes = True, self._parts(whole, tracker, takes_runs)
             size, index = 0, -1
             bulk: BulkRows | None = None
-            for change in self._parts(transaction.changes, tracker, takes_runs):
+            for change in changes:
                 index += 1
                 if isinstance(change, RowChange):
                     if change.relation is not last:
@@ -258,6 +262,15 @@ class BatchMapper:
             else:
                 yield from each
 
+    def _whole_table(self, transaction: Transaction, tracker: CopyTracker, work: BatchWork) -> WholeTable | None:
+        """What the copy of a table without a key brings, when the transaction is the mark behind it."""
+        first = next(iter(transaction.changes), None) if len(transaction.changes) == 1 else None
+        mark = parse_watermark(first) if isinstance(first, Message) else None
+        if mark is None or mark.mark != "high" or not tracker.in_one_piece(mark.table):
+            return None
+        changes = self._pass_mark(mark, tracker, work)
+        return changes if isinstance(changes, WholeTable) else None
+
     def _bulk(self, relation: Relation, takes: Takes) -> Sequence[BulkColumns] | None:
         """Where the rows of a run go, if they may pass unseen."""
         if self._known(relation) < _MAPPED or self._woven.get(relation.table):
@@ -333,9 +346,9 @@ class BatchMapper:
             if relation is None:
                 return ()
             if tracker.state(mark.table) == "waiting":
-                emptied = self.mapper.map(Truncate(relations=(relation,)))
-                work.must_be_empty += [change.table for change in emptied]
-                tracker.begin(mark.table)
+                self._must_be_empty(relation, work)
+                if not tracker.in_one_piece(mark.table):
+                    tracker.begin(mark.table)
             tracker.low(mark.table)
             return ()
         chunk = self._handover.take(mark.run, mark.number)
@@ -345,9 +358,15 @@ class BatchMapper:
         if rows is None:
             work.rejected = True
             return ()
+        if isinstance(rows, WholeTable):
+            self._must_be_empty(chunk.relation, work)
         work.copied_rows[mark.table] = work.copied_rows.get(mark.table, 0) + (0 if chunk.again else len(chunk.rows))
         work.settled.append(mark)
         return rows
+
+    def _must_be_empty(self, relation: Relation, work: BatchWork) -> None:
+        emptied = self.mapper.map(Truncate(relations=(relation,)))
+        work.must_be_empty += [change.table for change in emptied]
 
     def _canary(self, change: RowChange) -> TargetChange | None:
         """The stream's own row passes as it is, whoever owns the tables."""

@@ -29,14 +29,15 @@ from cdc.connections import open_database, unreachable
 from cdc.errors import DatabaseUnreachable, SlotInUse, StreamingFailed
 from cdc.events import Transaction
 from cdc.lsn import ZERO, Lsn, before_boundary
+from cdc.marker_rows import MarkerRows
 from cdc.pgoutput import POSTGRES_EPOCH_US
 from cdc.replication_connection import Keepalive, ReplicationConnection
+from cdc.server_versions import decoding_options
 from cdc.slot_checks import check_slot
 from cdc.source_port import Delivered
 from cdc.spill import SpillFile
 from strangler.clock import Clock, SystemClock
 
-FIRST_VERSION_WITH_ORIGIN_FILTER: Final = 16
 BLOAT_BYTES: Final = 32 << 20
 """A message of this size is worth a new connection."""
 _LET_GO_S: Final = 10.0
@@ -94,6 +95,7 @@ class WalStream:
             memory_bytes=limits.memory_bytes,
             transaction_bytes=limits.transaction_bytes,
         )
+        self._markers = MarkerRows()
         self._acknowledged = acknowledged
         self._last_delivered = after
         self._delivered_through = Delivered(ZERO, POSTGRES_EPOCH_US)
@@ -149,7 +151,7 @@ class WalStream:
                 heard = True
                 self._server_time_us = arrived.sent_at_us
                 batch_bytes += sum(map(len, arrived.payloads))
-                batch += self._assembler.feed_short(arrived.payloads)
+                batch += self._assembler.feed_short(self._markers.read_all(arrived.payloads))
                 if arrived.keepalive is not None:
                     self._take_keepalive(arrived.keepalive)
                 continue
@@ -171,7 +173,8 @@ class WalStream:
             batch_bytes += size
             if size > self._largest_bytes:
                 self._largest_bytes = size
-            transaction = self._assembler.feed(message.payload, sent_at_us=message.sent_at_us)
+            payload = self._markers.read(message.payload)
+            transaction = self._assembler.feed(payload, sent_at_us=message.sent_at_us)
             if transaction is not None:
                 batch.append(transaction)
         self._check_silence(heard)
@@ -390,11 +393,7 @@ def start_stream(
     limits: StreamLimits = DEFAULT_LIMITS,
 ) -> WalStream:
     """Start decoding `slot` on an open walsender; closes it when that fails. `server_version`: major number."""
-    options = {"proto_version": "1", "publication_names": f'"{publication}"', "messages": "true"}
-    if limits.streaming:
-        options |= {"proto_version": "2", "streaming": "on"}
-    if server_version >= FIRST_VERSION_WITH_ORIGIN_FILTER:
-        options["origin"] = "none"
+    options = decoding_options(server_version, publication, streaming=limits.streaming)
     try:
         connection.start_logical(slot, Lsn(after + 1), options)
     except BaseException:
