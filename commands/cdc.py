@@ -5,6 +5,7 @@ import click
 from commands.lazy import LazyGroup
 
 _COMMANDS = {
+    "consume": "commands.consume:consume",
     "lag": "commands.lag:lag",
     "outbox": "commands.outbox:outbox",
     "schema": "commands.schema:schema",

@@ -6,7 +6,8 @@ All pure but `catalog_reader`.
 
 from cdc.debezium.catalog import PgType, TableShape, TypeCatalog
 from cdc.debezium.codec import Loss
-from cdc.debezium.decoder import DebeziumDecoder, DecodedRecord, DecoderOptions, Doubt, TransactionMark
+from cdc.debezium.decoded import DecodedRecord, DecoderOptions, Doubt, TransactionMark
+from cdc.debezium.decoder import DebeziumDecoder
 from cdc.debezium.encoder import VERSION, DebeziumEncoder
 from cdc.debezium.options import DebeziumOptions
 from cdc.debezium.record import DebeziumRecord

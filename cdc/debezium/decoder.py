@@ -7,69 +7,23 @@ refuses a record whose doubts the caller has not accepted by name.
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from cdc.debezium.catalog import ResolvedType, TypeCatalog
 from cdc.debezium.codec import JsonSchema, Loss
-from cdc.debezium.options import DebeziumOptions
+from cdc.debezium.decoded import DecodedRecord, DecoderOptions, Doubt, TransactionMark
+from cdc.debezium.forms import may_be_of
 from cdc.debezium.read_values import ValueReader, type_oid_of
 from cdc.debezium.record import LOST_HEADER
 from cdc.debezium.types import codec_for
 from cdc.errors import DecodeError, UntrustedValues
 from cdc.events import Change, Column, Message, Relation, Row, RowChange, TableName, Truncate
-from cdc.lsn import ZERO, Lsn
+from cdc.lsn import Lsn
+
+__all__ = ["DebeziumDecoder", "DecodedRecord", "DecoderOptions", "Doubt", "TransactionMark"]
 
 Json = str | bytes | Mapping[str, Any] | None
 Fields = Mapping[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Doubt:
-    """A column whose value in the event is not certainly the source's."""
-
-    column: str
-    loss: Loss
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TransactionMark:
-    """BEGIN or END of a source transaction. `event_count`: of an END."""
-
-    status: Literal["BEGIN", "END"]
-    id: str
-    event_count: int | None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DecodedRecord:
-    """One record. `change` and `mark` are both None for a tombstone and a heartbeat.
-
-    `lsn`: `source.lsn`; `xid`: `source.txId`; `transaction_id` and `total_order`: of the transaction block, if any.
-    """
-
-    change: Change | None = None
-    mark: TransactionMark | None = None
-    doubts: tuple[Doubt, ...] = ()
-    table: TableName | None = None
-    lsn: Lsn = ZERO
-    xid: int | None = None
-    source_time_us: int = 0
-    transaction_id: str | None = None
-    total_order: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DecoderOptions:
-    """`written`: the modes that the writer used (its placeholder; all of them for records without schema).
-
-    `losses_marked`: the writer is our encoder and its headers are there, so only what it has marked is in doubt.
-    `accept_columns`: `column`, `table.column` or `schema.table.column`; `accept_losses`: kinds, in every column.
-    """
-
-    written: DebeziumOptions
-    losses_marked: bool = False
-    accept_columns: frozenset[str] = frozenset()
-    accept_losses: frozenset[Loss] = frozenset()
 
 
 @dataclass(kw_only=True, slots=True)
@@ -108,7 +62,7 @@ class DebeziumDecoder:
     ) -> DecodedRecord:
         """The record. Raises `UntrustedValues` for a doubt that is not accepted, `DecodeError` for no record at all."""
         record = self.inspect(topic, key, value, headers)
-        refused = [doubt for doubt in record.doubts if not self._accepts(record.table, doubt)]
+        refused = [doubt for doubt in record.doubts if not self.accepts(record.table, doubt)]
         if refused:
             named = ", ".join(f"{doubt.column} ({doubt.loss.value})" for doubt in refused)
             raise UntrustedValues(
@@ -131,7 +85,8 @@ class DebeziumDecoder:
                 mend="read only Debezium's topics; records without schema need the writer's modes and a catalog",
             ) from None
 
-    def _accepts(self, table: TableName | None, doubt: Doubt) -> bool:
+    def accepts(self, table: TableName | None, doubt: Doubt) -> bool:
+        """Whether the options say that this doubt may pass."""
         names = {doubt.column}
         if table is not None:
             names |= {f"{table.name}.{doubt.column}", f"{table.schema}.{table.name}.{doubt.column}"}
@@ -144,8 +99,7 @@ class DebeziumDecoder:
         if "status" in payload:
             return DecodedRecord(mark=_mark(payload), transaction_id=payload["id"])
         if "op" not in payload:
-            payload["ts_ms"]
-            return DecodedRecord()
+            return DecodedRecord(source_time_us=payload["ts_ms"] * 1000)
         _, key_payload = _opened(_parsed(key))
         source = payload["source"]
         if payload["op"] == "m":
@@ -191,7 +145,7 @@ class DebeziumDecoder:
 
     def _forms(self, table: TableName, payload: Fields) -> dict[str, JsonSchema]:
         """Without schema: what the writer's modes make of the catalog's columns."""
-        columns = self._catalog.shape(table).columns
+        columns = self._catalog.shape(table).columns if self.options.types_are_the_sources else {}
         if not columns:
             raise ValueError(f"it has no schema, and the catalog does not know the table {table}")
         present = payload.get("after") or payload.get("before") or columns
@@ -214,6 +168,8 @@ class DebeziumDecoder:
         for name, form in forms.items():
             type_oid, modifier = shape.get(name, (type_oid_of(form), -1))
             known: ResolvedType | None = self._catalog.resolve(type_oid, modifier) if name in shape else None
+            if known and not (self.options.types_are_the_sources or may_be_of(form, type_oid, modifier, self._catalog)):
+                type_oid, modifier, known = 0, -1, None
             columns.append(Column(name=name, type_oid=type_oid, type_modifier=modifier, in_key=not key or name in key))
             readers[name] = ValueReader(
                 form,
@@ -222,6 +178,7 @@ class DebeziumDecoder:
                 options=self.options.written,
                 lose=_noting(result, name),
                 marked=self.options.losses_marked,
+                trusts_placeholder=self.options.trusts_placeholder,
             )
         result.relation = Relation(
             oid=0,
@@ -267,14 +224,28 @@ def _placed(
         source_time_us=source.get("ts_us") or source["ts_ms"] * 1000,
         transaction_id=block.get("id"),
         total_order=block.get("total_order"),
+        previous=_previous(source.get("sequence")),
     )
+
+
+def _previous(sequence: str | None) -> Lsn | None:
+    """`["previous commit","event"]`, a JSON text."""
+    first = json.loads(sequence)[0] if sequence else None
+    return None if first is None else Lsn(int(first))
 
 
 def _mark(payload: Fields) -> TransactionMark:
     status = payload["status"]
     if status not in ("BEGIN", "END"):
         raise ValueError(f"transaction status {status!r}")
-    return TransactionMark(status=status, id=payload["id"], event_count=payload["event_count"])
+    counts = {each["data_collection"]: each["event_count"] for each in payload.get("data_collections") or ()}
+    return TransactionMark(
+        status=status,
+        id=payload["id"],
+        event_count=payload["event_count"],
+        counts=counts,
+        time_us=payload.get("ts_ms", 0) * 1000,
+    )
 
 
 def _marked_losses(headers: Mapping[str, str | bytes]) -> dict[str, Loss]:

@@ -46,7 +46,8 @@ def type_oid_of(schema: JsonSchema) -> int:
 
 class ValueReader:
     """One column's values. `known`: its type in the source, if a catalog says it. `marked`: the writer marks what it
-    has lost, so that a form that may hide a loss does not count as one."""
+    has lost, so that a form that may hide a loss does not count as one. `trusts_placeholder`: the placeholder
+    stands for an unchanged value and nothing else."""
 
     def __init__(
         self,
@@ -57,7 +58,9 @@ class ValueReader:
         options: DebeziumOptions,
         lose: Lose,
         marked: bool,
+        trusts_placeholder: bool = False,
     ) -> None:
+        self._trusts_placeholder = trusts_placeholder
         self._schema, self._known, self._options, self._lose, self._marked = schema, known, options, lose, marked
         self._name, self._type = schema.get("name", ""), schema["type"]
         self._catalog = catalog
@@ -72,7 +75,8 @@ class ValueReader:
             self._judge_null()
             return None
         if value in self._placeholders:
-            self._doubt(Loss.UNCHANGED)
+            if not self._trusts_placeholder:
+                self._doubt(Loss.UNCHANGED)
             return UNCHANGED
         return self._convert(value)
 

@@ -1,0 +1,180 @@
+"""A stream whose log is a foreign connector's topics: apply and status, without capture, slot or copy."""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from cdc.apply_loop import ApplyLoop
+from cdc.changelog.debezium_topics.changes import POSITION_TABLE
+from cdc.changelog.debezium_topics.consumer import TopicConsumer
+from cdc.changelog.debezium_topics.log import DebeziumTopicsLog
+from cdc.changelog.debezium_topics.options import Place, TopicsOptions
+from cdc.changelog.debezium_topics.positions import PositionStore
+from cdc.chunk_handover import ChunkHandover
+from cdc.debezium.catalog import TypeCatalog
+from cdc.errors import BrokerUnreachable, DatabaseUnreachable
+from cdc.events import TableName
+from cdc.link import LinkLimits, LinkSpec
+from cdc.link_signals import LinkView
+from cdc.loops import Loop
+from cdc.mapping.compiled import compile_mapping
+from cdc.mapping.model import ColumnRule, MoveMapping, TableMapping, TargetMapping
+from cdc.metrics.meter import StreamMeter
+from cdc.metrics.metered import MeteredSignals
+from cdc.schema import reflect
+from cdc.status_loop import StatusLoop
+from cdc.tables import Schema
+from strangler.clock import Clock
+
+_POSITION_COLUMNS = ("stream", "topic", "partition", "next_offset", "newest")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConsumeSpec:
+    """`name`: of the stream, unique in the target. `mapping`: of the source's tables. `source`: their structure; None:
+    that of their targets. `catalog`: the source's types."""
+
+    name: str
+    target_dsn: str
+    folder: Path
+    mapping: MoveMapping
+    topics: TopicsOptions
+    catalog: TypeCatalog
+    source: Schema | None = None
+    limits: LinkLimits = field(default_factory=LinkLimits)
+    on_bad_row: Literal["park", "stop"] = "park"
+
+
+class TopicsWorker:
+    """Runs one stream in threads of its own."""
+
+    def __init__(self, spec: ConsumeSpec, clock: Clock) -> None:
+        self._clock, self._stop, self._status_stop = clock, threading.Event(), threading.Event()
+        self.link = link_of(spec)
+        self._positions = PositionStore(spec.target_dsn, self.link.stream)
+        meter = StreamMeter()
+        self._signals = MeteredSignals(meter, clock)
+        self._log = DebeziumTopicsLog(
+            spec.topics,
+            stream=self.link.stream,
+            positions=self._positions,
+            catalog=spec.catalog,
+            clock=clock,
+            spill_folder=spec.folder,
+        )
+        handover = ChunkHandover(in_flight=1)
+        self._apply = ApplyLoop(
+            self.link, self._log, signals=self._signals, handover=handover, clock=clock, stop=self._stop
+        )
+        status = StatusLoop(self.link, signals=self._signals, meter=meter, stop=self._status_stop)
+        self._loops = [
+            self._loop("apply", self._apply.session, self._stop),
+            self._loop("status", status.session, self._status_stop),
+        ]
+
+    def start(self) -> None:
+        """Raises `StreamBusy` when another consumer runs the stream."""
+        try:
+            self._apply.prepare()
+        except (BrokerUnreachable, DatabaseUnreachable) as error:
+            self._signals.trouble("apply", error)
+        for loop in self._loops:
+            loop.start()
+
+    def view(self) -> LinkView:
+        """The stream's state now."""
+        return self._signals.view()
+
+    def applied_through(self, ends: Mapping[Place, int]) -> bool:
+        """The target holds everything before these offsets."""
+        places = self._positions.load().places
+        return all(end == 0 or (place in places and places[place][0] >= end) for place, end in ends.items())
+
+    def stop(self) -> None:
+        """Finish the batch in hand, then give everything back."""
+        self._stop.set()
+        self._signals.wake()
+        self._loops[0].join()
+        self._status_stop.set()
+        self._loops[1].join()
+        self._log.close()
+
+    def _loop(self, part: str, session: Callable[[], None], stop: threading.Event) -> Loop:
+        return Loop(
+            part,
+            self.link.stream,
+            session,
+            signals=self._signals,
+            limits=self.link.limits,
+            clock=self._clock,
+            stop=stop,
+        )
+
+
+def ends_now(options: TopicsOptions) -> dict[Place, int]:
+    """Where the partitions of the tables end now. Raises `LogNotFound`, `BrokerUnreachable`."""
+    consumer = TopicConsumer(options)
+    try:
+        places = [place for place in consumer.discover() if place[0] in options.table_topics]
+        consumer.look_at(places)
+        consumer.refuse_without_topics()
+        return consumer.ends()
+    finally:
+        consumer.close()
+
+
+def link_of(spec: ConsumeSpec) -> LinkSpec:
+    """The stream to the applier: the mapping, and the table of positions as one that is mapped as it is.
+
+    Raises `MappingInvalid`, `DatabaseUnreachable`.
+    """
+    mapping = MoveMapping(tables=(*spec.mapping.tables, _as_it_is(POSITION_TABLE, _POSITION_COLUMNS)))
+    target = reflect(spec.target_dsn, mapping.target_tables)
+    source = spec.source or _like_targets(spec.mapping, target)
+    tables = {**source.tables, POSITION_TABLE: target.tables[POSITION_TABLE]}
+    return LinkSpec(
+        move=spec.name,
+        direction="forward",
+        source_dsn="",
+        target_dsn=spec.target_dsn,
+        log_folder=spec.folder,
+        mapper=compile_mapping(mapping, Schema(tables=tables), target),
+        source_keys={name: tables[name].primary_key for name in spec.mapping.source_tables},
+        follows_copy=False,
+        limits=spec.limits,
+        on_bad_row=spec.on_bad_row,
+    )
+
+
+def same_tables(target_dsn: str, tables: Sequence[TableName]) -> MoveMapping:
+    """Every table to the one of its name, column by column. One that is not there has no columns."""
+    target = reflect(target_dsn, tables)
+    return MoveMapping(
+        tables=tuple(
+            _as_it_is(
+                name,
+                [column.name for column in target.tables[name].columns if not column.generated]
+                if name in target.tables
+                else [],
+            )
+            for name in tables
+        )
+    )
+
+
+def _as_it_is(table: TableName, columns: Sequence[str]) -> TableMapping:
+    rules = tuple(ColumnRule(target=name, source=name) for name in columns)
+    return TableMapping(source=table, targets=(TargetMapping(table=table, columns=rules),))
+
+
+def _like_targets(mapping: MoveMapping, target: Schema) -> Schema:
+    """The source's tables, when nobody can be asked, are taken to be like their targets of the same name."""
+    return Schema(
+        tables={
+            table.source: target.tables[table.targets[0].table]
+            for table in mapping.tables
+            if table.targets[0].table in target.tables
+        }
+    )

@@ -1,0 +1,72 @@
+"""Where a stream stands in the topics: rows of its target, written by the applier together with the tables' rows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import psycopg
+
+from cdc.bookkeeping import create_topic_positions
+from cdc.changelog.debezium_topics.options import Place
+from cdc.changelog.debezium_topics.place_queue import Progress
+from cdc.changelog.debezium_topics.topic_events import newest_from_json
+from cdc.connections import open_database
+from cdc.errors import NotProvisioned
+from cdc.lsn import ZERO, Lsn, parse_lsn
+from cdc.positions import start_ledger
+from cdc.provision import deprovision_target, provision_target
+
+_LOAD = """
+    SELECT topic, partition, next_offset, newest FROM strangler.topic_position WHERE stream = %s
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TopicPositions:
+    """`position`: the ledger; `places`: of every partition that anything was applied of."""
+
+    position: Lsn
+    places: Mapping[Place, Progress]
+
+
+class PositionStore:
+    """One stream's positions in its PostgreSQL target."""
+
+    def __init__(self, target_dsn: str, stream: str) -> None:
+        self._dsn, self._stream = target_dsn, stream
+
+    def provision(self) -> None:
+        """The stream's tables and rows in the target; those that exist stay. Raises `TargetUnfit`."""
+        provision_target(self._dsn, self._stream)
+        with open_database(self._dsn) as connection:
+            create_topic_positions(connection)
+        start_ledger(self._dsn, self._stream, ZERO)
+
+    def forget(self) -> None:
+        """The stream will begin anew. Raises `StreamBusy` while it runs."""
+        deprovision_target(self._dsn, self._stream)
+
+    def load(self) -> TopicPositions:
+        """As of now, both from one moment. Raises `NotProvisioned`, `DatabaseUnreachable`."""
+        with open_database(self._dsn) as connection, connection.transaction():
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            try:
+                row = connection.execute(
+                    "SELECT commit_lsn::text AS position FROM strangler.stream_position WHERE stream = %s",
+                    [self._stream],
+                ).fetchone()
+                places = {
+                    (str(each["topic"]), int(each["partition"])): (
+                        int(each["next_offset"]),
+                        newest_from_json(each["newest"]),
+                    )
+                    for each in connection.execute(_LOAD, [self._stream])
+                }
+            except psycopg.errors.UndefinedTable:
+                row = None
+        if row is None:
+            raise NotProvisioned(
+                thing=f"stream {self._stream}",
+                reason="has no position in its target",
+                mend="start `strangler cdc consume` anew, which makes it",
+            )
+        return TopicPositions(position=parse_lsn(str(row["position"])), places=places)

@@ -1,0 +1,74 @@
+"""What is refused about the topics, in words. Pure."""
+
+from typing import Final
+
+from cdc.changelog.debezium_topics.options import Place
+from cdc.changelog.debezium_topics.topic_events import EndMark, TopicEvent
+from cdc.errors import LogDamaged, PositionExpired, SlotMismatch, UntrustedValues, ValueRefused
+from cdc.events import TableName
+
+START_OVER: Final = "empty the target's tables, remove the stream with --forget, and consume a new snapshot"
+_METADATA: Final = "set provide.transaction.metadata=true in the connector, or give the topic one partition"
+
+
+def other_history(place: Place, offset: int) -> SlotMismatch:
+    return SlotMismatch(
+        thing=f"record {offset} of topic {place[0]}, partition {place[1]}",
+        reason="is newer than what was read before and yet lies before it in the source's log: the connector reads "
+        "another server, or one that was restored from a backup",
+        mend=START_OVER,
+    )
+
+
+def out_of_order(event: TopicEvent) -> UntrustedValues:
+    what = "a truncate" if event.op == "t" else "a row without a key"
+    return UntrustedValues(
+        thing=f"record {event.offset} of topic {event.place[0]}, partition {event.place[1]}",
+        reason=f"is {what} in a topic of several partitions, and nothing says which rows of the others it comes after",
+        mend=_METADATA,
+    )
+
+
+def incomplete(end: EndMark, table: TableName, count: int, found: int, blocked: TopicEvent | None) -> LogDamaged:
+    behind = "" if blocked is None else f"; an event of transaction {blocked.xid} is in the way"
+    return LogDamaged(
+        thing=f"source transaction {end.xid} at {end.lsn}",
+        reason=f"ended with {count} events of {table}, and {found} of them are in its topic{behind}",
+        mend="remove transforms that filter or reroute events, or ignore the transaction topic "
+        "(--transactions ignore), which promises less",
+    )
+
+
+def unknown_row(event: TopicEvent) -> ValueRefused:
+    return ValueRefused(
+        thing=f"record {event.offset} of topic {event.place[0]}, partition {event.place[1]}",
+        reason="moves a row to a new key without the values that did not change, and what it moved from is not in its "
+        "transaction",
+        mend="set provide.transaction.metadata=true in the connector, or consume a new snapshot of the table",
+    )
+
+
+def expired(place: Place, wanted: int, first: int) -> PositionExpired:
+    return PositionExpired(
+        thing=f"topic {place[0]}, partition {place[1]}",
+        reason=f"begins at offset {first}, and the stream stands at {wanted}: retention or compaction removed records "
+        "that were never applied",
+        mend=f"{START_OVER}; raise retention.ms of the topic to prevent it",
+    )
+
+
+def not_from_the_beginning(place: Place, first: int) -> PositionExpired:
+    return PositionExpired(
+        thing=f"topic {place[0]}, partition {place[1]}",
+        reason=f"begins at offset {first}, so what it began with, the snapshot among it, is gone",
+        mend="let the connector take a new snapshot into a new topic; or pass --accept-incomplete if the target "
+        "already holds what came before",
+    )
+
+
+def made_anew(place: Place, wanted: int, end: int) -> SlotMismatch:
+    return SlotMismatch(
+        thing=f"topic {place[0]}, partition {place[1]}",
+        reason=f"ends at offset {end}, and the stream stands at {wanted}: the topic was removed and made anew",
+        mend=START_OVER,
+    )

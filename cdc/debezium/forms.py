@@ -1,0 +1,41 @@
+"""Every form that Debezium may give a type, whatever the connector's modes are. Pure."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final, get_args
+
+from cdc.debezium import options as modes
+from cdc.debezium.catalog import TypeCatalog
+from cdc.debezium.codec import JsonSchema
+from cdc.debezium.options import DebeziumOptions
+from cdc.debezium.types import codec_for
+
+_MODES: Final = {
+    "decimal_handling_mode": modes.DecimalHandling,
+    "time_precision_mode": modes.TimePrecision,
+    "interval_handling_mode": modes.IntervalHandling,
+    "binary_handling_mode": modes.BinaryHandling,
+    "hstore_handling_mode": modes.HstoreHandling,
+}
+
+
+def may_be_of(form: JsonSchema, type_oid: int, modifier: int, catalog: TypeCatalog) -> bool:
+    """Whether a column of this type may look like this."""
+    return any(_same(form, each) for each in _forms(type_oid, modifier, catalog))
+
+
+def _forms(type_oid: int, modifier: int, catalog: TypeCatalog) -> Iterator[JsonSchema]:
+    plain = DebeziumOptions(topic_prefix="any")
+    for name, values in _MODES.items():
+        for value in get_args(values):
+            codec = codec_for(type_oid, modifier, catalog, replace(plain, **{name: value}), lambda loss: None)
+            if codec is not None:
+                yield codec.schema
+
+
+def _same(one: JsonSchema, other: JsonSchema) -> bool:
+    if (one["type"], one.get("name")) != (other["type"], other.get("name")):
+        return False
+    if "items" in one and "items" in other:
+        return _same(one["items"], other["items"])
+    return True
