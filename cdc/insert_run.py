@@ -87,6 +87,32 @@ class InsertRun(Run):
         _cells(run)
         return run
 
+    @staticmethod
+    def of_bodies(relation: Relation, bodies: Sequence[bytes]) -> "InsertRun":
+        """The run of which these are the `bodies`. They are not looked into."""
+        head = b"I" + relation.oid.to_bytes(4) + b"N"
+        lengths = np.fromiter(map(len, bodies), np.int64, len(bodies)) + len(head)
+        return InsertRun(relation, head + head.join(bodies), lengths)
+
+    def bodies(self) -> list[bytes]:
+        """Each message from its number of columns on."""
+        messages, skipped = self.messages, _before_columns(self) - _COUNT
+        ends = np.cumsum(self.lengths)
+        starts = ends - self.lengths + skipped
+        return [messages[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+
+    def texts(self, columns: Sequence[int]) -> list[list[bytes | None]]:
+        """By column, as the server sent them."""
+        cells, found = _cells(self), []
+        for position in columns:
+            cell = cells[position]
+            pairs = zip(cell.starts.tolist(), cell.ends.tolist(), strict=True)
+            values: list[bytes | None] = [self.messages[start:end] for start, end in pairs]
+            for row in np.flatnonzero(cell.null).tolist():
+                values[row] = None
+            found.append(values)
+        return found
+
     def __len__(self) -> int:
         return len(self.lengths)
 

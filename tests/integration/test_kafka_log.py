@@ -9,12 +9,14 @@ import sys
 import threading
 import time
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cdc.changelog.kafka import connection, partitions, session
+from cdc.changelog.kafka import connection, partitions, producing, session
+from cdc.changelog.kafka.fetching import open_batch_consumer
 from cdc.changelog.kafka.group import GroupReader
 from cdc.changelog.kafka.names import Topics
 from cdc.changelog.kafka.partitions import KafkaChanges, PartitionReader
@@ -153,12 +155,21 @@ def test_a_huge_transaction_is_read_while_it_is_iterated(any_kafka, kafka_logs, 
 
 def test_a_reader_that_holds_back_a_busy_table_comes_back_to_it(any_kafka, kafka_logs, monkeypatch):  # noqa: F811
     """One table's rows lie far ahead of the other's: they wait in memory up to the limit, and nothing gets stuck."""
-    monkeypatch.setattr(partitions, "_QUEUED", 1000)
-    queued = []
-    fill = PartitionReader._fill
+    share, most = 16 << 10, 100_000
+    monkeypatch.setattr(producing, "_BATCH_BYTES", share)
     monkeypatch.setattr(
-        PartitionReader, "_fill", lambda *each: (fill(*each), queued.append(sum(map(len, each[0]._queues.values()))))[0]
+        partitions, "open_batch_consumer", partial(open_batch_consumer, max_partition_fetch_bytes=share)
     )
+    monkeypatch.setattr(partitions, "_QUEUED_BYTES", most)
+    queued, held = [], []
+    fill = PartitionReader._fill
+
+    def watched(reader, *where):
+        fill(reader, *where)
+        queued.append(sum(waiting.bytes for waiting in reader._waiting.values()))
+        held.append(len(reader._held))
+
+    monkeypatch.setattr(PartitionReader, "_fill", watched)
     options = new_options(any_kafka[0], timeout_s=5.0, partitions=2)
     log = kafka_logs(options, keys={TABLE: ("id",), TableName(name="other"): ("id",)})
     written = [transaction(1, row("0", "first"), row("0", "first", relation=OTHER))]
@@ -171,7 +182,8 @@ def test_a_reader_that_holds_back_a_busy_table_comes_back_to_it(any_kafka, kafka
                 written.append(transaction(lsn, *rows))
     log.append(written)
     assert list(log.read(0)) == written
-    assert 1000 < max(queued) <= 1000 + 2000 + 4 * 500
+    assert most < max(queued) <= most + 2 * 4 * share
+    assert max(held) > 0
     given_up = log.read(0)
     assert [next(given_up) for _ in range(60)] == written[:60]
     given_up.close()

@@ -1,15 +1,16 @@
-"""The producer of confluent-kafka behind the four methods that the appender uses: an eighth of the CPU for each row.
+"""The producer of confluent-kafka as the appender uses it (`producing.AppendingProducer`).
 
 Optional (extra `kafka-fast`); `client = "confluent"` in `[stream.kafka]` chooses it. Reading stays with kafka-python.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from kafka import errors as kafka_errors
 
 from cdc.changelog.kafka.options import KafkaOptions
+from cdc.changelog.kafka.records import POSITION_HEADER, RowPositions
 from cdc.errors import LogUnfit
 
 _QUEUE_KBYTES: Final = 32 << 10
@@ -81,17 +82,50 @@ class AcceleratedProducer:
         self._timeout_s = options.timeout_s
         self._producer = Producer(_config(options, message_bytes))
         self._unpolled = 0
+        self._failure: kafka_errors.KafkaError | None = None
 
     def send(
         self, topic: str, value: bytes | None, key: bytes | None, headers: list[tuple[str, bytes]], partition: int
     ) -> Waiting:
         """As kafka-python's, with all arguments in this order."""
         delivery = Waiting(self._producer)
+        delivery.add_errback(self._failed)
+        self._produce(topic, value, key, headers, partition, delivery.delivered)
+        return delivery
+
+    def send_rows(
+        self, where: tuple[str, int], keys: Sequence[bytes | None], values: Sequence[bytes], positions: RowPositions
+    ) -> tuple[Delivery, Delivery]:
+        """See `AppendingProducer`."""
+        first, last = Delivery(), Delivery()
+        for delivery in (first, last):
+            delivery.add_errback(self._failed)
+        topic, partition = where
+        end = len(values) - 1
+        for row, (key, value) in enumerate(zip(keys, values, strict=True)):
+            delivered = self._delivered if 0 < row < end else last.delivered if row else first.delivered
+            self._produce(topic, value, key, [(POSITION_HEADER, positions[row])], partition, delivered)
+        return first, last if end else first
+
+    def settle(self, timeout_s: float) -> None:
+        self.flush(timeout_s)
+        if self._failure is not None:
+            raise self._failure
+
+    def _produce(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None,
+        headers: list[tuple[str, bytes]],
+        partition: int,
+        delivered: Callable[[Any, Any], None],
+    ) -> None:
         deadline = 0.0
         while True:
             try:
                 self._producer.produce(
-                    topic, value=value, key=key, partition=partition, headers=headers, on_delivery=delivery.delivered
+                    topic, value=value, key=key, partition=partition, headers=headers, on_delivery=delivered
                 )
                 break
             except BufferError:
@@ -107,7 +141,14 @@ class AcceleratedProducer:
         if self._unpolled >= _POLL_EVERY:
             self._unpolled = 0
             self._producer.poll(0)
-        return delivery
+
+    def _delivered(self, error: Any, message: Any) -> None:
+        if error is not None:
+            self._failed(_translated(error))
+
+    def _failed(self, error: BaseException) -> None:
+        if self._failure is None and isinstance(error, kafka_errors.KafkaError):
+            self._failure = error
 
     def flush(self, timeout: float) -> None:
         if self._producer.flush(timeout):

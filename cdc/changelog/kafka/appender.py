@@ -2,8 +2,7 @@
 
 import contextlib
 import uuid
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from kafka.errors import KafkaError
@@ -14,13 +13,12 @@ from cdc.changelog.kafka.connection import (
     ensure_topics,
     kafka_errors_of,
     message_bytes,
-    open_producer,
-    translated,
 )
 from cdc.changelog.kafka.debezium_form import DebeziumForm
 from cdc.changelog.kafka.journal import Journal
 from cdc.changelog.kafka.names import Topics
 from cdc.changelog.kafka.options import KafkaOptions
+from cdc.changelog.kafka.producing import Place, open_appending
 from cdc.changelog.kafka.records import (
     CHUNK_HEADER,
     COPY_HEADER,
@@ -32,6 +30,7 @@ from cdc.changelog.kafka.records import (
     Position,
     Range,
     RowForm,
+    RowPositions,
     Start,
     encode_begin,
     encode_end,
@@ -46,21 +45,19 @@ from cdc.changelog.kafka.records import (
 from cdc.debezium.catalog import TypeCatalog
 from cdc.debezium.record import DebeziumRecord
 from cdc.errors import LogInUse, MessageTooLarge, WrongCluster
-from cdc.events import Message, Relation, RowChange, TableName, Transaction, Truncate
+from cdc.events import Change, Message, Relation, RowChange, TableName, Transaction, Truncate
+from cdc.insert_run import InsertRun, Run, runs_of
 from cdc.lsn import ZERO, Lsn, format_lsn
 from strangler import failpoints
 from strangler.clock import Clock
 
-_MARK_BYTES: Final = 1 << 20
-_MARKS: Final = 16
-"""So many MiB may be on their way to the brokers at a time."""
 _BARRIER_PREFIX: Final = "strangler.barrier"
 
 Where = tuple[str, int]
 
 
 class _Sent:
-    """What was sent of one transaction: per partition the first and the last future, and how many events."""
+    """What was sent of one transaction: per partition the first and the last record, and how many events."""
 
     __slots__ = ("count", "events", "places", "size", "transaction")
 
@@ -73,7 +70,7 @@ class _Sent:
 
     def ranges(self) -> tuple[Range, ...]:
         return tuple(
-            Range(topic, partition, first.value.offset, last.value.offset, count)
+            Range(topic, partition, first.offset, last.offset, count)
             for (topic, partition), (first, last, count) in self.places.items()
         )
 
@@ -101,16 +98,13 @@ class Appender:
         self._forms: dict[Relation, RowForm] = {}
         self._newest_form: RowForm | None = None
         self._debezium = self._debezium_form(debezium)
-        self._failures: list[BaseException] = []
-        self._marks: deque[Any] = deque()
-        self._unmarked = 0
         self.last_lsn = ZERO
         self.has_transactions = False
         self._partitions = self._make_topics()
         self._largest = message_bytes(options, self._topics.transaction)
         self._limit = min(self._largest, DEFAULT_MESSAGE_BYTES)
         self._journal = Journal(options, clock)
-        self._producer = open_producer(options, self._largest)
+        self._producer = open_appending(options, self._largest)
         try:
             self._session = self._journal_next = self._take()
         except BaseException:
@@ -160,10 +154,9 @@ class Appender:
     def _take(self) -> int:
         """Write who we are into the journal; returns the offset after it. What stands before it is all that counts."""
         key, value = encode_open(Open(self._instance, self._stream))
-        future = self._producer.send(self._topics.transaction, value, key, [], 0)
-        with kafka_errors_of(self._options, self._thing):
-            self._producer.flush(timeout=self._options.timeout_s)
-            offset: int = future.get(timeout=self._options.timeout_s).offset
+        place = self._send_journal(key, value)
+        self._settle()
+        offset = place.offset
         self._refuse_other_stream(offset)
         self.last_lsn, self.has_transactions = self._journal.last_lsn(through=offset + 1)
         self._session_number = offset
@@ -197,20 +190,71 @@ class Appender:
     def _send_rows(self, transaction: Transaction) -> _Sent:
         sent = _Sent(transaction)
         debezium = self._debezium
-        for index, change in enumerate(transaction.changes):
-            if debezium is not None and debezium.takes(change):
+        index = 0
+        for change in runs_of(transaction.changes):
+            if isinstance(change, Run):
+                index = self._send_run(sent, change, index)
                 continue
-            mark = (POSITION_HEADER, pack_position(Position(transaction.commit_lsn, index, self._session_number)))
-            if isinstance(change, RowChange):
-                self._send_row(sent, change, mark)
-            elif isinstance(change, Truncate):
-                self._send_truncate(sent, change, mark)
-            else:
-                self._send_message(sent, change, mark)
+            if debezium is None or not debezium.takes(change):
+                self._send_change(sent, change, index)
+            index += 1
         if debezium is not None:
             for index, record in debezium.records(transaction):
                 self._send_debezium(sent, index, record)
         return sent
+
+    def _send_change(self, sent: _Sent, change: Change, index: int) -> None:
+        mark = (POSITION_HEADER, pack_position(Position(sent.transaction.commit_lsn, index, self._session_number)))
+        if isinstance(change, RowChange):
+            self._send_row(sent, change, mark)
+        elif isinstance(change, Truncate):
+            self._send_truncate(sent, change, mark)
+        else:
+            self._send_message(sent, change, mark)
+
+    def _send_run(self, sent: _Sent, run: Run, index: int) -> int:
+        """Returns the index after its rows."""
+        assert isinstance(run, InsertRun), "rows of a chunk are not logged"
+        after = index + len(run)
+        if self._debezium is not None and self._options.form_of(run.relation.table) == "debezium":
+            return after
+        form = self._form_of(run.relation)
+        keys, values = form.run_keys(run), form.run_values(run)
+        if max(map(len, values)) > self._limit or any(key is not None and len(key) > LARGEST_KEY for key in keys):
+            for number, change in enumerate(run, index):
+                self._send_change(sent, change, number)
+            return after
+        for partition, rows in self._homes(form.topic, keys):
+            self._send_home(sent, (form.topic, partition), keys, values, rows, index)
+        table = run.relation.table
+        sent.events[table] = sent.events.get(table, 0) + len(run)
+        return after
+
+    def _homes(self, topic: str, keys: Sequence[bytes | None]) -> Iterable[tuple[int, Sequence[int]]]:
+        """Which rows belong into which partition."""
+        if self._partitions[topic] == 1:
+            return ((0, range(len(keys))),)
+        homes: dict[int, list[int]] = {}
+        for row, key in enumerate(keys):
+            homes.setdefault(self._partition(topic, key), []).append(row)
+        return homes.items()
+
+    def _send_home(
+        self,
+        sent: _Sent,
+        where: Where,
+        keys: Sequence[bytes | None],
+        values: Sequence[bytes],
+        rows: Sequence[int],
+        index: int,
+    ) -> None:
+        if len(rows) < len(keys):
+            keys, values = [keys[row] for row in rows], [values[row] for row in rows]
+        events = range(index, index + len(rows)) if isinstance(rows, range) else [index + row for row in rows]
+        positions = RowPositions(sent.transaction.commit_lsn, events, self._session_number)
+        with kafka_errors_of(self._options, f"topic {where[0]}"):
+            first, last = self._producer.send_rows(where, keys, values, positions)
+        self._note(sent, where, first, last, sum(map(len, values)), len(rows))
 
     def _send_debezium(self, sent: _Sent, index: int, record: DebeziumRecord) -> None:
         """Never split, never accompanied by markers: others read it."""
@@ -247,9 +291,7 @@ class Appender:
         )
 
     def _send_row(self, sent: _Sent, change: RowChange, mark: Header) -> None:
-        form = self._newest_form
-        if form is None or form.relation is not change.relation:
-            form = self._form(change.relation)
+        form = self._form_of(change.relation)
         topic = form.topic
         key, left_behind = form.keys(change)
         self._send(sent, (topic, self._partition(topic, key)), key, form.value(change), [mark])
@@ -286,23 +328,23 @@ class Appender:
             self._note(sent, where, *self._send_split(where, key, value, headers), len(value))
 
     def _send_whole(self, sent: _Sent, where: Where, key: bytes | None, value: bytes, headers: list[Header]) -> None:
-        future = self._queue(where[0], value, key, headers, where[1])
-        self._note(sent, where, future, future, len(value))
+        place = self._queue(where[0], value, key, headers, where[1])
+        self._note(sent, where, place, place, len(value))
 
-    def _note(self, sent: _Sent, where: Where, first: Any, last: Any, size: int) -> None:
-        sent.count += 1
+    def _note(self, sent: _Sent, where: Where, first: Place, last: Place, size: int, count: int = 1) -> None:
+        sent.count += count
         sent.size += size
         place = sent.places.get(where)
         if place is None:
-            sent.places[where] = [first, last, 1]
+            sent.places[where] = [first, last, count]
         else:
             place[1] = last
-            place[2] += 1
+            place[2] += count
 
-    def _send_split(self, where: Where, key: bytes | None, value: bytes, headers: list[Header]) -> tuple[Any, Any]:
+    def _send_split(self, where: Where, key: bytes | None, value: bytes, headers: list[Header]) -> tuple[Place, Place]:
         view = memoryview(value)
         count = -(-len(view) // self._limit)
-        futures = [
+        places = [
             self._queue(
                 where[0],
                 bytes(view[number * self._limit : (number + 1) * self._limit]),
@@ -312,44 +354,34 @@ class Appender:
             )
             for number in range(count)
         ]
-        return futures[0], futures[-1]
+        return places[0], places[-1]
 
-    def _queue(self, topic: str, value: bytes | None, key: bytes | None, headers: list[Header], partition: int) -> Any:
+    def _queue(
+        self, topic: str, value: bytes | None, key: bytes | None, headers: list[Header], partition: int
+    ) -> Place:
         """Hand one record to the producer; wait when too much is on its way."""
         if key is not None and len(key) > LARGEST_KEY:
             key = short_key(key)
         with kafka_errors_of(self._options, f"topic {topic}"):
-            future = self._producer.send(topic, value, key, headers, partition)
-        future.add_errback(self._failures.append)
-        self._unmarked += 256 + (0 if value is None else len(value))
-        if self._unmarked >= _MARK_BYTES:
-            self._unmarked = 0
-            self._marks.append(future)
-            if len(self._marks) > _MARKS:
-                with kafka_errors_of(self._options, self._thing):
-                    self._marks.popleft().get(timeout=self._options.timeout_s)
-        return future
+            return self._producer.send(topic, value, key, headers, partition)
 
-    def _send_journal(self, key: bytes, value: bytes) -> Any:
+    def _send_journal(self, key: bytes, value: bytes) -> Place:
         return self._queue(self._topics.transaction, value, key, [], 0)
 
     def _append_journal(self, records: list[tuple[bytes, bytes]]) -> None:
-        futures = [self._send_journal(*record) for record in records]
+        places = [self._send_journal(*record) for record in records]
         self._settle()
-        self._check_fence(futures)
+        self._check_fence(places)
 
     def _settle(self) -> None:
         """Until everything sent is durable. Raises when anything is not."""
         with kafka_errors_of(self._options, self._thing):
-            self._producer.flush(timeout=self._options.timeout_s)
-        self._marks.clear()
-        if self._failures:
-            raise translated(self._options, self._thing, self._failures[0])
+            self._producer.settle(self._options.timeout_s)
 
-    def _check_fence(self, futures: Sequence[Any]) -> None:
+    def _check_fence(self, places: Sequence[Place]) -> None:
         """Our journal records follow one another without a gap as long as nobody else writes to it."""
-        for future in futures:
-            offset = future.value.offset
+        for place in places:
+            offset = place.offset
             if offset != self._journal_next:
                 self._refuse_successor(self._journal_next, offset)
             self._journal_next = offset + 1
@@ -367,6 +399,11 @@ class Appender:
         """As Kafka's own clients choose, so that other producers and joins agree."""
         count = self._partitions[topic]
         return 0 if count == 1 or key is None else (murmur2(key) & 0x7FFFFFFF) % count
+
+    def _form_of(self, relation: Relation) -> RowForm:
+        """The same, for the stream's hot path: rows of one table follow each other."""
+        form = self._newest_form
+        return form if form is not None and form.relation is relation else self._form(relation)
 
     def _form(self, relation: Relation) -> RowForm:
         form = self._forms.get(relation)

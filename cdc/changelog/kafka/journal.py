@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from kafka import TopicPartition
 
-from cdc.changelog.kafka.connection import kafka_errors_of, open_consumer
+from cdc.changelog.kafka.connection import kafka_errors_of
+from cdc.changelog.kafka.fetching import fetched, open_batch_consumer
 from cdc.changelog.kafka.names import Topics
 from cdc.changelog.kafka.options import KafkaOptions
 from cdc.changelog.kafka.records import End, JournalEntry, Start, decode_journal
@@ -133,15 +134,16 @@ class Journal:
     def _fill(self, consumer: Any) -> bool:
         with kafka_errors_of(self._options, self.thing):
             polled = consumer.poll(timeout_ms=_POLL_MS, max_records=5000).get(self._partition, [])
-            self._queue.extend((record.offset, record.value) for record in polled)
-            if polled:
-                self._next = polled[-1].offset + 1
+        for each in polled:
+            batch = fetched(each)
+            self._queue.extend((offset, value) for offset, _, value, _, _ in batch.records() if offset >= self._next)
+            self._next = batch.offset + 1
         return bool(polled)
 
     def _open(self) -> Any:
         if self._consumer is None:
             topic = self._partition.topic
-            consumer = open_consumer(self._options)
+            consumer = open_batch_consumer(self._options)
             with kafka_errors_of(self._options, self.thing):
                 partitions = consumer.partitions_for_topic(topic)
             if not partitions:

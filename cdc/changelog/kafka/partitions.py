@@ -1,40 +1,105 @@
 """Rows out of the table topics: one consumer, bounded queues, the ranges that an END names."""
 
 import heapq
+from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import itemgetter
 from typing import Any, Final
 
 from kafka import TopicPartition
 
 from cdc.changelog.kafka.connection import kafka_errors_of, open_consumer
 from cdc.changelog.kafka.debezium_form import DebeziumReading, is_debezium
+from cdc.changelog.kafka.fetching import Batch, fetched, open_batch_consumer
 from cdc.changelog.kafka.names import Topics
 from cdc.changelog.kafka.options import KafkaOptions
+from cdc.changelog.kafka.record_batch import Record
 from cdc.changelog.kafka.records import (
     CHUNK_HEADER,
     COPY_HEADER,
-    POSITION_HEADER,
     End,
     Range,
     decode_change,
+    decode_inserts,
     decode_relation_record,
+    is_as_sent,
+    same_table,
     unpack_position,
 )
 from cdc.errors import BrokerUnreachable, LogDamaged, LogNotFound, PositionExpired
 from cdc.events import Change, Relation
+from cdc.insert_run import MOST_RUN_BYTES, ChangesInRuns, Run
 from strangler.clock import Clock
 
 _POLL_MS: Final = 250
-_QUEUED: Final = 10_000
-"""Records that may wait in memory before the partitions with more than their share of them are held back."""
 _QUEUED_BYTES: Final = 16 << 20
+"""That may wait in memory before the partitions with more than their share of it are held back."""
+_BATCH_OVERHEAD_BYTES: Final = 512
 _POLLED: Final = 2000
-_POLLED_WHEN_FULL: Final = 500
-"""Each partition may add one poll to what waits already: it is wanted next, and nothing of it is there."""
+_POLLED_WHEN_FULL: Final = 16
+"""Batches. Each partition may add one poll to what waits already: it is wanted next, and nothing of it is there."""
 _WORTH_A_SEEK: Final = 5000
 
-IndexedChange = tuple[int, Change]
+Indexed = tuple[int, Change | bytes]
+"""An event's number in its transaction, and the event; as bytes, a row that the source sent."""
+_offset = itemgetter(0)
+
+
+class _Waiting:
+    """Of one partition: batches that were fetched, and the records of the one that is being read."""
+
+    __slots__ = ("_at", "_records", "_through", "batches", "bytes", "consumed")
+
+    def __init__(self, first: int) -> None:
+        self.batches: deque[Batch] = deque()
+        self.bytes = 0
+        self.consumed = first
+        self._records: list[Record] = []
+        self._at = 0
+        self._through = -1
+
+    def add(self, batches: Sequence[Batch]) -> None:
+        self.batches += batches
+        self.bytes += sum(map(_size, batches))
+
+    def place(self, first: int) -> bool:
+        """Go to offset `first`. False when what is here does not lead to it."""
+        if self._records and self._records[0][0] <= first <= self._through:
+            self._at = bisect_left(self._records, first, key=_offset)
+            return True
+        if first < self.consumed:
+            return False
+        self._records, self._at = [], 0
+        while self.batches and self.batches[0].offset < first:
+            self._pop()
+        return bool(self.batches) or first <= self.consumed + _WORTH_A_SEEK
+
+    def restart(self, first: int) -> None:
+        """Nothing is here any more; `first` comes next."""
+        self.batches.clear()
+        self.bytes, self.consumed = 0, first
+        self._records, self._at, self._through = [], 0, -1
+
+    def take(self, first: int, last: int) -> tuple[Sequence[Record], bool]:
+        """What is here of the offsets `first` through `last`, out of one batch; whether more of them may come."""
+        if self._at >= len(self._records):
+            if not self.batches:
+                return (), True
+            batch = self._pop()
+            self._records, self._through = list(batch.records()), batch.offset
+            self._at = bisect_left(self._records, first, key=_offset)
+        end = bisect_right(self._records, last, lo=self._at, key=_offset)
+        found, self._at = self._records[self._at : end], end
+        if found:
+            self.consumed = found[-1][0] + 1
+        return found, self._through < last
+
+    def _pop(self) -> Batch:
+        batch = self.batches.popleft()
+        self.bytes -= _size(batch)
+        self.consumed = batch.offset + 1
+        return batch
 
 
 class PartitionReader:
@@ -43,54 +108,52 @@ class PartitionReader:
     def __init__(self, options: KafkaOptions, clock: Clock) -> None:
         self._options, self._clock = options, clock
         self._consumer: Any = None
-        self._queues: dict[TopicPartition, deque[Any]] = {}
-        self._consumed: dict[TopicPartition, int] = {}
+        self._waiting: dict[TopicPartition, _Waiting] = {}
         self._held: dict[TopicPartition, int] = {}
         """Partitions that are not fetched now, and the offset at which they go on."""
-        self._bytes: dict[TopicPartition, int] = {}
         self.debezium = DebeziumReading(options.prefix)
 
-    def records(self, topic: str, partition: int, first: int, last: int) -> Iterator[Any]:
-        """The records from offset `first` through `last` that are still there."""
+    def records(self, topic: str, partition: int, first: int, last: int) -> Iterator[Sequence[Record]]:
+        """The records from offset `first` through `last` that are still there, some at a time."""
         where = TopicPartition(topic, partition)
         consumer = self._place(where, first)
-        queue = self._queues[where]
+        waiting = self._waiting[where]
+        idle_since_s = self._clock.monotonic()
         while True:
-            while queue:
-                if queue[0].offset > last:
-                    return
-                record = self._pop(where, queue)
-                if record.offset >= first:
-                    yield record
-                if record.offset == last:
-                    return
+            found, may_come = waiting.take(first, last)
+            if found:
+                yield found
+            if not may_come:
+                return
+            if found or waiting.batches:
+                idle_since_s = self._clock.monotonic()
+                continue
             self._give_back(consumer, where)
-            idle_since_s = self._clock.monotonic()
-            while not queue:
-                with kafka_errors_of(self._options, f"topic {topic}"):
-                    if consumer.position(where) > last:
-                        return
-                self._fill(consumer, where)
-                if not queue and self._clock.monotonic() - idle_since_s > self._options.timeout_s:
-                    raise BrokerUnreachable(
-                        thing=f"topic {topic}",
-                        reason=f"Kafka at {self._options.bootstrap} gave no records for {self._options.timeout_s:g} s",
-                        mend="start the brokers or correct stream.kafka.bootstrap; reading goes on by itself",
-                    )
+            with kafka_errors_of(self._options, f"topic {topic}"):
+                if consumer.position(where) > last:
+                    return
+            self._fill(consumer, where)
+            if not waiting.batches and self._clock.monotonic() - idle_since_s > self._options.timeout_s:
+                raise BrokerUnreachable(
+                    thing=f"topic {topic}",
+                    reason=f"Kafka at {self._options.bootstrap} gave no records for {self._options.timeout_s:g} s",
+                    mend="start the brokers or correct stream.kafka.bootstrap; reading goes on by itself",
+                )
 
     def close(self) -> None:
         if self._consumer is not None:
             self._consumer.close(timeout_ms=1000)
             self._consumer = None
-        self._queues.clear()
+        self._waiting.clear()
         self._held.clear()
 
     def _place(self, where: TopicPartition, first: int) -> Any:
-        """Make sure that the next records of the queue lead to `first`."""
+        """Make sure that the next records that wait lead to `first`."""
         if self._consumer is None:
-            self._consumer = open_consumer(self._options)
+            self._consumer = open_batch_consumer(self._options)
         consumer = self._consumer
-        if where not in self._queues:
+        waiting = self._waiting.get(where)
+        if waiting is None:
             with kafka_errors_of(self._options, f"topic {where.topic}"):
                 partitions = consumer.partitions_for_topic(where.topic)
             if not partitions:
@@ -99,17 +162,11 @@ class PartitionReader:
                     reason="was removed, but the transaction topic names rows in it",
                     mend="deprovision the stream and copy anew, or give the topic back",
                 )
-            self._queues[where], self._bytes[where] = deque(), 0
-            self._held[where] = self._consumed[where] = first
+            self._waiting[where] = _Waiting(first)
+            self._held[where] = first
             self._give_back(consumer, where)
-            return consumer
-        queue = self._queues[where]
-        while queue and queue[0].offset < first:
-            self._pop(where, queue)
-        if first < self._consumed[where] or (not queue and first > self._consumed[where] + _WORTH_A_SEEK):
-            queue.clear()
-            self._bytes[where] = 0
-            self._consumed[where] = first
+        elif not waiting.place(first):
+            waiting.restart(first)
             if where in self._held:
                 self._held[where] = first
             else:
@@ -122,8 +179,7 @@ class PartitionReader:
         with kafka_errors_of(self._options, f"topic {wanted.topic}"):
             polled = consumer.poll(timeout_ms=_POLL_MS, max_records=_POLLED_WHEN_FULL if is_full else _POLLED)
         for where, records in polled.items():
-            self._queues[where].extend(records)
-            self._bytes[where] += sum(map(_size, records))
+            self._waiting[where].add([fetched(record) for record in records])
 
     def _hold_back(self, consumer: Any, wanted: TopicPartition) -> bool:
         """When too much waits in memory (then True): fetch no more of the partitions that have most of it.
@@ -131,33 +187,27 @@ class PartitionReader:
         Not `pause`: kafka-python 3.0 sets aside what it has parsed of a paused partition, may never give it out again,
         and fetches nothing more of that partition as long as it lies there.
         """
-        if sum(map(len, self._queues.values())) <= _QUEUED and sum(self._bytes.values()) <= _QUEUED_BYTES:
+        if sum(waiting.bytes for waiting in self._waiting.values()) <= _QUEUED_BYTES:
             return False
-        records, size = _QUEUED // len(self._queues), _QUEUED_BYTES // len(self._queues)
+        share = _QUEUED_BYTES // len(self._waiting)
         held = {
-            where: queue[-1].offset + 1
-            for where, queue in self._queues.items()
-            if where != wanted and where not in self._held and (len(queue) > records or self._bytes[where] > size)
+            where: waiting.batches[-1].offset + 1
+            for where, waiting in self._waiting.items()
+            if where != wanted and where not in self._held and waiting.bytes > share
         }
         if held:
             self._held |= held
-            consumer.assign([where for where in self._queues if where not in self._held])
+            consumer.assign([where for where in self._waiting if where not in self._held])
         return True
 
     def _give_back(self, consumer: Any, wanted: TopicPartition) -> None:
         """Fetch again what nothing waits of any more, and `wanted` in any case."""
-        again = [where for where in self._held if where == wanted or not self._queues[where]]
+        again = [where for where in self._held if where == wanted or not self._waiting[where].batches]
         if again:
             offsets = {where: self._held.pop(where) for where in again}
-            consumer.assign([where for where in self._queues if where not in self._held])
+            consumer.assign([where for where in self._waiting if where not in self._held])
             for where, offset in offsets.items():
                 consumer.seek(where, offset)
-
-    def _pop(self, where: TopicPartition, queue: deque[Any]) -> Any:
-        record = queue.popleft()
-        self._bytes[where] -= _size(record)
-        self._consumed[where] = record.offset + 1
-        return record
 
 
 class Relations:
@@ -204,7 +254,7 @@ class Relations:
 
 def events(
     reader: PartitionReader, end: End, where: Range, relation_of: Callable[[bytes], Relation]
-) -> Iterator[IndexedChange]:
+) -> Iterator[Indexed]:
     """The events of one transaction in one partition, in order; what another session sent is passed over.
 
     Raises `PositionExpired` when some are gone: retention or compaction came first.
@@ -213,43 +263,69 @@ def events(
     chunks: list[bytes] = []
     of_this = f"{end.commit_lsn}:".encode()
     of_session = f":{end.session}".encode()
-    for record in reader.records(where.topic, where.partition, where.first, where.last):
-        headers = record.headers
-        if record.value is None or not headers or headers[0][0] != POSITION_HEADER:
-            continue
-        mark = headers[0][1]
-        if not (mark.startswith(of_this) and mark.endswith(of_session)):
-            continue
-        value = record.value
-        if len(headers) > 1:
-            name, text = headers[1]
-            if name == COPY_HEADER:
+    before, after = len(of_this), -len(of_session)
+    for records in reader.records(where.topic, where.partition, where.first, where.last):
+        for _, key, value, mark, headers in records:
+            if value is None or mark is None or not (mark.startswith(of_this) and mark.endswith(of_session)):
                 continue
-            if name == CHUNK_HEADER:
-                number, chunk_count = map(int, text.split(b"/"))
-                chunks = [*chunks, value] if number else [value]
-                if number + 1 < chunk_count:
+            if headers:
+                name, text = headers[0]
+                if name == COPY_HEADER:
                     continue
-                if len(chunks) != chunk_count:
-                    raise _expired(end, where, "parts of a split event are gone")
-                value, chunks = b"".join(chunks), []
-        if is_debezium(value):
-            change = reader.debezium.change(where.topic, record.key, value, dict(headers))
-        else:
-            change = decode_change(value, relation_of)
-        yield unpack_position(mark).event, change
-        count += 1
+                if name == CHUNK_HEADER and text is not None:
+                    number, chunk_count = map(int, text.split(b"/"))
+                    chunks = [*chunks, value] if number else [value]
+                    if number + 1 < chunk_count:
+                        continue
+                    if len(chunks) != chunk_count:
+                        raise _expired(end, where, "parts of a split event are gone")
+                    value, chunks = b"".join(chunks), []
+            count += 1
+            if is_as_sent(value):
+                yield int(mark[before:after]), value
+            elif is_debezium(value):
+                named = {name: text for name, text in headers if text is not None}
+                yield unpack_position(mark).event, reader.debezium.change(where.topic, key, value, named)
+            else:
+                yield unpack_position(mark).event, decode_change(value, relation_of)
     if count != where.events:
         raise _expired(end, where, f"{where.events - count} of {where.events} events are gone")
 
 
-def merged(reader: PartitionReader, end: End, relation_of: Callable[[bytes], Relation]) -> Iterator[IndexedChange]:
-    """All events of a transaction in their order."""
+def merged(reader: PartitionReader, end: End, relation_of: Callable[[bytes], Relation]) -> Iterator[Change | Run]:
+    """All events of a transaction in their order, neighbouring rows that the source sent as runs."""
     ranges = [events(reader, end, where, relation_of) for where in end.ranges]
-    return ranges[0] if len(ranges) == 1 else heapq.merge(*ranges, key=lambda each: each[0])
+    ordered = ranges[0] if len(ranges) == 1 else heapq.merge(*ranges, key=_offset)
+    return _in_runs((event for _, event in ordered), relation_of)
 
 
-class KafkaChanges(Collection[Change]):
+def _in_runs(found: Iterable[Change | bytes], relation_of: Callable[[bytes], Relation]) -> Iterator[Change | Run]:
+    rows: list[bytes] = []
+    size = 0
+    for event in found:
+        if isinstance(event, bytes):
+            if rows and (size >= MOST_RUN_BYTES or not same_table(rows[0], event)):
+                yield from _run(rows, relation_of)
+                rows, size = [], 0
+            rows.append(event)
+            size += len(event)
+            continue
+        if rows:
+            yield from _run(rows, relation_of)
+            rows, size = [], 0
+        yield event
+        # A large value may be the only one that there is room for.
+        del event
+    if rows:
+        yield from _run(rows, relation_of)
+
+
+def _run(rows: Sequence[bytes], relation_of: Callable[[bytes], Relation]) -> Sequence[Change | Run]:
+    found = decode_inserts(rows, relation_of)
+    return (found,) if isinstance(found, Run) else found
+
+
+class KafkaChanges(ChangesInRuns):
     """The changes of a huge transaction, read from the topics each time they are iterated."""
 
     def __init__(self, options: KafkaOptions, clock: Clock, end: End, relation_of: Callable[[bytes], Relation]) -> None:
@@ -258,14 +334,10 @@ class KafkaChanges(Collection[Change]):
     def __len__(self) -> int:
         return self._end.events
 
-    def __contains__(self, change: object) -> bool:
-        return any(change == each for each in self)
-
-    def __iter__(self) -> Iterator[Change]:
+    def runs(self) -> Iterator[Change | Run]:
         reader = PartitionReader(self._options, self._clock)
         try:
-            for _, change in merged(reader, self._end, self._relation_of):
-                yield change
+            yield from merged(reader, self._end, self._relation_of)
         finally:
             reader.close()
 
@@ -280,5 +352,5 @@ def _expired(end: End, where: Range, reason: str) -> PositionExpired:
     )
 
 
-def _size(record: Any) -> int:
-    return 0 if record.value is None else len(record.value)
+def _size(batch: Batch) -> int:
+    return batch.size + _BATCH_OVERHEAD_BYTES

@@ -3,9 +3,13 @@
 A row's record: the key is a JSON object of the primary key's text forms; the value is a msgpack array that begins with
 the fingerprint of the relation it was written with. Its first header is its identity. A value that is larger than the
 broker takes travels in several records with the same identity.
+
+A new row out of a run (`cdc.insert_run`) has the same key and header, but its value is what the source sent: the byte
+0xC1, which no msgpack begins with, the fingerprint, and the protocol message from its number of columns on.
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -13,8 +17,9 @@ import msgpack
 import xxhash
 
 from cdc.changelog.codec import decode_relation, encode_relation
-from cdc.errors import LogDamaged
+from cdc.errors import DecodeError, LogDamaged
 from cdc.events import UNCHANGED, Change, Message, Relation, Row, RowChange, TableName, Truncate
+from cdc.insert_run import SHORTEST_RUN, InsertRun
 from cdc.lsn import Lsn
 
 POSITION_HEADER: Final = "strangler.position"
@@ -27,6 +32,10 @@ _FOREIGN: Final = "somebody else writes to this topic, or a newer version did: u
 Header = tuple[str, bytes]
 
 _ROW, _TRUNCATE, _MESSAGE = 0, 1, 2
+_AS_SENT: Final = 0xC1
+_AS_SENT_BYTES: Final = 1 + 8
+"""Before the row: the mark and the fingerprint."""
+_NEEDS_QUOTES: Final = re.compile(rb'["\\\x00-\x1f]')
 _UNCHANGED_CODE: Final = 1
 _UNCHANGED_EXT: Final = msgpack.ExtType(_UNCHANGED_CODE, b"")
 
@@ -46,6 +55,19 @@ def pack_position(position: Position) -> bytes:
 def unpack_position(data: bytes) -> Position:
     lsn, event, session = data.split(b":")
     return Position(int(lsn), int(event), int(session))
+
+
+class RowPositions:
+    """Identities of rows of one transaction: `events`, their numbers in it, one a row."""
+
+    __slots__ = ("after", "before", "events")
+
+    def __init__(self, commit_lsn: int, events: Sequence[int], session: int) -> None:
+        self.before, self.after = b"%d:" % commit_lsn, b":%d" % session
+        self.events = events
+
+    def __getitem__(self, row: int) -> bytes:
+        return b"%b%d%b" % (self.before, self.events[row], self.after)
 
 
 class RowForm:
@@ -71,6 +93,20 @@ class RowForm:
                 value = other[column]
             parts.append(prefix + ("null" if value is None or value is UNCHANGED else _quoted(value)))
         return ("{" + ",".join(parts) + "}").encode() if parts else None
+
+    def run_keys(self, run: InsertRun) -> list[bytes | None]:
+        """The same as `key` for each row of the run."""
+        if not self._key_columns:
+            return [None] * len(run)
+        columns = [_quoted_texts(texts) for texts in run.texts(self._key_columns)]
+        prefixes = [prefix.encode().replace(b"%", b"%%") for prefix in self._key_prefixes]
+        form = b"{" + b",".join(prefix + b"%b" for prefix in prefixes) + b"}"
+        return [form % texts for texts in zip(*columns, strict=True)]
+
+    def run_values(self, run: InsertRun) -> list[bytes]:
+        """What `decode_change` reads each row of the run from."""
+        mark = bytes([_AS_SENT]) + self.fingerprint
+        return [mark + body for body in run.bodies()]
 
     def value(self, change: RowChange) -> bytes:
         packed: bytes = msgpack.packb(
@@ -109,8 +145,32 @@ def encode_message(message: Message) -> bytes:
     return packed
 
 
+def is_as_sent(value: bytes) -> bool:
+    """The row is what the source sent."""
+    return value[0] == _AS_SENT
+
+
+def decode_inserts(values: Sequence[bytes], relation_of: Callable[[bytes], Relation]) -> InsertRun | list[Change]:
+    """Rows as the source sent them, all of one version of a table: a run, if they are enough for one."""
+    if len(values) < SHORTEST_RUN:
+        return [decode_change(value, relation_of) for value in values]
+    relation = relation_of(values[0][1:_AS_SENT_BYTES])
+    return InsertRun.of_bodies(relation, [value[_AS_SENT_BYTES:] for value in values])
+
+
+def same_table(value: bytes, other: bytes) -> bool:
+    """Both as the source sent them, in the same version of one table."""
+    return value[:_AS_SENT_BYTES] == other[:_AS_SENT_BYTES]
+
+
 def decode_change(value: bytes, relation_of: Callable[[bytes], Relation]) -> Change:
     """Raises `LogDamaged` on bytes that are not ours."""
+    if value[0] == _AS_SENT:
+        relation = relation_of(value[1:_AS_SENT_BYTES])
+        try:
+            return next(iter(InsertRun.of_bodies(relation, [value[_AS_SENT_BYTES:]])))
+        except DecodeError as error:
+            raise LogDamaged(thing="Kafka record", reason=error.reason, mend=_FOREIGN) from None
     try:
         fields: Any = msgpack.unpackb(value, use_list=False, ext_hook=_unpack_ext, strict_map_key=False)
         kind = fields[1]
@@ -232,6 +292,14 @@ def encode_relation_record(relation: Relation) -> tuple[bytes, bytes]:
 
 def decode_relation_record(value: bytes) -> Relation:
     return decode_relation(value)
+
+
+def _quoted_texts(texts: Sequence[bytes | None]) -> list[bytes]:
+    """As JSON, all of a column at once."""
+    known = [b"" if text is None else text for text in texts]
+    if _NEEDS_QUOTES.search(b"".join(known)):
+        known = [_quoted(text.decode())[1:-1].encode() for text in known]
+    return [b"null" if text is None else b'"%b"' % quoted for text, quoted in zip(texts, known, strict=True)]
 
 
 _quoted: Callable[[str], str] = json.encoder.encode_basestring

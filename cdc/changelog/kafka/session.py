@@ -11,6 +11,7 @@ from cdc.changelog.kafka.records import End, Start
 from cdc.changelog.memory import position_expired
 from cdc.errors import LogDamaged, PositionExpired
 from cdc.events import Change, Transaction
+from cdc.insert_run import HeldChanges, Run
 from cdc.lsn import ZERO, Lsn, format_lsn
 from strangler.clock import Clock
 
@@ -111,7 +112,9 @@ class ReadSession:
         if end.events > _IN_MEMORY_EVENTS or end.size > _IN_MEMORY_BYTES:
             changes: Collection[Change] = KafkaChanges(self._options, self._clock, end, self._relations)
         else:
-            changes = tuple([change for _, change in merged(self._rows, end, self._relations)])
+            parts = list(merged(self._rows, end, self._relations))
+            single = tuple([part for part in parts if not isinstance(part, Run)])
+            changes = single if len(single) == len(parts) else HeldChanges(parts)
         return Transaction(
             xid=end.xid,
             commit_lsn=Lsn(end.commit_lsn),
