@@ -13,7 +13,8 @@ Key = tuple[str, ...]
 class ChangedKeys:
     """Source primary keys (text forms, key order) by source table.
 
-    `truncated`: tables that were emptied in between, where the keys do not tell all; they are read whole.
+    `truncated`: tables that were emptied in between, where the keys do not tell all, and tables without a primary key
+    that changed; they are read whole.
     """
 
     keys: Mapping[TableName, frozenset[Key]]
@@ -27,11 +28,15 @@ class ChangedKeys:
 def changed_keys(transactions: Iterable[Transaction], mapping: CompiledMapping) -> ChangedKeys:
     """Every key of a mapped table that these transactions inserted, updated (old and new key) or deleted."""
     keys: dict[TableName, set[Key]] = {table: set() for table in mapping.source_tables}
+    keyless = frozenset(table for table in mapping.source_tables if not mapping.source_key(table))
     truncated: set[TableName] = set()
     for transaction in transactions:
         for change in transaction.changes:
             if isinstance(change, RowChange) and change.relation.table in keys:
-                keys[change.relation.table].update(mapping.keys_of(change))
+                if change.relation.table in keyless:
+                    truncated.add(change.relation.table)
+                else:
+                    keys[change.relation.table].update(mapping.keys_of(change))
             elif isinstance(change, Truncate):
                 truncated |= {relation.table for relation in change.relations} & keys.keys()
     return ChangedKeys(

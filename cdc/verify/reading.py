@@ -12,11 +12,12 @@ from cdc.connections import canonical_conninfo, is_connection_loss, place, unrea
 from cdc.events import TableName
 from cdc.schema import reflect
 from cdc.tables import Schema
+from cdc.verify.bags import BagSql
+from cdc.verify.checksums import Checksum, Key
 from cdc.verify.errors import ReadFailed
 from cdc.verify.statements import Bounded, SideSql
 from strangler.redaction import redact
 
-Key = tuple[str, ...]
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 KEYS_PER_QUERY = 5_000
@@ -43,16 +44,11 @@ class Range:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Checksum:
-    """Of a range: rows, and the sum of each of two 64-bit hashes."""
-
-    count: int
-    sums: tuple[int, int]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class RowState:
-    """A stored row: hash of its canonical text, and which version of the row it is (changes with every write)."""
+    """A stored row: hash of its canonical text, and which version of the row it is (changes with every write).
+
+    Without a primary key, all rows that are alike: how many, and which versions.
+    """
 
     hash: str
     version: str
@@ -85,7 +81,18 @@ class Side:
     def all_bounds(self, sql: SideSql, rows: int) -> list[Key]:
         return [tuple(found) for found in self._ask(sql.all_bounds(rows, _TEXT_BOUNDS), (), sql.table)]
 
-    def states(self, sql: SideSql, keys: Sequence[Key]) -> dict[Key, RowState]:
+    def buckets(self, sql: BagSql) -> dict[int, Checksum]:
+        """Of a table without a primary key: the checksum of each bucket that is not empty."""
+        return {
+            number: Checksum(count=count, sums=(int(first), int(second)))
+            for number, count, first, second in self._ask(sql.buckets(), (), sql.table)
+        }
+
+    def kinds(self, sql: BagSql, buckets: Sequence[int]) -> dict[Key, str]:
+        """In these buckets: the hash of each kind of row, and how many there are."""
+        return {(hashes,): count for hashes, count in self._ask(sql.kinds(), (list(buckets),), sql.table)}
+
+    def states(self, sql: SideSql | BagSql, keys: Sequence[Key]) -> dict[Key, RowState]:
         """The stored rows among `keys`."""
         return {
             keys[place]: RowState(hash=digest, version=version)
@@ -96,7 +103,7 @@ class Side:
         """Each stored row's columns, rendered one by one."""
         return {keys[place]: texts for place, texts in self._by_keys(sql, sql.column_texts(), keys)}
 
-    def _by_keys(self, sql: SideSql, query: str, keys: Sequence[Key]) -> Iterator[tuple[Any, ...]]:
+    def _by_keys(self, sql: SideSql | BagSql, query: str, keys: Sequence[Key]) -> Iterator[tuple[Any, ...]]:
         for start in range(0, len(keys), KEYS_PER_QUERY):
             batch = keys[start : start + KEYS_PER_QUERY]
             columns = [list(column) for column in zip(*batch, strict=True)]

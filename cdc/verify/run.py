@@ -9,12 +9,14 @@ from cdc.events import TableName
 from cdc.lsn import Lsn, format_lsn
 from cdc.mapping.model import MoveMapping
 from cdc.tables import Schema, schema_hash
+from cdc.verify.bags import BagComparison
 from cdc.verify.changed import ChangedKeys
+from cdc.verify.checksums import NO_ROWS, Checksum, Key, fold, hexadecimal
 from cdc.verify.errors import ReadFailed
-from cdc.verify.reading import Both, Checksum, Key, open_both
+from cdc.verify.reading import Both, open_both
 from cdc.verify.settle import Kind, settle
 from cdc.verify.statements import Comparison, comparisons
-from cdc.verify.sweep import fold, hexadecimal, sweep
+from cdc.verify.sweep import sweep
 from cdc.verify.verdict import MOST_DIFFERENCES_LISTED, Difference, TableVerdict, Verdict
 from strangler.clock import Clock
 
@@ -22,7 +24,6 @@ Direction = Literal["forward", "reverse"]
 Progress = Callable[[TableName, int], None]
 """Called after each chunk with the target table and the source rows read so far."""
 
-_NO_ROWS = Checksum(count=0, sums=(0, 0))
 _MOST_SUSPECTS_AT_ONCE = 20_000
 _MOST_PROVEN = 10_000
 """So many proven differences in one table end its pass: the answer is no, and the count is a lower bound."""
@@ -38,7 +39,7 @@ class _Limits:
 class _Tally:
     """What is known about one table so far."""
 
-    checksum: Checksum = _NO_ROWS
+    checksum: Checksum = NO_ROWS
     different: dict[Key, Kind] = field(default_factory=dict)
     moving: set[Key] = field(default_factory=set)
     complete: bool = True
@@ -91,7 +92,7 @@ def verify_keys(
 ) -> Verdict:
     """Compare the rows with these source keys (source table → primary keys), with both sides at rest.
 
-    Tables that were truncated meanwhile are compared whole. Raises as `verify_all`.
+    Tables that were truncated meanwhile, and those without a primary key, are compared whole. Raises as `verify_all`.
     """
     changed = keys if isinstance(keys, ChangedKeys) else ChangedKeys(keys={t: frozenset(k) for t, k in keys.items()})
     started_s, at, start = clock.monotonic(), clock.now(), position()
@@ -147,7 +148,11 @@ def _refuse_ddl_meanwhile(before: tuple[Schema, Schema], after: tuple[Schema, Sc
 
 
 def _whole_table(
-    both: Both, comparison: Comparison, limits: _Limits, wait_caught_up: Callable[[], None], progress: Progress | None
+    both: Both,
+    comparison: Comparison | BagComparison,
+    limits: _Limits,
+    wait_caught_up: Callable[[], None],
+    progress: Progress | None,
 ) -> _Tally:
     """Sweep the table; settle the suspects whenever there are many, and at the end."""
     tally, suspects = _Tally(), set[Key]()
@@ -169,7 +174,7 @@ def _whole_table(
 def _settle_into(
     tally: _Tally,
     both: Both,
-    comparison: Comparison,
+    comparison: Comparison | BagComparison,
     suspects: set[Key],
     rounds: int,
     wait_caught_up: Callable[[], None],
@@ -179,8 +184,8 @@ def _settle_into(
     tally.moving |= settled.moving
 
 
-def _changed_rows(both: Both, comparison: Comparison, changed: ChangedKeys) -> _Tally:
-    if comparison.source_table in changed.truncated:
+def _changed_rows(both: Both, comparison: Comparison | BagComparison, changed: ChangedKeys) -> _Tally:
+    if isinstance(comparison, BagComparison) or comparison.source_table in changed.truncated:
         return _whole_table(both, comparison, _Limits(chunk_rows=20_000, rounds=2), _at_rest, None)
     keys = sorted(comparison.target_key(key) for key in changed.keys[comparison.source_table])
     source, target = both.ask(
@@ -201,13 +206,9 @@ def _at_rest() -> None:
     """Nothing is under way."""
 
 
-def _table_verdict(both: Both, comparison: Comparison, tally: _Tally) -> TableVerdict:
+def _table_verdict(both: Both, comparison: Comparison | BagComparison, tally: _Tally) -> TableVerdict:
     listed = sorted(tally.different)[:MOST_DIFFERENCES_LISTED]
-    unequal = [key for key in listed if tally.different[key] == "different"]
-    ours, theirs = both.ask(
-        lambda side: side.column_texts(comparison.source, unequal),
-        lambda side: side.column_texts(comparison.target, unequal),
-    )
+    columns = _columns_that_differ(both, comparison, [key for key in listed if tally.different[key] == "different"])
     return TableVerdict(
         source=str(comparison.source_table),
         table=str(comparison.target_table),
@@ -220,11 +221,23 @@ def _table_verdict(both: Both, comparison: Comparison, tally: _Tally) -> TableVe
             Difference(
                 key=key,
                 kind=tally.different[key],
-                columns=_unequal_columns(comparison.columns, ours.get(key), theirs.get(key)),
+                columns=columns.get(key, ()),
             )
             for key in listed
         ),
     )
+
+
+def _columns_that_differ(
+    both: Both, comparison: Comparison | BagComparison, unequal: Sequence[Key]
+) -> dict[Key, tuple[str, ...]]:
+    if isinstance(comparison, BagComparison):
+        return {}
+    ours, theirs = both.ask(
+        lambda side: side.column_texts(comparison.source, unequal),
+        lambda side: side.column_texts(comparison.target, unequal),
+    )
+    return {key: _unequal_columns(comparison.columns, ours.get(key), theirs.get(key)) for key in unequal}
 
 
 def _unequal_columns(names: Sequence[str], ours: Sequence[str] | None, theirs: Sequence[str] | None) -> tuple[str, ...]:

@@ -10,7 +10,9 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from cdc.verify.reading import Both, Key, RowState
+from cdc.verify.bags import BagComparison
+from cdc.verify.checksums import Key
+from cdc.verify.reading import Both, RowState
 from cdc.verify.statements import Comparison
 
 Kind = Literal["missing", "extra", "different"]
@@ -27,7 +29,12 @@ class Settled:
 
 
 def settle(
-    both: Both, comparison: Comparison, keys: Collection[Key], *, wait_caught_up: Callable[[], None], rounds: int
+    both: Both,
+    comparison: Comparison | BagComparison,
+    keys: Collection[Key],
+    *,
+    wait_caught_up: Callable[[], None],
+    rounds: int,
 ) -> Settled:
     """Ask at most `rounds` (two or more) times about those of `keys` (target keys) that are still open."""
     different: dict[Key, Kind] = {}

@@ -12,6 +12,7 @@ from cdc.events import TableName
 from cdc.mapping.model import ColumnRule, MoveMapping, TableMapping, TargetMapping
 from cdc.mapping.types import is_number, native_order
 from cdc.tables import Schema, Table, TableColumn
+from cdc.verify.bags import BagComparison, BagSql
 
 _TEXT_HASHES = ("hashtextextended(r, 0)", "hashtextextended(r, 1)")
 _BYTES_HASHES = tuple(f"('x' || substr(md5(convert_to(r, 'UTF8')), {start}, 16))::bit(64)::bigint" for start in (1, 17))
@@ -131,7 +132,7 @@ class Comparison:
         return tuple(each if isinstance(each, str) else source_key[each] for each in self.source_key)
 
 
-def comparisons(mapping: MoveMapping, source: Schema, target: Schema) -> list[Comparison]:
+def comparisons(mapping: MoveMapping, source: Schema, target: Schema) -> list[Comparison | BagComparison]:
     """What to compare, in mapping order. Raises `MappingInvalid` for a table that cannot be verified (V9)."""
     hashes = _TEXT_HASHES if source.encoding == target.encoding else _BYTES_HASHES
     return [
@@ -142,19 +143,36 @@ def comparisons(mapping: MoveMapping, source: Schema, target: Schema) -> list[Co
 
 def _known(schema: Schema, name: TableName) -> Table:
     table = schema.tables.get(name)
-    if table is None or not table.primary_key:
+    if table is None:
         raise MappingInvalid(
             thing=f"table {name}",
-            reason="does not exist" if table is None else "has no primary key, so its rows cannot be told apart",
-            mend="correct the mapping, or give the table a primary key; unverified tables are not cut over",
+            reason="does not exist",
+            mend="correct the mapping; unverified tables are not cut over",
         )
     return table
 
 
 def _comparison(
     table: TableMapping, target: TargetMapping, known: Table, other: Table, hashes: tuple[str, ...]
-) -> Comparison:
+) -> Comparison | BagComparison:
     pairs = [(rule, _source_column(known, rule), _column(other, rule.target)) for rule in target.columns]
+    if not known.primary_key and not other.primary_key and not target.partial:
+        return BagComparison(
+            source_table=table.source,
+            target_table=target.table,
+            source=BagSql(
+                table=_sql_name(table.source), columns=tuple(_source_text(*pair) for pair in pairs), hashes=hashes
+            ),
+            target=BagSql(
+                table=_sql_name(target.table), columns=tuple(_target_text(*pair) for pair in pairs), hashes=hashes
+            ),
+        )
+    if not known.primary_key or not other.primary_key:
+        raise MappingInvalid(
+            thing=f"table {other.name if known.primary_key else known.name}",
+            reason="has no primary key, so its rows cannot be told apart",
+            mend="correct the mapping, or give the table a primary key; unverified tables are not cut over",
+        )
     keys = [pair for name in other.primary_key for pair in pairs if pair[0].target == name]
     if len(keys) != len(other.primary_key) or any(
         o is not None and o.name not in known.primary_key for _, o, _ in keys
@@ -204,7 +222,7 @@ def _side(
     hashes: tuple[str, ...],
 ) -> SideSql:
     return SideSql(
-        table=f"{quoted(table.schema)}.{quoted(table.name)}",
+        table=_sql_name(table),
         columns=tuple(columns),
         key=tuple(key),
         key_types=types,
@@ -212,6 +230,10 @@ def _side(
         order_types=types if native else ("text",) * len(types),
         hashes=hashes,
     )
+
+
+def _sql_name(table: TableName) -> str:
+    return f"{quoted(table.schema)}.{quoted(table.name)}"
 
 
 def _sorts_alike(origin: TableColumn, column: TableColumn) -> bool:

@@ -1,12 +1,14 @@
 """One pass over a table in key ranges, narrowed to the keys that look different."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from cdc.verify.reading import Both, Checksum, Key, Range, Side, joined
+from cdc.verify.bags import BagComparison, BagSql, total, unequal, unlike
+from cdc.verify.checksums import NO_ROWS, Checksum, Key
+from cdc.verify.reading import Both, Range, Side, joined
 from cdc.verify.statements import Comparison
 
-_HASH_SPACE = 1 << 64
 _Ask = Callable[[Side], Checksum]
 
 
@@ -18,8 +20,11 @@ class Suspects:
     keys: frozenset[Key]
 
 
-def sweep(both: Both, comparison: Comparison, chunk_rows: int) -> Iterator[Suspects]:
+def sweep(both: Both, comparison: Comparison | BagComparison, chunk_rows: int) -> Iterator[Suspects]:
     """Every range of the table in order, both sides read at the same time. The ranges leave no gap."""
+    if isinstance(comparison, BagComparison):
+        yield from _sweep_bag(both, comparison)
+        return
     ends = _ends(both, comparison, chunk_rows)
     low, high = None, next(ends, None)
     while True:
@@ -36,14 +41,17 @@ def sweep(both: Both, comparison: Comparison, chunk_rows: int) -> Iterator[Suspe
         low, high = high, following
 
 
-def fold(total: Checksum, chunk: Checksum) -> Checksum:
-    """The checksum of two ranges together; order does not matter."""
-    first, second = ((a + b) % _HASH_SPACE for a, b in zip(total.sums, chunk.sums, strict=True))
-    return Checksum(count=total.count + chunk.count, sums=(first, second))
+def _sweep_bag(both: Both, comparison: BagComparison) -> Iterator[Suspects]:
+    """One pass over the table; another one for as many rows as can be counted at once, where buckets differ."""
+    ours, theirs = both.ask(lambda side: side.buckets(comparison.source), lambda side: side.buckets(comparison.target))
+    yield Suspects(source=total(ours), keys=frozenset())
+    for numbers in unlike(ours, theirs):
+        one, other = both.ask(partial(_kinds, comparison.source, numbers), partial(_kinds, comparison.target, numbers))
+        yield Suspects(source=NO_ROWS, keys=unequal(one, other))
 
 
-def hexadecimal(checksum: Checksum) -> str:
-    return "".join(f"{part % _HASH_SPACE:016x}" for part in checksum.sums)
+def _kinds(sql: BagSql, numbers: Sequence[int], side: Side) -> dict[Key, str]:
+    return side.kinds(sql, numbers)
 
 
 def _ends(both: Both, comparison: Comparison, chunk_rows: int) -> Iterator[Key]:

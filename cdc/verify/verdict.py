@@ -15,7 +15,8 @@ class _Value(BaseModel):
 class Difference(_Value):
     """One row, by its target key. `missing`: only in the source. `extra`: only in the target.
 
-    `columns`: the target columns that differ; no values, they may be private.
+    `columns`: the target columns that differ; no values, they may be private. Of a table without a primary key `key` is
+    a hash of the row, and `different` says that the sides have different numbers of such rows.
     """
 
     key: tuple[str, ...]

@@ -1,17 +1,19 @@
 """Scenarios of tables without a primary key: rows are told apart as a whole only, and some are alike."""
 
+import re
 import uuid
 from collections import Counter
-from dataclasses import replace
 
 import pytest
 
 from cdc.applier import Applier
 from cdc.errors import MappingInvalid, SourceUnfit
 from cdc.events import TableName
+from cdc.lsn import Lsn
 from cdc.mapping.compiled import compile_mapping
 from cdc.provision import provision_source
 from cdc.schema import reflect
+from cdc.verify import changed_keys, verify_all, verify_keys
 from sandbox.postgres import create_database
 from strangler.clock import SystemClock
 from tests.stream_pair import StreamPair, identical
@@ -116,3 +118,60 @@ def test_D30_without_a_key_and_without_whole_rows_in_the_log_a_table_is_refused_
     for source, target, reason in ((*schemas, "d30 has one"), (*reversed(schemas), "has no primary key")):
         with pytest.raises(MappingInvalid, match=reason):
             compile_mapping(mapping, source, target)
+
+
+def verify(pair, **options):
+    given = {"direction": "forward", "wait_caught_up": pair.sync, "clock": SystemClock(), "position": lambda: Lsn(0)}
+    return verify_all(pair.source_dsn, pair.target_dsn, pair.mapping, move=pair.move, **{**given, **options})
+
+
+def differing(verdict):
+    return {
+        table.table: Counter(found.kind for found in table.differences)
+        for table in verdict.tables
+        if table.difference_count
+    }
+
+
+def test_V09_equal_rows_are_counted(pair):
+    pair.source.execute("INSERT INTO plain SELECT g % 100, 'x' FROM generate_series(1, 5000) g")
+    pair.source.execute("INSERT INTO plain VALUES (NULL, NULL), (NULL, ''), (1, 'only here'), (1, 'only here')")
+    pair.sync()
+    verdict = verify(pair)
+    assert verdict.equal
+    assert [table.rows for table in verdict.tables if table.table == "plain"] == [5004]
+    pair.target.execute("DELETE FROM plain WHERE " + one("b = 'only here'"))
+    pair.target.execute("UPDATE plain SET b = 'y' WHERE " + one("a = 7"))
+    pair.target.execute("INSERT INTO plain VALUES (8, 'x'), (8, 'x')")
+    verdict = verify(pair)
+    assert not verdict.equal
+    assert differing(verdict) == {"plain": Counter({"different": 3, "extra": 1})}
+    assert all(re.fullmatch("-?[0-9]+ -?[0-9]+", *found.key) for found in verdict.tables[0].differences)
+    pair.target.execute("TRUNCATE plain")
+    assert verify(pair).difference_count == 103
+    pair.source.execute("TRUNCATE plain")
+    pair.sync()
+    assert verify(pair).equal
+
+
+def test_V03_rows_that_are_on_their_way_are_no_difference(pair):
+    pair.source.execute("INSERT INTO plain SELECT g % 5, 'x' FROM generate_series(1, 50) g")
+    assert verify(pair).equal, "wait_caught_up applies them between the looks"
+    same(pair, "plain")
+
+
+def test_V09_in_the_fence_window_a_keyless_table_that_changed_is_compared_whole(pair):
+    pair.source.execute("INSERT INTO plain VALUES (1, 'x'), (1, 'x'); INSERT INTO keyed VALUES (1, 'v')")
+    batch = pair.capture()
+    pair.applier.apply(batch)
+    changed = changed_keys(batch, pair.link.mapper)
+    assert changed.truncated == {TableName(name="plain")}
+
+    def equal():
+        options = {"move": pair.move, "direction": "forward", "clock": SystemClock(), "position": lambda: Lsn(0)}
+        return verify_keys(pair.source_dsn, pair.target_dsn, pair.mapping, changed, **options).equal
+
+    assert equal()
+    pair.target.execute("INSERT INTO plain VALUES (1, 'x')")
+    assert not equal()
+    pair.target.execute("DELETE FROM plain WHERE " + one("b = 'x'"))
