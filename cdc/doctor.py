@@ -18,6 +18,7 @@ from cdc.fitness import (
     judge_source_tables,
 )
 from cdc.replication_connection import ReplicationConnection
+from cdc.schema_changes.partition_guard import sees_ddl
 from cdc.slot_checks import LOG_END
 from strangler.errors import StranglerError
 
@@ -43,6 +44,11 @@ _TABLES = """
            EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary AND NOT i.indimmediate)
              AS has_deferrable_key,
            EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisreplident AND i.indisvalid) AS has_index,
+           current_setting('server_version_num')::int >= 180000
+             AND EXISTS (SELECT FROM pg_attribute a LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisreplident
+                          WHERE a.attrelid = c.oid AND a.attgenerated <> '' AND NOT a.attisdropped
+                            AND (c.relreplident = 'f' OR c.relreplident = 'i' AND a.attnum = ANY (i.indkey)))
+             AS identity_is_generated,
            pg_has_role(c.relowner, 'USAGE') AS is_owned,
            has_table_privilege(c.oid, 'SELECT') AS is_readable,
            c.relkind = 'r' AND EXISTS (SELECT FROM pg_inherits h WHERE h.inhparent = c.oid) AS has_heirs,
@@ -85,7 +91,10 @@ def examine_source(dsn: str, tables: Sequence[TableName], *, stream: str | None 
             facts = read_server_facts(connection, dsn)
             slot = connection.execute(_SLOT.encode(), {"stream": stream}).fetchone()
             findings += judge_source_server(facts, needs_slot=slot is None)
-            findings += judge_source_tables(tables, read_table_facts(connection, tables))
+            table_facts = read_table_facts(connection, tables)
+            findings += judge_source_tables(tables, table_facts)
+            if any(fact.kind == "p" for fact in table_facts.values()):
+                findings.append(_partitions(connection, dsn))
             if slot is not None and stream is not None:
                 findings.append(judge_slot(stream, SlotFacts(**slot)))
     except DatabaseUnreachable as error:
@@ -138,6 +147,7 @@ def _table_facts(row: dict[str, object], leaves: dict[int, TableFacts]) -> Table
         has_primary_key=bool(row["has_key"]),
         has_deferrable_key=bool(row["has_deferrable_key"]),
         identity_index_usable=bool(row["has_index"]),
+        identity_is_generated=bool(row["identity_is_generated"]),
         is_owned=bool(row["is_owned"]),
         is_readable=bool(row["is_readable"]),
         has_heirs=bool(row["has_heirs"]),
@@ -207,6 +217,18 @@ def _judge_target_table(connection: CatalogConnection, table: TableName) -> Find
         reason="does not exist" if facts is None else "has no primary key, or a deferrable one",
         mend="run the service's own migrations first" if facts is None else "add a primary key in a migration",
     )
+
+
+def _partitions(connection: CatalogConnection, dsn: str) -> Finding:
+    """Both are fit: one is later, and knows less."""
+    there, may = sees_ddl(connection)
+    reason = (
+        "whatever no event says of partitions (ATTACH, DETACH, DROP, TRUNCATE of one) is noticed at once"
+        if there or may
+        else "this role may not make an event trigger: ATTACH, DETACH and DROP of partitions are noticed within seconds "
+        "while the worker runs, but rows of one that came and went in between only by verification"
+    )
+    return Finding(check="partitions", ok=True, thing=f"partitioned tables at {place(dsn)}", reason=reason)
 
 
 def _connected(dsn: str) -> Finding:

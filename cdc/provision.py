@@ -27,6 +27,7 @@ from cdc.events import TableName
 from cdc.fitness import judge_source_server, judge_source_tables
 from cdc.lsn import Lsn, before_boundary
 from cdc.marker_rows import MESSAGE_TABLE
+from cdc.schema_changes.partition_guard import guard_partitions, unguard_partitions
 from cdc.server_versions import FAILOVER_SLOTS
 from cdc.slot_checks import PLUGIN, START_OVER
 from cdc.sql_target import provision as sql_target
@@ -79,6 +80,9 @@ def provision_source(
         if slot is not None:
             _refuse_foreign(connection, stream, slot)
         create_source_tables(connection)
+        with connection.transaction():
+            lock_schema(connection)
+            guard_partitions(connection, stream, tables)
         _publish(connection, stream, [*tables, CANARY_TABLE, MESSAGE_TABLE])
         if slot is None:
             return _create_slot(connection, stream, slot_timeout_s, failover=failover)
@@ -118,6 +122,7 @@ def deprovision_source(dsn: str, stream: str) -> None:
             lock_schema(connection)
             connection.execute(sql.SQL("DROP PUBLICATION IF EXISTS {}").format(sql.Identifier(stream)))
             forget_stream(connection, stream)
+            unguard_partitions(connection, stream)
             drop_if_unused(connection)
 
 

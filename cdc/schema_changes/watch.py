@@ -19,8 +19,11 @@ from cdc.schema_changes.catalog import read_table
 from cdc.schema_changes.difference import difference
 from cdc.schema_changes.evolution import StreamSchema, carried
 from cdc.schema_changes.forms import CatalogTable, TableForm
+from cdc.schema_changes.partition_guard import forget_changes, partition_changes
 from cdc.schema_changes.store import Met, accepted, forget_stopped, read_met, refresh_storage, write_met
 from cdc.sessions import source_error
+
+_MOST_TOLD = 5
 
 _PUBLICATION = """
 SELECT p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate AS whole, p.puballtables AS all_tables,
@@ -94,6 +97,17 @@ class WatchedSchema:
                     mend="see `strangler cdc schema`; when the stream has stopped there, do what it says",
                 )
 
+    def refuse_partition_changes(self) -> None:
+        """Raises `SchemaChanged` when rows came or went with a whole partition: quick enough for the end of a hold."""
+        with open_database(self._schema.target_dsn) as target:
+            met = read_met(target, self._schema.stream)
+        self._refuse_broken(met)
+        try:
+            with open_database(self._schema.source_dsn) as source:
+                self._refuse_partitions(source, accepted(met))
+        except psycopg.Error as error:
+            raise source_error(self._schema.source_dsn, f"partitions of {self._schema.stream}", error) from error
+
     def _seen(self) -> dict[TableName, _Seen]:
         schema = self._schema
         with open_database(schema.target_dsn) as target:
@@ -142,9 +156,8 @@ class WatchedSchema:
         forms: Mapping[TableName, Sequence[TableForm]],
         found: Mapping[TableName, CatalogTable | None],
     ) -> None:
-        for broken in met:
-            if broken.state == "broken":
-                raise _lost(self._schema, broken.form.table, broken.changes[0])
+        self._refuse_broken(met)
+        self._refuse_partitions(source, forms)
         publication = source.execute(_PUBLICATION, [self._schema.stream]).fetchone()
         for table, each in forms.items():
             catalog = found[table]
@@ -159,6 +172,22 @@ class WatchedSchema:
                     reason="has no replica identity any more: the server refuses its updates and deletes",
                     mend=f"ALTER TABLE {table} REPLICA IDENTITY DEFAULT, with a primary key, at once",
                 )
+
+    def _refuse_broken(self, met: Sequence[Met]) -> None:
+        for broken in met:
+            if broken.state == "broken":
+                raise _lost(self._schema, broken.form.table, broken.changes[0])
+
+    def _refuse_partitions(self, source: CatalogConnection, forms: Mapping[TableName, Sequence[TableForm]]) -> None:
+        """Kept as broken before the note of it goes: a crash between the two only says it twice."""
+        notes = partition_changes(source, self._schema.stream)
+        for table, each in forms.items():
+            mine = [note for note in notes if note.root == each[-1].oid]
+            if mine:
+                reason = "; ".join(dict.fromkeys(note.what for note in mine[:_MOST_TOLD])) + ", which no event says"
+                self._break(table, each[-1], reason)
+                forget_changes(source, mine)
+                raise _lost(self._schema, table, reason)
 
     def _break(self, table: TableName, last: TableForm, reason: str) -> None:
         with open_database(self._schema.target_dsn) as target:
