@@ -225,7 +225,7 @@ def _partitions(connection: CatalogConnection, dsn: str) -> Finding:
     reason = (
         "whatever no event says of partitions (ATTACH, DETACH, DROP, TRUNCATE of one) is noticed at once"
         if there or may
-        else "this role may not make an event trigger: ATTACH, DETACH and DROP of partitions are noticed within seconds "
+        else "this role may not make an event trigger: ATTACH, DETACH and DROP of one are noticed within seconds "
         "while the worker runs, but rows of one that came and went in between only by verification"
     )
     return Finding(check="partitions", ok=True, thing=f"partitioned tables at {place(dsn)}", reason=reason)
