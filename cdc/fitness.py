@@ -51,7 +51,9 @@ class SlotFacts:
 class TableFacts:
     """One table, or one partition of it. `kind`/`persistence`/`replica_identity`: catalog letters.
 
-    `has_primary_key`: one whose check is immediate; `has_deferrable_key`: another one. `identity_index_usable`: for identity `i`, the index still exists.
+    `has_primary_key`: one whose check is immediate; `has_deferrable_key`: another one. `identity_index_usable`: for
+    identity `i`, the index still exists. `identity_is_generated`: a generated column is part of the identity, on a
+    server that refuses to change rows of such a table while it is published.
     """
 
     name: TableName
@@ -61,6 +63,7 @@ class TableFacts:
     has_primary_key: bool = True
     has_deferrable_key: bool = False
     identity_index_usable: bool = True
+    identity_is_generated: bool = False
     is_owned: bool = True
     is_readable: bool = True
     has_heirs: bool = False
@@ -234,6 +237,13 @@ def _table_problem(facts: TableFacts, *, is_partition: bool) -> tuple[str, str] 
         return (
             "has no primary key, and its log does not carry whole rows, so its rows cannot be told apart",
             f"run ALTER TABLE {sql_name} ADD PRIMARY KEY (…), or ALTER TABLE {sql_name} REPLICA IDENTITY FULL",
+        )
+    if facts.identity_is_generated:
+        return (
+            "has a generated column in its replica identity: published, the application's own UPDATEs would fail",
+            f"run ALTER TABLE {sql_name} REPLICA IDENTITY DEFAULT"
+            if facts.has_primary_key
+            else f"run ALTER TABLE {sql_name} ADD PRIMARY KEY (…) and REPLICA IDENTITY DEFAULT, or drop the column",
         )
     if facts.replica_identity == "n" or (facts.replica_identity == "i" and not facts.identity_index_usable):
         return (
