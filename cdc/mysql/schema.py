@@ -12,7 +12,8 @@ from cdc.tables import Schema, Table, TableColumn
 _COLUMNS: Final = """
     SELECT COLUMN_NAME AS name, lower(DATA_TYPE) AS kind, COLUMN_TYPE AS full_kind,
            IS_NULLABLE = 'YES' AS nullable, COLUMN_DEFAULT AS default_text, EXTRA AS extra,
-           NUMERIC_PRECISION AS digits, NUMERIC_SCALE AS scale, CHARACTER_MAXIMUM_LENGTH AS length
+           NUMERIC_PRECISION AS digits, NUMERIC_SCALE AS scale, CHARACTER_MAXIMUM_LENGTH AS length,
+           DATETIME_PRECISION AS fraction_digits
       FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s ORDER BY ORDINAL_POSITION
 """
 
@@ -25,7 +26,6 @@ _TYPES: Final = {
     "year": ("smallint", 21),
     "float": ("real", 700),
     "double": ("double precision", 701),
-    "bit": ("bit", 1560),
     "date": ("date", 1082),
     "time": ("interval", 1186),
     "json": ("json", 114),
@@ -80,6 +80,11 @@ def postgres_type(kind: str, full_kind: str, row: dict[str, Any]) -> tuple[str, 
         return f"numeric({row['digits']},{row['scale']})", 1700
     if kind in ("char", "varchar"):
         return f"character varying({row['length']})", 1043
+    if kind == "bit":
+        return f"bit({row['digits']})", 1560
+    if kind in ("datetime", "timestamp"):
+        text, oid = _TYPES[kind]
+        return text.replace("timestamp", f"timestamp({row['fraction_digits']})"), oid
     if "unsigned" in full_kind.lower() and kind in _UNSIGNED:
         return _UNSIGNED[kind]
     return _TYPES.get(kind, (kind, 0))

@@ -1,0 +1,237 @@
+"""A stream that belongs to no move: one source, one target, tables of the same columns; copied, then followed."""
+
+import re
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property, wraps
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast
+
+import click
+
+from cdc import copy_requests, positions
+from cdc.errors import MappingInvalid, NotProvisioned
+from cdc.events import TableName
+from cdc.lag import StreamLag, read_lag
+from cdc.link import LinkSpec, stream_name
+from cdc.lsn import Lsn
+from cdc.mapping.check import check_mapping
+from cdc.mapping.compiled import compile_mapping
+from cdc.mapping.model import ColumnRule, MoveMapping, TableMapping, TargetMapping
+from cdc.mysql.connections import is_mysql, parse_url
+from cdc.mysql.memory import FileMemory
+from cdc.mysql.provision import deprovision_mysql_source, provision_mysql_source
+from cdc.mysql.schema import reflect_mysql
+from cdc.provision import deprovision_source, deprovision_target, provision_source, provision_target
+from cdc.schema import reflect
+from cdc.sql_target.engine import is_postgresql
+from cdc.sql_target.schema import reflect_target
+from cdc.sql_target.value_types import value_types
+from cdc.tables import Schema
+from strangler.errors import BadInput
+
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_WAY_BACK: Final = "on the way back"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnStream:
+    """`tables`: each `TABLE`, `SCHEMA.TABLE` (the schema of MySQL being its database) or `SOURCE=TARGET`. `state`: the
+    folder below which its change log lies. `copies`: rows that are there already are copied first."""
+
+    name: str
+    source_dsn: str = field(repr=False)
+    target_dsn: str = field(repr=False)
+    tables: tuple[str, ...] = ()
+    state: Path
+    copies: bool = True
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise BadInput(
+                thing=f"stream name {self.name!r}",
+                reason="is not made of lower-case letters, digits and _",
+                mend="choose one like `orders`; slot, position and status carry it",
+            )
+
+    @property
+    def stream(self) -> str:
+        return stream_name(self.name, "forward")
+
+    @property
+    def _folder(self) -> Path:
+        return self.state / "streams" / self.name
+
+    @property
+    def _log(self) -> Path:
+        return self._folder / "log"
+
+    @cached_property
+    def _pairs(self) -> dict[TableName, TableName]:
+        if not self.tables:
+            raise BadInput(thing="cdc stream --source", reason="no table is named", mend="add --table NAME")
+        return dict(self._pair(text) for text in self.tables)
+
+    def _pair(self, text: str) -> tuple[TableName, TableName]:
+        source, _, target = text.partition("=")
+        database = parse_url(self.source_dsn).database if is_mysql(self.source_dsn) else "public"
+        source_schema, _, source_name = source.rpartition(".")
+        target_schema, _, target_name = (target or source_name).rpartition(".")
+        if not (source_schema or database) or not source_name or not target_name:
+            raise BadInput(
+                thing=f"table {text!r}", reason="is of no database", mend="name it in the URL, or write database.table"
+            )
+        return (
+            TableName(schema=source_schema or database, name=source_name),
+            TableName(schema=target_schema or "public", name=target_name),
+        )
+
+    def link(self) -> LinkSpec:
+        """Bound to the databases as they are. Raises `MappingInvalid` with the first thing that does not fit."""
+        source = self._source_schema()
+        mapping = _same_columns(self._pairs, source)
+        target = (
+            reflect(self.target_dsn, mapping.target_tables)
+            if is_postgresql(self.target_dsn)
+            else reflect_target(self.target_dsn, mapping, source)
+        )
+        _refuse_misfits(mapping, source, target)
+        return LinkSpec(
+            move=self.name,
+            direction="forward",
+            source_dsn=self.source_dsn,
+            target_dsn=self.target_dsn,
+            log_folder=self._log,
+            mapper=compile_mapping(mapping, source, target),
+            source_keys={table: source.tables[table].primary_key for table in self._pairs},
+            follows_copy=self.copies,
+            value_types={} if is_postgresql(self.target_dsn) else value_types(mapping, source),
+        )
+
+    def _source_schema(self) -> Schema:
+        tables = tuple(self._pairs)
+        return reflect_mysql(self.source_dsn, tables) if is_mysql(self.source_dsn) else reflect(self.source_dsn, tables)
+
+    def provision(self) -> None:
+        """All that is missing, in an order in which it may be killed anywhere: the copy is asked for last, and the
+        ledger begins where the source was prepared."""
+        provision_target(self.target_dsn, self.stream)
+        try:
+            positions.applied_position(self.target_dsn, self.stream)
+        except NotProvisioned:
+            positions.start_ledger(self.target_dsn, self.stream, self._provision_source())
+        if self.copies:
+            copy_requests.request_copy(self.target_dsn, self.stream, list(self._pairs))
+
+    def _provision_source(self) -> Lsn:
+        tables = list(self._pairs)
+        if not is_mysql(self.source_dsn):
+            return provision_source(self.source_dsn, self.stream, tables)
+        return provision_mysql_source(self.source_dsn, self.stream, tables, memory=FileMemory(self._log))
+
+    def remove(self) -> None:
+        """Everything of ours in both databases and on disk; the rows that were copied stay."""
+        if is_mysql(self.source_dsn):
+            deprovision_mysql_source(self.source_dsn, self.stream)
+        else:
+            deprovision_source(self.source_dsn, self.stream)
+        deprovision_target(self.target_dsn, self.stream)
+        with suppress(FileNotFoundError):
+            shutil.rmtree(self._folder)
+
+    def lag(self) -> StreamLag:
+        return read_lag(self.source_dsn, self.target_dsn, self.stream)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OwnEnds:
+    """What `--source`, `--target`, `--name` and `--state` said."""
+
+    source_dsn: str = field(repr=False)
+    target_dsn: str = field(repr=False)
+    name: str
+    state: Path
+
+    def stream(self, *, tables: tuple[str, ...] = (), copies: bool = True) -> OwnStream:
+        return OwnStream(
+            name=self.name,
+            source_dsn=self.source_dsn,
+            target_dsn=self.target_dsn,
+            tables=tables,
+            state=self.state,
+            copies=copies,
+        )
+
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def own_stream_options(command: _Command) -> _Command:
+    """Options that name a stream of its own; the command gets `own`, None when it is about a move."""
+
+    @click.option("--source", metavar="URL", envvar="STRANGLER_SOURCE", help="A stream of its own: where it reads.")
+    @click.option("--target", metavar="URL", envvar="STRANGLER_TARGET", help="Where it writes.")
+    @click.option("--name", default="own", show_default=True, metavar="NAME", help="What it is called.")
+    @click.option(
+        "--state",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=Path(".strangler"),
+        show_default=True,
+        help="The folder of its change log.",
+    )
+    @wraps(command)
+    def with_ends(*args: Any, source: str | None, target: str | None, name: str, state: Path, **options: Any) -> Any:
+        if (source is None) != (target is None) or (source is not None and options.get("service") is not None):
+            raise BadInput(
+                thing="cdc --source, --target",
+                reason="a stream of its own has both, and no SERVICE",
+                mend="give both URLs (or STRANGLER_SOURCE and STRANGLER_TARGET), or a SERVICE alone",
+            )
+        ends = None
+        if source is not None and target is not None:
+            ends = OwnEnds(source_dsn=source, target_dsn=target, name=name, state=state)
+        return command(*args, own=ends, **options)
+
+    return cast(_Command, with_ends)
+
+
+def _same_columns(pairs: dict[TableName, TableName], source: Schema) -> MoveMapping:
+    for table in pairs:
+        if table not in source.tables:
+            raise BadInput(
+                thing=f"source table {table.schema}.{table.name}",
+                reason="does not exist, or this account may not see it",
+                mend="correct --table, or grant the account SELECT on it",
+            )
+    return MoveMapping(
+        tables=tuple(
+            TableMapping(
+                source=table,
+                targets=(
+                    TargetMapping(
+                        table=target,
+                        columns=tuple(
+                            ColumnRule(target=column.name, source=column.name)
+                            for column in source.tables[table].columns
+                            if not column.generated
+                        ),
+                    ),
+                ),
+            )
+            for table, target in pairs.items()
+        )
+    )
+
+
+def _refuse_misfits(mapping: MoveMapping, source: Schema, target: Schema) -> None:
+    """There is no way back in a stream of its own, so what would hinder one is left out."""
+    problems = [each for each in check_mapping(mapping, source, target) if not each.reason.startswith(_WAY_BACK)]
+    if problems:
+        first, more = problems[0], _more(problems)
+        raise MappingInvalid(thing=first.thing, reason=first.reason + more, mend=first.mend)
+
+
+def _more(problems: Sequence[object]) -> str:
+    return f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
