@@ -22,7 +22,7 @@ def writing_whole_rows(group: RowGroup, target: TargetTable, given: str) -> str:
     if group.kind == "insert":
         return _insert(group, target, given)
     width, changed = len(group.key), [target.column(name) for name in group.columns]
-    first, last = (value_of(COUNTED, width + len(changed) + place) for place in range(2))
+    first, last = (f"u.c{width + len(changed) + place}::bigint" for place in range(2))
     found = (
         f"WITH u AS MATERIALIZED (SELECT *, row_number() OVER () AS n FROM {given}),"
         f" found AS (SELECT u.*, t.tableoid AS part, t.ctid AS place,"

@@ -4,15 +4,18 @@ import random
 import re
 import uuid
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
-from cdc.errors import MappingInvalid, SourceUnfit
+from cdc.applier import Applier
+from cdc.errors import ApplyFailed, MappingInvalid, SchemaChanged, SourceUnfit
 from cdc.events import TableName
 from cdc.lsn import Lsn
 from cdc.mapping.compiled import compile_mapping
 from cdc.provision import provision_source
 from cdc.schema import reflect
+from cdc.target_port import RaceLost
 from cdc.verify import changed_keys, verify_all, verify_keys
 from sandbox.postgres import create_database
 from strangler.clock import SystemClock
@@ -312,3 +315,145 @@ def test_T02_a_bulk_delete_is_few_passes_over_the_table(pair):
         del session.write
     same(pair, "plain")
     assert len(written) < 12
+
+
+def parked(pair):
+    return pair.rows("SELECT key, operation, state FROM strangler.parked_row ORDER BY id")
+
+
+def retry(pair):
+    pair.target.execute("UPDATE strangler.parked_row SET request = 'retry' WHERE state = 'refused'")
+    assert pair.applier.serve_requests()
+
+
+@pytest.fixture
+def choosy(pair):
+    """The target refuses rows that say so."""
+    pair.target.execute("ALTER TABLE plain ADD CONSTRAINT choosy CHECK (b <> 'bad') NOT VALID")
+    yield pair
+    pair.target.execute("ALTER TABLE plain DROP CONSTRAINT IF EXISTS choosy; DELETE FROM strangler.parked_row")
+    pair.target.execute("TRUNCATE plain")
+    pair.source.execute("TRUNCATE plain")
+    pair.applier.close()
+    pair.applier = Applier(pair.link, clock=SystemClock())
+    pair.sync()
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_T19_a_refused_row_waits_with_all_that_is_about_a_row_like_it(choosy, together):
+    pair = choosy
+    bad = {"a": "1", "b": "bad"}
+    pair.source.execute("INSERT INTO plain VALUES (1, 'good'), (1, 'bad'), (2, 'good'), (NULL, NULL)")
+    if not together:
+        pair.sync()
+        assert parked(pair) == [(bad, "c", "refused")]
+    pair.source.execute("UPDATE plain SET a = 5 WHERE b = 'bad'")
+    pair.source.execute("UPDATE plain SET b = 'fine' WHERE b = 'bad'")
+    pair.source.execute("DELETE FROM plain WHERE b = 'fine'; DELETE FROM plain WHERE a IS NULL")
+    pair.source.execute("INSERT INTO plain VALUES (1, 'bad'), (3, 'good'), (3, 'bad')")
+    pair.sync()
+    assert [state for _, _, state in parked(pair)] == ["refused", *["waiting"] * 4, "refused"]
+    assert bag(pair, "plain", "target") == Counter({"(1,good)": 1, "(2,good)": 1, "(3,good)": 1})
+    pair.target.execute("ALTER TABLE plain DROP CONSTRAINT choosy")
+    retry(pair)
+    same(pair, "plain")
+
+
+@pytest.mark.parametrize("rows", [1, 300])
+def test_T19_of_many_inserted_rows_the_refused_one_parks_and_none_is_there_twice(choosy, rows):
+    pair = choosy
+    pair.source.execute(f"INSERT INTO plain SELECT g % 3, 'x' FROM generate_series(1, {rows}) g")
+    pair.source.execute(
+        f"INSERT INTO plain SELECT g % 3, CASE g WHEN 1 THEN 'bad' ELSE 'x' END FROM generate_series(1, {rows}) g"
+    )
+    pair.sync()
+    assert [key["b"] for key, _, _ in parked(pair)] == ["bad"]
+    assert sum(bag(pair, "plain", "target").values()) == 2 * rows - 1
+    pair.target.execute("ALTER TABLE plain DROP CONSTRAINT choosy")
+    retry(pair)
+    same(pair, "plain")
+
+
+def test_D29_a_row_that_the_target_has_not_is_said_as_strictly_as_one_with_a_key(choosy):
+    pair = choosy
+    pair.source.execute("INSERT INTO plain VALUES (1, 'x'), (1, 'x'), (2, 'y'), (3, 'z')")
+    pair.sync()
+    pair.target.execute("DELETE FROM plain WHERE " + one("a = 1"))
+    pair.target.execute("DELETE FROM plain WHERE a = 2")
+    pair.source.execute("DELETE FROM plain WHERE a = 1; DELETE FROM plain WHERE a = 3; UPDATE plain SET a = 4")
+    pair.sync()
+    assert parked(pair) == [({"a": "1", "b": "x"}, "d", "refused"), ({"a": "4", "b": "y"}, "u", "refused")]
+    assert "diverged" in pair.rows("SELECT reason FROM strangler.parked_row")[0][0]
+    assert bag(pair, "plain", "target") == Counter()
+    pair.applier.close()
+    pair.applier = Applier(replace(pair.link, on_bad_row="stop"), clock=SystemClock())
+    pair.target.execute("DELETE FROM strangler.parked_row; INSERT INTO plain VALUES (4, 'y')")
+    pair.source.execute("INSERT INTO plain VALUES (5, 'x')")
+    pair.sync()
+    pair.target.execute("DELETE FROM plain WHERE a = 5")
+    pair.source.execute("DELETE FROM plain WHERE a = 5")
+    batch = pair.capture()
+    with pytest.raises(ApplyFailed, match="diverged"):
+        pair.applier.apply(batch)
+    pair.target.execute("INSERT INTO plain VALUES (5, 'x')")
+    pair.applier.apply(batch)
+    same(pair, "plain")
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_T06_a_batch_that_loses_races_or_is_delivered_again_counts_once(pair, times):
+    pair.source.execute("INSERT INTO plain SELECT 1, 'x' FROM generate_series(1, 100)")
+    pair.source.execute("UPDATE plain SET b = 'y' WHERE " + one("a = 1"))
+    pair.source.execute("DELETE FROM plain WHERE " + one("b = 'x'"))
+    batch = pair.capture()
+    session, move = pair.applier.session, pair.applier.session.move_position
+    lost = [RaceLost("40P01")] * times
+
+    def losing(step):
+        if lost:
+            raise lost.pop()
+        move(step)
+
+    session.move_position = losing
+    try:
+        pair.applier.apply(batch)
+    finally:
+        del session.move_position
+    pair.applier.apply(batch)
+    pair.applier.close()
+    pair.applier = Applier(pair.link, clock=SystemClock())
+    pair.applier.apply(batch)
+    same(pair, "plain")
+    assert bag(pair, "plain", "target") == Counter({"(1,x)": 98, "(1,y)": 1})
+
+
+def test_D20_large_values_of_rows_without_a_key_are_copied_bit_by_bit(pair):
+    big = "(SELECT string_agg(md5((g * {})::text), E'\\\\\\t%\\n') FROM generate_series(1, 160000) g)"
+    pair.source.execute(f"INSERT INTO plain VALUES (1, {big.format(1)}), (1, {big.format(1)}), (2, {big.format(2)})")
+    pair.sync()
+    pair.source.execute("UPDATE plain SET b = b || 'z' WHERE " + one("a = 1"))
+    pair.source.execute("UPDATE plain SET a = 3 WHERE a = 2")
+    pair.sync()
+    pair.source.execute("DELETE FROM plain WHERE a = 3")
+    pair.sync()
+    same(pair, "plain")
+
+
+def test_a_table_that_loses_its_key_or_gets_one_stops_rather_than_guess(pair):
+    pair.source.execute("INSERT INTO keyed VALUES (1, 'v'); INSERT INTO plain VALUES (1, 'x')")
+    pair.sync()
+    for alter, back, statement in (
+        ("keyed DROP CONSTRAINT keyed_pkey", "keyed ADD PRIMARY KEY (id)", "UPDATE keyed SET v = 'w'"),
+        ("plain ADD PRIMARY KEY (a)", "plain DROP CONSTRAINT plain_pkey, ALTER a DROP NOT NULL",
+         "INSERT INTO plain VALUES (2, 'y')"),
+    ):  # fmt: skip
+        pair.target.execute(f"ALTER TABLE {alter}")
+        pair.source.execute(statement)
+        batch = pair.capture()
+        pair.applier.session.forget_tables()
+        with pytest.raises(SchemaChanged, match="primary key"):
+            pair.applier.apply(batch)
+        pair.target.execute(f"ALTER TABLE {back}")
+        pair.applier.session.forget_tables()
+        pair.applier.apply(batch)
+    same(pair, "plain", "keyed")
