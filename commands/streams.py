@@ -27,8 +27,9 @@ from cdc.sequences import SequencePair, push_sequences, sequence_pairs
 from cdc.sessions import Connection, connect
 from cdc.tables import Schema, schema_hash
 from cdc.target_reset import empty_copied_tables
-from cdc.verify import Verdict, changed_keys, verify_all, verify_keys
+from cdc.verify import Verdict, verify_all, verify_keys
 from commands.change_logs import ChangeLogs
+from commands.changed_tail import ChangedTail
 from commands.layout import Layout
 from commands.mapping import move_mapping
 from commands.preflight import preflight_problems
@@ -69,6 +70,7 @@ class MoveStreams:
         self._stream_schemas: dict[Direction, StreamSchema] = {}
         self._connections: dict[Side, Connection] = {}
         self._logs: dict[Direction, ChangeLog] = {}
+        self._tails: dict[Direction, ChangedTail] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -288,7 +290,7 @@ class MoveStreams:
     def exercise(self, direction: Direction, timeout_s: float) -> float:
         ends, stream = self._ends(direction), self._stream(direction)
         seconds = canary.exercise(ends.source_dsn, ends.target_dsn, stream, timeout_s, clock=self._clock)
-        self._warm(self._kept_log(direction))
+        self._warm(direction)
         return seconds
 
     def _kept_log(self, direction: Direction) -> ChangeLog:
@@ -298,8 +300,13 @@ class MoveStreams:
             known = self._logs[direction] = self.change_logs.to_read(self._plan.move, direction)
         return known
 
-    def _warm(self, log: ChangeLog) -> None:
-        """Read the newest transaction: what reading needs is then there when it is needed inside the hold."""
+    def _warm(self, direction: Direction) -> None:
+        """Read what changed since the proof, or else the newest transaction: what reading needs is then there when it
+        is needed inside the hold."""
+        log, tail = self._kept_log(direction), self._tails.get(direction)
+        if tail is not None:
+            tail.read_on(log)
+            return
         for transaction in log.read(Lsn(max(log.first_lsn(), log.last_lsn() - 1))):
             for _ in transaction.changes:
                 pass
@@ -341,6 +348,7 @@ class MoveStreams:
             chunk_rows=_VERIFY_CHUNK_ROWS,
             progress=self._paced(),
         )
+        self._tails[direction] = ChangedTail(parse_lsn(verdict.position), self._compiled(direction))
         return self._proof(verdict)
 
     def _await_schema(self, direction: Direction) -> None:
@@ -371,7 +379,10 @@ class MoveStreams:
         demand_nothing_parked(self.target_dsn(direction), self._stream(direction))
         ends = self._ends(direction)
         compiled = self._compiled(direction)
-        keys = changed_keys(self._kept_log(direction).read(parse_lsn(since)), compiled)
+        tail = self._tails.get(direction)
+        if tail is None or tail.since != parse_lsn(since) or tail.mapping is not compiled:
+            tail = self._tails[direction] = ChangedTail(parse_lsn(since), compiled)
+        keys = tail.read_on(self._kept_log(direction))
         verdict = verify_keys(
             ends.source_dsn,
             ends.target_dsn,
