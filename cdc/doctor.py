@@ -70,13 +70,15 @@ _SLOT = f"""
 """
 
 _ORIGIN_FUNCTIONS = """
-    SELECT bool_and(has_function_privilege(oid, 'EXECUTE')) AS may
+    SELECT bool_and(has_function_privilege(oid, 'EXECUTE'))
+           AND (current_setting('server_version_num')::int >= 140000
+                OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)) AS may
       FROM pg_proc WHERE proname IN ('pg_replication_origin_create', 'pg_replication_origin_drop',
                                      'pg_replication_origin_session_setup', 'pg_replication_origin_oid')
 """
 
 ORIGIN_MEND = (
-    "use a superuser, or run GRANT EXECUTE ON FUNCTION pg_replication_origin_create(text), "
+    "use a superuser, or (PostgreSQL 14 on) run GRANT EXECUTE ON FUNCTION pg_replication_origin_create(text), "
     "pg_replication_origin_drop(text), pg_replication_origin_oid(text), "
     "pg_replication_origin_session_setup, pg_replication_origin_session_reset(), "
     "pg_replication_origin_xact_setup TO the role"

@@ -7,6 +7,7 @@ import struct
 from collections.abc import Sequence
 from typing import Final
 
+from cdc.errors import DecodeError
 from cdc.events import TableName
 from cdc.pgoutput import decode
 from cdc.pgoutput_messages import Insert, RelationMessage, Update
@@ -64,7 +65,17 @@ class MarkerRows:
     def _message(self, payload: bytes, columns: Sequence[str]) -> bytes:
         change = decode(payload, streamed=self._streamed)
         assert isinstance(change, Insert | Update)
-        row = dict(zip(columns, change.new, strict=True))
-        prefix, content = str(row["prefix"]).encode(), str(row["content"]).encode()
+        row = dict(zip(columns, change.new, strict=False))
+        prefix, content = (_text(row.get(name)) for name in ("prefix", "content"))
         head = b"M" + (payload[1:5] if self._streamed else b"") + _HEAD.pack(_TRANSACTIONAL, _UNKNOWN_LSN)
         return head + prefix + b"\0" + _LENGTH.pack(len(content)) + content
+
+
+def _text(value: object) -> bytes:
+    if not isinstance(value, str) or "\0" in value:
+        raise DecodeError(
+            thing=f"row of {MESSAGE_TABLE}",
+            reason="does not hold a marker: it was written or altered by somebody else",
+            mend=f"leave {MESSAGE_TABLE} alone; provision the stream again, which makes it anew once it was dropped",
+        )
+    return value.encode()

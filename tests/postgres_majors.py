@@ -6,6 +6,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from sandbox.errors import PartMissing
@@ -47,6 +48,13 @@ def folder_of(major):
         return str(archived_bin(major))
     except PartMissing as missing:
         pytest.skip(f"no PostgreSQL {major} here: {missing}")
+
+
+def need_major(url, least, why):
+    """Skip on servers before `least`."""
+    with psycopg.connect(url) as connection:
+        if connection.info.server_version < least * 10_000:
+            pytest.skip(f"{why} from PostgreSQL {least} on")
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from cdc.tail import tail_database, tail_log
 from cli import strangler
 from sandbox.postgres import create_database
 from tests.capture import EMPTY, capturing
+from tests.postgres_majors import need_major
 
 pytestmark = pytest.mark.integration
 
@@ -51,6 +52,7 @@ def run(*arguments):
 
 
 def test_tail_of_a_change_log(url, tmp_path):
+    need_major(url, 14, "messages are decoded")
     with capturing(url, "CREATE TABLE t (id int PRIMARY KEY, v text)", "t") as source:
         source.execute(
             "INSERT INTO t VALUES (1, 'a')", "SELECT pg_logical_emit_message(true, 'p', 'x')", "DELETE FROM t"

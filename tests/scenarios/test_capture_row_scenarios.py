@@ -118,6 +118,8 @@ def test_D11_to_D25_every_value_arrives_as_the_server_writes_it(capture):
     )
     for name, (_, literals) in zip(names, VALUES.values(), strict=True):
         for literal in literals:
+            if name == "d11_numeric" and "Infinity" in literal and source.database.info.server_version < 140_000:
+                continue
             source.execute(f"INSERT INTO {name} (v) VALUES ({literal})")
     captured = {}
     for change in source.changes():

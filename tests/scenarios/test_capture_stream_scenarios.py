@@ -21,6 +21,7 @@ from cdc.provision import provision_source
 from sandbox.postgres import create_database, postgres_server
 from strangler.clock import SystemClock
 from tests.capture import capturing
+from tests.postgres_majors import need_major
 
 pytestmark = [pytest.mark.integration, pytest.mark.scenario]
 
@@ -105,6 +106,7 @@ def labels(transaction):
 
 
 def test_T01_a_huge_transaction_travels_before_its_commit(source, tmp_path):
+    need_major(source.url, 14, "open transactions are sent")
     with psycopg.connect(source.url) as writer, open_streaming(source, tmp_path) as capture:
         writer.execute(fill("a", 0, 5000))
         while not (tmp_path / "spill").exists():
@@ -206,6 +208,7 @@ def test_S6_a_server_that_cannot_decode_an_open_transaction_is_asked_for_whole_o
 
 
 def test_T09_messages_inside_and_beside_a_huge_transaction(source, streaming):
+    need_major(source.url, 14, "messages are decoded")
     with streaming() as capture:
         source.execute("BEGIN", fill("a", 0), "SELECT pg_logical_emit_message(true, 'app', 'inside')")
         source.execute("SELECT pg_logical_emit_message(false, 'app', 'beside')", fill("b", 5000), "COMMIT")
@@ -334,6 +337,7 @@ def test_T07_a_keepalive_does_not_move_the_slot_past_what_is_not_applied(source)
 
 
 def test_T09_messages_arrive_in_the_order_of_the_log(source):
+    need_major(source.url, 14, "messages are decoded")
     source.execute(
         "SELECT pg_logical_emit_message(false, 'heartbeat', 'a')",
         "BEGIN",

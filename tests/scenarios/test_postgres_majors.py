@@ -9,7 +9,10 @@ import pytest
 
 from cdc.assembly import Assembler
 from cdc.connections import canonical_conninfo
+from cdc.doctor import examine_source
 from cdc.errors import DecodeError
+from cdc.events import Message, RowChange
+from cdc.markers import emit_marker
 from cdc.pgoutput import decode
 from cdc.replication_connection import ReplicationConnection, WalData
 from cdc.server_versions import STREAMING, decoding_options
@@ -255,3 +258,47 @@ def test_H13_partitions_come_and_go_and_the_root_goes_on(server, pair):
     assert sorted(link.rows("SELECT * FROM p")) == [
         *((1, "de", "z"), (1, "it", "b"), (2, "it", "c"), (3, "es", "d"), (4, "es", "e")),
     ]
+
+
+def mark(connection, content):
+    return emit_marker(connection, "strangler.barrier", content)
+
+
+def test_T09_markers_are_messages_wherever_they_come_from(server, pair):
+    """By a row on 13, and for a role that may not emit messages; both are the same behind the wire."""
+    link = pair(identical(("t", "id v")), "CREATE TABLE t (id int PRIMARY KEY, v text)")
+    role = f"mute_{uuid.uuid4().hex[:8]}"
+    (function,) = link.source.execute(
+        "SELECT oid::regprocedure::text FROM pg_proc WHERE proname = 'pg_logical_emit_message' AND 'text'::regtype = "
+        "proargtypes[2]"
+    ).fetchone()
+    link.source.execute(f"REVOKE EXECUTE ON FUNCTION {function} FROM PUBLIC")
+    link.source.execute(f"CREATE ROLE {role} LOGIN")
+    link.source.execute(f"GRANT USAGE ON SCHEMA strangler TO {role}")
+    link.source.execute(f"GRANT SELECT, INSERT, UPDATE ON strangler.message TO {role}")
+    long = "ß'\\ \n" * 3000
+    with psycopg.connect(link.source_dsn.replace("postgres@", f"{role}@"), autocommit=True) as mute:
+        link.source.execute("INSERT INTO t VALUES (1, 'a')")
+        written = [mark(mute, long), mark(mute, long), mark(link.source, "own"), mark(mute, "")]
+    link.source.execute("INSERT INTO t VALUES (2, 'b')")
+    last = mark(link.source, "end")
+    found = link.capture(last)
+    told = [(one.commit_lsn, each) for one in found for each in one.changes if isinstance(each, Message)]
+    assert [(each.prefix, each.content.decode(), each.transactional) for _, each in told] == [
+        ("strangler.barrier", content, True) for content in (long, long, "own", "", "end")
+    ]
+    for position, (commit_lsn, _) in zip([*written, last], told, strict=True):
+        assert position <= commit_lsn
+    assert written == sorted(written)
+    rows = [one for one in found if any(isinstance(each, RowChange) for each in one.changes)]
+    assert [len(one.changes) for one in rows] == [1, 1]
+    assert rows[0].commit_lsn < written[0] <= told[0][0] < rows[1].commit_lsn < last
+    link.applier.apply(found)
+    assert link.rows("SELECT id FROM t ORDER BY 1") == [(1,), (2,)]
+
+
+def test_the_doctor_says_what_is_second_best_here(server):
+    findings = {one.check: one for one in examine_source(server[0], [])}
+    assert findings["version"].ok
+    assert ("rows of strangler.message" in findings["decoding"].reason) is (server[1] < 14)
+    assert ("second-best" in findings["decoding"].reason) is (server[1] >= 17)

@@ -200,7 +200,10 @@ def test_V06_servers_and_databases_with_other_settings_give_the_same_text(sides,
         postgres_server(odd) as other_server,
         psycopg.connect(other_server, autocommit=True) as server,
     ):
-        server.execute("CREATE DATABASE odd TEMPLATE template0 LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8'")
+        locale = "LOCALE 'C'"
+        if server.info.server_version >= 170_000:
+            locale = "LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8'"
+        server.execute(f"CREATE DATABASE odd TEMPLATE template0 {locale}")
         other = other_server.rsplit("/", 1)[0] + "/odd"
         with psycopg.connect(other, autocommit=True) as service:
             sides[0].execute(ddl.format("a"))
