@@ -14,8 +14,9 @@ from functools import partial
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from kafka.admin import ConfigResource, ConfigResourceType
 
-from cdc.changelog.kafka import connection, partitions, producing, session
+from cdc.changelog.kafka import connection, journal, partitions, producing, session, transaction_sender
 from cdc.changelog.kafka.fetching import open_batch_consumer
 from cdc.changelog.kafka.group import GroupReader
 from cdc.changelog.kafka.names import Topics
@@ -23,6 +24,7 @@ from cdc.changelog.kafka.partitions import KafkaChanges, PartitionReader
 from cdc.changelog.kafka.records import RowForm, decode_change
 from cdc.errors import BrokerUnreachable, LogInUse, LogNotFound, PositionExpired, UntrustedValues, WrongCluster
 from cdc.events import UNCHANGED, Column, Message, Relation, TableName, Truncate
+from cdc.insert_run import HeldChanges, InsertRun, runs_of
 from sandbox.kafka import start_kafka
 from sandbox.ports import free_port
 from tests.kafka_rig import (  # noqa: F401
@@ -151,6 +153,146 @@ def test_a_huge_transaction_is_read_while_it_is_iterated(any_kafka, kafka_logs, 
     assert list(huge.changes) == rows
     assert (list(first.changes), list(last.changes)) == ([row("a", "b")], [row("c", "d")])
     assert [list(each.changes)[:1] for each in log.read(10)] == [[rows[0]], [row("c", "d")]]
+
+
+def inserts(first, count, relation=ITEM, note="é{}\t"):
+    """Rows as the source sends them: a run, as capture keeps them."""
+    rows = [(str(number), note.format(number)) for number in range(first, first + count)]
+    cells = [b"".join(b"t" + len(v.encode()).to_bytes(4) + v.encode() for v in values) for values in rows]
+    head = b"I" + relation.oid.to_bytes(4) + b"N" + (2).to_bytes(2)
+    return InsertRun.of(relation, [head + cell for cell in cells])
+
+
+def parts(changes):
+    """Runs and single changes, a run by its length."""
+    return [len(part) if isinstance(part, InsertRun) else part for part in runs_of(changes)]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_runs_stay_runs_and_keep_their_place_among_other_changes(any_kafka, kafka_logs, monkeypatch, count):  # noqa: F811
+    """Small batches, so that runs are cut; a row that follows a run may be one of its rows again."""
+    monkeypatch.setattr(producing, "_BATCH_BYTES", 4096)
+    options = new_options(any_kafka[0], partitions=count)
+    log = kafka_logs(options, keys={TABLE: ("id",), OTHER.table: ("id",)})
+    again, barrier = row("150", "again", op="u"), Message(prefix="app", content=b"x", transactional=True, lsn=9)
+    mixed = (
+        inserts(0, 200),
+        again,
+        inserts(200, 70),
+        inserts(0, 80, OTHER),
+        barrier,
+        inserts(300, 65),
+        row_gone("301"),
+    )
+    written = [
+        transaction(10, row("x", "y")),
+        replace(transaction(20), changes=HeldChanges(mixed)),
+        *[replace(transaction(lsn), changes=HeldChanges((inserts(lsn, 64),))) for lsn in range(1000, 9000, 100)],
+        transaction(9000, row("1", "late", op="u")),
+    ]
+    log.append(written)
+    for reader in (log, kafka_logs(options, read_only=True)):
+        found = list(reader.read(0))
+        assert [list(each.changes) for each in found] == [list(each.changes) for each in written]
+        assert parts(found[1].changes) == [200, again, 70, 80, barrier, 65, row_gone("301")]
+        assert [parts(each.changes) for each in found[2:-1]] == [[64]] * 80
+        assert [len(each.changes) for each in found] == [len(each.changes) for each in written]
+    assert [list(each.changes) for each in log.read(5000)] == [
+        list(each.changes) for each in written if each.xid > 5000
+    ]
+    records = [each for partition in range(count) for each in raw(options, item_topic(options), partition)]
+    last = [each for each in records if each.headers[0][1].startswith(b"20:")]
+    assert sorted(int(each.headers[0][1].split(b":")[1]) for each in last if each.value is not None) == [
+        *range(271), *range(352, 418)
+    ]  # fmt: skip
+    assert {each.key for each in last[:3]} <= {b'{"id":"%d"}' % number for number in range(420)}
+    with GroupReader(options, group=f"{options.prefix}-g", tables=[TABLE]) as group:
+        events = []
+        while len(events) < len(records) - 1:
+            events += poll_until(group, 1)
+    rows = {each.identity: each.change for each in events}
+    assert rows[20, 0] == next(iter(inserts(0, 1)))
+
+
+def test_a_huge_transaction_of_runs_is_read_in_runs(any_kafka, kafka_logs, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(session, "_IN_MEMORY_EVENTS", 500)
+    options = new_options(any_kafka[0])
+    log = kafka_logs(options)
+    changes = HeldChanges((inserts(0, 3000), row("5", "x", op="u"), inserts(5000, 100)))
+    log.append([replace(transaction(10), changes=changes), transaction(20, row("1", "2"))])
+    huge, last = log.read(0)
+    assert isinstance(huge.changes, KafkaChanges)
+    assert parts(huge.changes) == [3000, row("5", "x", op="u"), 100]
+    assert list(huge.changes) == list(changes)
+    assert len(huge.changes) == 3101
+    assert list(last.changes) == [row("1", "2")]
+
+
+def test_rows_of_a_run_that_no_record_takes_are_split(any_kafka, kafka_logs, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(transaction_sender, "DEFAULT_MESSAGE_BYTES", 1024)
+    options = new_options(any_kafka[0])
+    log = kafka_logs(options)
+    written = replace(transaction(10), changes=HeldChanges((inserts(0, 70, note="n" * 3000 + "{}"),)))
+    log.append([written])
+    assert [list(each.changes) for each in log.read(0)] == [list(written.changes)]
+    assert len(raw(options, item_topic(options))) == 70 * 3
+
+
+@pytest.mark.parametrize("way", ["confluent", "record by record"])
+def test_other_producers_write_the_same_records(real_kafka, kafka_logs, monkeypatch, way):  # noqa: F811
+    """The optional client, and kafka-python where its queue is not the one that we know."""
+    if way == "confluent":
+        pytest.importorskip("confluent_kafka")
+    topics = []
+    for client in ("kafka-python", way):
+        if client == "record by record":
+            monkeypatch.setattr(producing, "_queue_is_known", lambda producer: False)
+        options = new_options(
+            real_kafka[0], partitions=2, client="confluent" if client == "confluent" else "kafka-python"
+        )
+        log = kafka_logs(options, keys={TABLE: ("id",)})
+        changes = HeldChanges((inserts(0, 100), row("7", "z", op="u"), row_gone("8")))
+        written = [replace(transaction(10), changes=changes), transaction(20, row("1", "a"))]
+        log.append(written)
+        assert [list(each.changes) for each in log.read(0)] == [list(each.changes) for each in written]
+        topics.append(
+            [
+                [
+                    (each.offset, each.key, each.value, each.headers)
+                    for each in raw(options, item_topic(options), partition)
+                ]
+                for partition in range(2)
+            ]
+        )
+    assert topics[0] == topics[1]
+
+
+def test_a_consumer_whose_inside_is_not_known_reads_record_by_record(any_kafka, kafka_logs, monkeypatch):  # noqa: F811
+    options = new_options(any_kafka[0])
+    log = kafka_logs(options)
+    written = [replace(transaction(10), changes=HeldChanges((inserts(0, 100),))), transaction(20, row("1", "a"))]
+    log.append(written)
+    for module in (partitions, journal):
+        monkeypatch.setattr(module, "open_batch_consumer", connection.open_consumer)
+    found = list(kafka_logs(options, read_only=True).read(0))
+    assert [list(each.changes) for each in found] == [list(each.changes) for each in written]
+    assert parts(found[0].changes) == [100]
+
+
+def test_a_batch_that_a_topic_does_not_take_is_split_by_the_library_and_read_once(real_kafka, kafka_logs):  # noqa: F811
+    """One table's topic was given a smaller limit than the others: every offset that an END names is still right."""
+    options = new_options(real_kafka[0])
+    log = kafka_logs(options, keys={TABLE: ("id",)})
+    log.start(1)
+    resource = ConfigResource(ConfigResourceType.TOPIC, item_topic(options), configs={"max.message.bytes": "20000"})
+    with contextlib.closing(connection.admin(options)) as client:
+        client.alter_configs([resource])
+    written = [replace(transaction(lsn), changes=HeldChanges((inserts(lsn, 600),))) for lsn in (1000, 2000, 3000)]
+    log.append(written)
+    log.append([transaction(4000, row("1", "a"))])
+    found = list(kafka_logs(options, read_only=True).read(1))
+    assert [list(each.changes) for each in found[:3]] == [list(each.changes) for each in written]
+    assert len(raw(options, item_topic(options))) == 1801
 
 
 def test_a_reader_that_holds_back_a_busy_table_comes_back_to_it(any_kafka, kafka_logs, monkeypatch):  # noqa: F811

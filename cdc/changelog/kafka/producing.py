@@ -112,11 +112,10 @@ class BatchProducer:
             self._next(where)
 
     def settle(self, timeout_s: float) -> None:
-        for where in list(self._open):
-            self._hand_over(where)
-        deadline = time.monotonic() + timeout_s
+        self._hand_over(*self._open)
+        deadline_s = time.monotonic() + timeout_s
         while self._handed:
-            self._await_oldest(deadline)
+            self._await_oldest(deadline_s)
 
     def close(self, timeout: float) -> None:
         self._open.clear()
@@ -127,8 +126,7 @@ class BatchProducer:
         batch = self._open.get(where)
         if batch is None:
             if len(self._open) >= _MOST_OPEN:
-                for other in list(self._open):
-                    self._hand_over(other)
+                self._hand_over(*self._open)
                 self._make_room()
             batch = self._open[where] = _Batch(where, self._limit)
         return batch
@@ -144,18 +142,20 @@ class BatchProducer:
         while self._under_way > _UNDER_WAY_BYTES:
             self._await_oldest(deadline_s)
 
-    def _hand_over(self, where: Where) -> None:
-        batch = self._open.pop(where)
-        with kafka_errors_of(self._options, f"topic {where[0]}"):
-            self._producer.partitions_for(where[0])
-        sealed = batch.seal(self._accumulator.config["compression_attrs"])
-        accumulator, partition = self._accumulator, sealed.topic_partition
-        with accumulator._tp_lock(partition):
-            accumulator._batches[partition].append(sealed)
-            accumulator._incomplete.add(sealed)
+    def _hand_over(self, *places: Where) -> None:
+        """Into the library's queue, all before it looks, so that few requests carry them."""
+        accumulator = self._accumulator
+        for where in places:
+            batch = self._open.pop(where)
+            with kafka_errors_of(self._options, f"topic {where[0]}"):
+                self._producer.partitions_for(where[0])
+            sealed = batch.seal(accumulator.config["compression_attrs"])
+            with accumulator._tp_lock(sealed.topic_partition):
+                accumulator._batches[sealed.topic_partition].append(sealed)
+                accumulator._incomplete.add(sealed)
+            self._handed.append(batch)
+            self._under_way += batch.writer.size
         self._sender.wakeup()
-        self._handed.append(batch)
-        self._under_way += batch.writer.size
 
     def _await_oldest(self, deadline_s: float) -> None:
         batch = self._handed[0]
