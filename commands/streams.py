@@ -377,6 +377,8 @@ class MoveStreams:
 
     def verify_changed(self, direction: Direction, since: str) -> Proof:
         demand_nothing_parked(self.target_dsn(direction), self._stream(direction))
+        # What no event tells is no change that the log could name.
+        WatchedSchema(self.schema(direction)).refuse_partition_changes()
         ends = self._ends(direction)
         compiled = self._compiled(direction)
         tail = self._tails.get(direction)

@@ -144,6 +144,23 @@ def test_H13_a_partition_that_came_and_went_with_rows_between_two_looks_is_notic
         look(pair)
 
 
+def test_H13_somebody_who_may_do_nothing_else_goes_on_and_is_noticed(pair):
+    """What is ours runs inside other people's statements: it needs no right of theirs, and refuses nothing."""
+    role = f"app_{pair.source.info.dbname}"
+    pair.source.execute(f"CREATE ROLE {role} LOGIN; GRANT CREATE, USAGE ON SCHEMA public TO {role}")
+    pair.source.execute(f"GRANT TRUNCATE, INSERT ON p, p_fr TO {role}")
+    with psycopg.connect(pair.source_dsn.replace("postgres@", f"{role}@"), autocommit=True) as app:
+        app.execute("CREATE TABLE mine (id int); ALTER TABLE mine ADD COLUMN v int; DROP TABLE mine")
+        app.execute("CREATE TABLE own (id int) PARTITION BY LIST (id); CREATE TABLE own_1 PARTITION OF own DEFAULT")
+        app.execute("BEGIN ISOLATION LEVEL SERIALIZABLE; CREATE TEMP TABLE x (); COMMIT")
+        app.execute("TRUNCATE p; INSERT INTO p VALUES (5, 'fr', 'e')")
+        look(pair)
+        app.execute("TRUNCATE p_fr")
+    with pytest.raises(SchemaChanged, match="p_fr was truncated by itself"):
+        look(pair)
+    pair.source.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
 @pytest.fixture
 def plain_role(pair):
     """A role that may replicate and owns the tables, and may make no event trigger."""
