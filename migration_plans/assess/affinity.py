@@ -11,11 +11,15 @@ from itertools import product
 from typing import Literal, get_args
 
 import numpy as np
+import numpy.typing as npt
 
 from migration_plans.assess.evidence import Evidence
 from migration_plans.assess.facts import FloatArray, Offsets
 
-_ROWS_AT_ONCE = 2048
+_SMALL_ROW = 32
+"""Units; a row up to here is added pair by pair."""
+_PAIRS_AT_ONCE = 1_000_000
+_ROWS_AT_ONCE = 1024
 """Dense rows in memory."""
 _REFERENCE_SHARE = 0.25
 """Of the graph's mass that foreign keys get where every unit has one."""
@@ -65,25 +69,61 @@ class AffinityParts:
         telling = rng.permutation(np.flatnonzero(size > 1))
         for group in range(groups):
             members = np.sort(telling[group::groups])
-            for begin in range(0, len(members), _ROWS_AT_ONCE):
-                self._add(group, members[begin : begin + _ROWS_AT_ONCE])
+            self._add(group, members)
 
     def _add(self, group: int, rows: Offsets) -> None:
+        """Pair by pair for small rows, as dense matrices for the few that touch very much."""
+        size = np.diff(self._evidence.starts)[rows]
+        small = rows[size <= _SMALL_ROW]
+        pairs = np.cumsum(np.diff(self._evidence.starts)[small] ** 2)
+        for part in np.split(
+            small, np.searchsorted(pairs, np.arange(_PAIRS_AT_ONCE, pairs[-1:].sum(), _PAIRS_AT_ONCE))
+        ):
+            self._add_pairs(group, part)
+        large = rows[size > _SMALL_ROW]
+        for begin in range(0, len(large), _ROWS_AT_ONCE):
+            self._add_dense(group, large[begin : begin + _ROWS_AT_ONCE])
+        weight = self._evidence.weight[rows]
+        at = _positions(self._evidence.starts, rows)
+        self._frequency[group] += np.bincount(
+            self._evidence.used[at], weights=np.repeat(weight, size), minlength=self._evidence.units
+        )
+        self._rows[group] += weight.sum()
+
+    def _add_pairs(self, group: int, rows: Offsets) -> None:
+        evidence, units = self._evidence, self._evidence.units
+        size = np.diff(evidence.starts)[rows]
+        flat: list[Offsets] = []
+        both_written: list[npt.NDArray[np.bool_]] = []
+        of_row: list[Offsets] = []
+        for width in np.unique(size).tolist():
+            alike = np.flatnonzero(size == width)
+            at = evidence.starts[rows[alike], None] + np.arange(width)
+            used, written = evidence.used[at].astype(np.int64), evidence.written[at]
+            flat.append((used[:, :, None] * units + used[:, None, :]).ravel())
+            both_written.append((written[:, :, None] & written[:, None, :]).ravel())
+            of_row.append(np.repeat(alike, width * width))
+        if not flat:
+            return
+        cell, row, writes = np.concatenate(flat), np.concatenate(of_row), np.concatenate(both_written)
+        for spread, given in _given(size, evidence.weight[rows]):
+            for mode, counted in (("used", slice(None)), ("written", writes)):
+                summed = np.bincount(cell[counted], weights=given[row[counted]], minlength=units * units)
+                self._together[spread, mode][group] += summed.reshape(units, units)
+
+    def _add_dense(self, group: int, rows: Offsets) -> None:
         evidence = self._evidence
         size = np.diff(evidence.starts)[rows]
-        at = np.concatenate([np.arange(evidence.starts[row], evidence.starts[row + 1]) for row in rows])
+        at = _positions(evidence.starts, rows)
         row = np.repeat(np.arange(len(rows)), size)
         used = np.zeros((len(rows), evidence.units), dtype=np.float32)
         used[row, evidence.used[at]] = 1
         written = np.zeros_like(used)
         written[row, evidence.used[at]] = evidence.written[at]
-        weight = evidence.weight[rows]
-        self._frequency[group] += weight @ used
-        self._rows[group] += weight.sum()
-        for spread, share in (("unit", 1 / (size - 1)), ("row", 2 / (size * (size - 1.0)))):
-            given = (weight * share).astype(np.float32)[:, None]
-            self._together[spread, "used"][group] += (used * given).T @ used
-            self._together[spread, "written"][group] += (written * given).T @ written
+        for spread, given in _given(size, evidence.weight[rows]):
+            share = given.astype(np.float32)[:, None]
+            self._together[spread, "used"][group] += (used * share).T @ used
+            self._together[spread, "written"][group] += (written * share).T @ written
 
     def affinity(self, reading: Reading, groups: Sequence[int]) -> FloatArray:
         """Units × units, symmetric, zero on the diagonal, sum 1 (0 when nothing is known)."""
@@ -110,6 +150,19 @@ class AffinityParts:
         share = _REFERENCE_SHARE * min(1.0, evidence.foreign_keys / evidence.units) if affinity.any() else 1.0
         mixed: FloatArray = (1 - share) * affinity + share * _scaled(evidence.references)
         return mixed
+
+
+def _given(size: Offsets, weight: FloatArray) -> tuple[tuple[Spread, FloatArray], ...]:
+    """What each pair of a row gets, by spread."""
+    return ("unit", weight / (size - 1)), ("row", 2 * weight / (size * (size - 1.0)))
+
+
+def _positions(starts: Offsets, rows: Offsets) -> Offsets:
+    """Of all that lies in these rows, one after another."""
+    size = np.diff(starts)[rows]
+    before = np.cumsum(size) - size
+    positions: Offsets = np.arange(int(size.sum())) + np.repeat(starts[rows] - before, size)
+    return positions
 
 
 def _scaled(matrix: FloatArray) -> FloatArray:

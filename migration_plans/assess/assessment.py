@@ -13,7 +13,7 @@ from migration_plans.assess.boundaries import Boundaries, find_boundaries
 from migration_plans.assess.complexity import complexities
 from migration_plans.assess.facts import Facts, IntArray
 from migration_plans.assess.naming import name_services
-from migration_plans.assess.objective import Costs, Workload, workload
+from migration_plans.assess.objective import Costs, Touches, Workload, touches, workload, worst_costs
 from migration_plans.assess.order import Extraction, extraction_order
 from migration_plans.assess.sagas import Saga, find_sagas
 from migration_plans.assess.service_map import ServiceMap
@@ -104,10 +104,10 @@ class Assessment:
 def assess(facts: Facts, *, seed: int = 0) -> Assessment:
     """Deterministic for equal facts and seed."""
     found = find_boundaries(facts, seed=seed)
-    singles = ServiceMap(names=facts.tables, of_table=np.arange(len(facts.tables), dtype=np.int32))
-    worst = _worst_costs(facts, singles)
+    used = touches(facts)
+    worst = worst_costs(facts, used)
     cuts = {
-        count: _cut(facts, found, count, labels.astype(np.int32), worst)
+        count: _cut(facts, used, found, count, labels.astype(np.int32), worst)
         for count, labels in found.by_count.items()
         if abs(count - found.preferred) <= _ALTERNATIVES_MOST // 2
     }
@@ -126,13 +126,11 @@ def assess(facts: Facts, *, seed: int = 0) -> Assessment:
     )
 
 
-def _worst_costs(facts: Facts, singles: ServiceMap) -> Costs:
-    return workload(facts, singles).costs(np.arange(len(facts.tables)))
-
-
-def _cut(facts: Facts, found: Boundaries, count: int, of_table: IntArray, worst: Costs) -> tuple[Cut, Workload]:
+def _cut(
+    facts: Facts, used: Touches, found: Boundaries, count: int, of_table: IntArray, worst: Costs
+) -> tuple[Cut, Workload]:
     services = name_services(facts.tables, of_table, found.consensus)
-    work = workload(facts, services)
+    work = workload(facts, used, services)
     costs = work.costs(np.arange(len(services.names)))
     cut = Cut(services=services, costs=costs, burden=costs.burden(worst), modularity=found.modularity[count])
     return cut, work

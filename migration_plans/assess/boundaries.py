@@ -3,7 +3,7 @@
 1. Ensemble: each run takes one reading of the affinity (`affinity.READINGS`), 80 % of the rows and a resolution around
    1, and finds communities.
 2. Consensus: how often each two units were together; its average linkage gives one nested cut per number of services.
-3. Number: the smallest whose modularity is, over the runs, less than half a standard deviation behind the best.
+3. Number: the smallest whose modularity is, over the runs, less than a quarter of a standard deviation behind the best.
 """
 
 from collections.abc import Mapping
@@ -12,19 +12,28 @@ from dataclasses import dataclass
 import numpy as np
 
 from migration_plans.assess.affinity import READINGS, AffinityParts
-from migration_plans.assess.clustering import Labels, communities, contracted, cuts, linkage, modularity
+from migration_plans.assess.clustering import (
+    Labels,
+    Merge,
+    communities,
+    contracted,
+    cuts,
+    linkage,
+    merged_modularities,
+)
 from migration_plans.assess.evidence import Evidence, gather_evidence
 from migration_plans.assess.facts import Facts, FloatArray
 
-_GROUPS = 10
-_TAKEN = 8
-"""Groups of rows per run."""
+_SMALL_UNITS = 150
+_GROUPS_SMALL, _GROUPS_LARGE = 20, 10
+"""Of rows; what is kept of each is as large as the square of the units."""
+_TAKEN = 0.8
+"""Share of the groups per run."""
+_RUNS_SMALL, _RUNS_LARGE = 10 * len(READINGS), 3 * len(READINGS)
+"""Of the ensemble; large systems have more rows, so that single runs differ less."""
 _RESOLUTIONS = (0.7, 1.4)
 """Drawn log-uniformly between: one octave around the neutral 1."""
-_SMALL_UNITS = 150
-_RUNS_SMALL, _RUNS_LARGE = 12 * len(READINGS), 3 * len(READINGS)
-"""Of the ensemble; large systems have more rows, so that single runs differ less."""
-_AS_GOOD_DEVIATIONS = 0.5
+_AS_GOOD_DEVIATIONS = 0.25
 """Fewer services are preferred while modularity is no farther behind the best than this many standard deviations."""
 
 
@@ -44,16 +53,17 @@ def find_boundaries(facts: Facts, *, seed: int) -> Boundaries:
     """Deterministic for equal facts and seed."""
     evidence = gather_evidence(facts)
     rng = np.random.default_rng(seed)
-    parts = AffinityParts(evidence, groups=_GROUPS, rng=rng)
+    small = evidence.units <= _SMALL_UNITS
+    parts = AffinityParts(evidence, groups=_GROUPS_SMALL if small else _GROUPS_LARGE, rng=rng)
     most = min(evidence.units, max(12, evidence.units // 5))
-    together, runs = _ensemble(evidence, parts, rng)
+    together, runs = _ensemble(evidence, parts, _RUNS_SMALL if small else _RUNS_LARGE, rng)
     merges = linkage(together, evidence.apart)
     by_count = cuts(merges, evidence.units, most)
     if not by_count:
         by_count = {
             evidence.units - len(merges): cuts(merges, evidence.units, evidence.units)[evidence.units - len(merges)]
         }
-    scores = _modularities(parts, runs, by_count)
+    scores = _modularities(parts, runs, merges, by_count)
     counts = sorted(by_count)
     return Boundaries(
         preferred=counts[_smallest_as_good(scores)],
@@ -67,11 +77,13 @@ _Run = tuple[int, list[int]]
 """A reading, and the groups of rows taken."""
 
 
-def _ensemble(evidence: Evidence, parts: AffinityParts, rng: np.random.Generator) -> tuple[FloatArray, list[_Run]]:
+def _ensemble(
+    evidence: Evidence, parts: AffinityParts, count: int, rng: np.random.Generator
+) -> tuple[FloatArray, list[_Run]]:
     together = np.zeros((evidence.units, evidence.units))
     runs: list[_Run] = []
-    for number in range(_RUNS_SMALL if evidence.units <= _SMALL_UNITS else _RUNS_LARGE):
-        taken = sorted(rng.choice(parts.groups, _TAKEN, replace=False).tolist())
+    for number in range(count):
+        taken = sorted(rng.choice(parts.groups, round(_TAKEN * parts.groups), replace=False).tolist())
         runs.append((number % len(READINGS), taken))
         affinity = parts.affinity(READINGS[number % len(READINGS)], taken)
         resolution = float(np.exp(rng.uniform(*np.log(_RESOLUTIONS))))
@@ -80,18 +92,19 @@ def _ensemble(evidence: Evidence, parts: AffinityParts, rng: np.random.Generator
     return together / len(runs), runs
 
 
-def _modularities(parts: AffinityParts, runs: list[_Run], by_count: Mapping[int, Labels]) -> FloatArray:
+def _modularities(
+    parts: AffinityParts, runs: list[_Run], merges: list[Merge], by_count: Mapping[int, Labels]
+) -> FloatArray:
     """Runs × numbers of services, rising."""
-    counts = sorted(by_count)
-    finest = by_count[counts[-1]]
-    result = np.zeros((len(runs), len(counts)))
-    within = [by_count[count][np.unique(finest, return_index=True)[1]] for count in counts]
-    for number, (reading, taken) in enumerate(runs):
-        fine = contracted(parts.affinity(READINGS[reading], taken), finest, counts[-1])
-        result[number] = [
-            modularity(contracted(fine, labels, count)) for labels, count in zip(within, counts, strict=True)
-        ]
-    return result
+    finest = by_count[max(by_count)]
+    left = merges[len(finest) - max(by_count) :]
+    number_of = dict(zip(np.unique(finest, return_index=True)[1].tolist(), range(max(by_count)), strict=True))
+    last = [(number_of[first], number_of[second]) for first, second in left]
+    result = [
+        merged_modularities(contracted(parts.affinity(READINGS[reading], taken), finest, max(by_count)), last)
+        for reading, taken in runs
+    ]
+    return np.array(result)[:, ::-1]
 
 
 def _smallest_as_good(scores: FloatArray) -> int:

@@ -60,21 +60,34 @@ def _settle(
 
 
 def contracted(graph: FloatArray, labels: Labels, count: int) -> FloatArray:
-    """Sums between labels; what is inside a label comes to lie on the diagonal."""
-    member = np.zeros((len(graph), count))
-    member[np.arange(len(graph)), labels] = 1
-    result: FloatArray = member.T @ graph @ member
+    """Sums between labels; what is inside a label comes to lie on the diagonal. Every label is used."""
+    order = np.argsort(labels, kind="stable")
+    bounds = np.searchsorted(labels[order], np.arange(count))
+    rows: FloatArray = np.add.reduceat(graph[order], bounds, axis=0)
+    result: FloatArray = np.add.reduceat(rows[:, order], bounds, axis=1)
     return result
-
-
-def modularity(graph: FloatArray) -> float:
-    """Of a contracted graph, each of its nodes being a community; resolution 1."""
-    total = graph.sum()
-    return float(np.trace(graph) / total - ((graph.sum(axis=1) / total) ** 2).sum()) if total else 0.0
 
 
 Merge = tuple[int, int]
 """The second label becomes the first."""
+
+
+def merged_modularities(graph: FloatArray, merges: list[Merge]) -> list[float]:
+    """Modularity at resolution 1 of a graph whose nodes are communities, before the first merge and after each."""
+    total = graph.sum()
+    if not total:
+        return [0.0] * (len(merges) + 1)
+    share = graph / total
+    degree = share.sum(axis=1)
+    value = float(np.trace(share) - (degree**2).sum())
+    result = [value]
+    for first, second in merges:
+        value += 2 * float(share[first, second] - degree[first] * degree[second])
+        share[first] += share[second]
+        share[:, first] += share[:, second]
+        degree[first] += degree[second]
+        result.append(value)
+    return result
 
 
 def linkage(likeness: FloatArray, apart: npt.NDArray[np.bool_]) -> list[Merge]:

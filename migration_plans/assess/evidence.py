@@ -5,12 +5,11 @@ here on.
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
-from migration_plans.assess.facts import Facts, FloatArray, IntArray, Offsets
+from migration_plans.assess.facts import Facts, FloatArray, IntArray, Offsets, linked
 
 _PART_OF_WEIGHT = 2.0
 """A row that is deleted with its parent is a part of it."""
@@ -67,19 +66,8 @@ def gather_evidence(facts: Facts) -> Evidence:
 
 
 def _units(facts: Facts) -> IntArray:
-    """Tables that must be linked get the same number; chains of links count."""
-    root = list(range(len(facts.tables)))
-
-    def find(table: int) -> int:
-        while root[table] != table:
-            root[table] = root[root[table]]
-            table = root[table]
-        return table
-
-    for group in facts.must_link:
-        for one, other in pairwise(group):
-            root[find(other)] = find(one)
-    return np.unique([find(table) for table in range(len(root))], return_inverse=True)[1].astype(np.int32)
+    """Tables that must be linked get the same number."""
+    return np.unique(linked(len(facts.tables), facts.must_link), return_inverse=True)[1].astype(np.int32)
 
 
 def _used_rows(facts: Facts, unit_of: IntArray) -> tuple[Offsets, Offsets, npt.NDArray[np.bool_], FloatArray]:

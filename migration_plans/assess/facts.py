@@ -7,6 +7,7 @@ Accesses of all functionalities lie in one array, 4 bytes each: five million of 
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -93,6 +94,7 @@ def build_facts(functionalities: Iterable[tuple[str, FunctionalityFacts]], surro
     joins = list(_joins(surroundings, names))
     must_link = [names.indexes(group, "hints.must_link") for group in surroundings.hints.must_link]
     cannot_link = [names.indexes(group, "hints.cannot_link") for group in surroundings.hints.cannot_link]
+    _check_hints(must_link, cannot_link, list(names.known))
     if not names.known:
         raise FactsInvalid(
             thing="facts",
@@ -126,6 +128,36 @@ def build_facts(functionalities: Iterable[tuple[str, FunctionalityFacts]], surro
         must_link=tuple(tuple(int(rank[table]) for table in group) for group in must_link),
         cannot_link=tuple(tuple(int(rank[table]) for table in group) for group in cannot_link),
     )
+
+
+def linked(tables: int, groups: Iterable[tuple[int, ...]]) -> list[int]:
+    """Per table, a table that stands for all that are linked with it; chains of links count."""
+    root = list(range(tables))
+
+    def find(table: int) -> int:
+        while root[table] != table:
+            root[table] = root[root[table]]
+            table = root[table]
+        return table
+
+    for group in groups:
+        for one, other in pairwise(group):
+            root[find(other)] = find(one)
+    return [find(table) for table in range(tables)]
+
+
+def _check_hints(must_link: list[tuple[int, ...]], cannot_link: list[tuple[int, ...]], names: list[str]) -> None:
+    stands_for = linked(len(names), must_link)
+    for group in cannot_link:
+        seen: dict[int, int] = {}
+        for table in group:
+            other = seen.setdefault(stands_for[table], table)
+            if other != table:
+                raise FactsInvalid(
+                    thing="hints",
+                    reason=f"{names[other]!r} and {names[table]!r} must be linked and must not be",
+                    mend="take one of the two hints out",
+                )
 
 
 class _Names:
@@ -168,6 +200,13 @@ class _Gathered:
         self.functionality_starts = [0]
 
     def add(self, name: str, functionality: FunctionalityFacts, names: _Names) -> None:
+        if not name or any("\ud800" <= letter <= "\udfff" for letter in name):
+            raise FactsInvalid(
+                thing=f"functionalities.{name!a}",
+                reason="is no name",
+                mend="name it in whole characters, not in halves",
+            )
+
         def where() -> str:
             return f"functionalities.{name}"
 

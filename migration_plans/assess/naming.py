@@ -26,7 +26,8 @@ def name_services(tables: Sequence[str], of_table: IntArray, likeness: FloatArra
     """
     spoken = [words(table) for table in tables]
     everywhere = {word for word, count in Counter(w for s in spoken for w in set(s)).items() if count == len(tables)}
-    spoken = [tuple(word for word in table if word not in everywhere) or table for table in spoken]
+    telling = [tuple(word for word in table if word not in everywhere) for table in spoken]
+    spoken = [some if any(map(str.isalpha, some)) else table for some, table in zip(telling, spoken, strict=True)]
     members: dict[int, list[int]] = defaultdict(list)
     for table, label in enumerate(of_table.tolist()):
         members[label].append(table)
@@ -43,10 +44,9 @@ def name_services(tables: Sequence[str], of_table: IntArray, likeness: FloatArra
 
 def _capability(group: Sequence[tuple[str, ...]], in_tables: Counter[str]) -> str | None:
     """A word that most of the service's tables have, and few others."""
-    if len(group) < 2:
-        return None
     here = Counter(word for table in group for word in set(table))
-    covered = [word for word, count in here.items() if count / len(group) >= _COVERED_LEAST and not word.isdigit()]
+    least = max(2, _COVERED_LEAST * len(group))
+    covered = [word for word, count in here.items() if count >= least and not word.isdigit()]
     if not covered:
         return None
     return max(covered, key=lambda word: (here[word] ** 2 / (len(group) * in_tables[word]), here[word], word))

@@ -95,21 +95,61 @@ class Workload:
         )
 
 
-def workload(facts: Facts, services: ServiceMap) -> Workload:
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Touches:
+    """Each table once per transaction, read or `written`; much less than all accesses."""
+
+    table: Offsets
+    transaction: Offsets
+    functionality: Offsets
+    written: BoolMatrix
+    functionality_weight: FloatArray
+    transaction_weight: FloatArray
+
+
+def touches(facts: Facts) -> Touches:
+    """From all accesses."""
+    transaction = facts.transaction_of_access
+    key = np.unique(2 * len(facts.tables) * transaction + facts.accesses)
+    transaction, code = np.divmod(key, 2 * len(facts.tables))
+    weight = damped_calls(facts.calls)
+    return Touches(
+        table=code >> 1,
+        transaction=transaction,
+        functionality=facts.functionality_of_transaction[transaction],
+        written=(code & 1).astype(bool),
+        functionality_weight=weight,
+        transaction_weight=weight[facts.functionality_of_transaction],
+    )
+
+
+def worst_costs(facts: Facts, used: Touches) -> Costs:
+    """With every table a service of its own."""
+    visited = _sizes(used.functionality, used.table, len(used.functionality_weight), len(facts.tables))
+    written = _sizes(
+        used.transaction[used.written], used.table[used.written], len(used.transaction_weight), len(facts.tables)
+    )
+    return Costs(
+        hops=float(used.functionality_weight @ np.maximum(visited - 1, 0)),
+        sagas=float(used.transaction_weight[written > 1].sum()),
+        compensations=float(used.transaction_weight @ np.maximum(written - 1, 0)),
+        foreign_keys=float(sum(key.source != key.target for key in facts.foreign_keys)),
+        joins=float(sum(len(tables) > 1 for tables, _ in facts.joins)),
+        concentration=1 / len(facts.tables),
+    )
+
+
+def workload(facts: Facts, used: Touches, services: ServiceMap) -> Workload:
     """Of these services."""
     count = len(services.names)
-    service = services.of_table[facts.accesses >> 1].astype(np.int64)
-    written = (facts.accesses & 1).astype(bool)
-    weight = damped_calls(facts.calls)
+    service = services.of_table[used.table].astype(np.int64)
     foreign_keys = np.zeros((count, count))
     for key in facts.foreign_keys:
         foreign_keys[services.of_table[key.source], services.of_table[key.target]] += 1
     joined = [(int(services.of_table[table]), row) for row, (tables, _) in enumerate(facts.joins) for table in tables]
     return Workload(
-        visited=_patterns(facts.functionality_of_access, service, weight, count),
-        written=_patterns(
-            facts.transaction_of_access[written], service[written], weight[facts.functionality_of_transaction], count
-        ),
+        visited=_patterns(used.functionality, service, used.functionality_weight, count),
+        written=_patterns(used.transaction[used.written], service[used.written], used.transaction_weight, count),
         joined=_patterns(
             np.array([row for _, row in joined], dtype=np.int64),
             np.array([table for table, _ in joined], dtype=np.int64),
@@ -119,6 +159,11 @@ def workload(facts: Facts, services: ServiceMap) -> Workload:
         foreign_keys=foreign_keys,
         sizes=np.bincount(services.of_table, minlength=count).astype(np.float64),
     )
+
+
+def _sizes(row: Offsets, table: Offsets, rows: int, tables: int) -> Offsets:
+    """Different tables per row."""
+    return np.bincount(np.unique(row * tables + table) // tables, minlength=rows)
 
 
 def _patterns(row: Offsets, service: Offsets, weight: FloatArray, services: int) -> Patterns:

@@ -1,0 +1,117 @@
+"""One default setting for all systems. The floors for the published ones are the best known before."""
+
+import json
+
+import numpy as np
+import pytest
+
+from migration_plans.assess.agreement import agreement
+from migration_plans.assess.assessment import assess
+from migration_plans.assess.boundaries import find_boundaries
+from migration_plans.assess.facts_file import read_facts
+from migration_plans.errors import FactsInvalid
+from tests.unit.assess_planted import planted
+from tests.unit.assess_systems import DATA, facts_of, published
+
+
+def chosen(facts, seed=0):
+    found = find_boundaries(facts, seed=seed)
+    return found.by_count[found.preferred]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize(("name", "f1", "ari", "mojo"), [("ldod", 0.80, 0.69, 80), ("bw", 0.55, 0.37, 71)])
+def test_the_experts_cut_is_found_whatever_the_seed(name, f1, ari, mojo, seed):
+    facts, expert = published(name)
+    found = agreement(chosen(facts, seed), expert)
+    assert found.f1 >= f1
+    assert found.ari >= ari
+    assert found.mojofm >= mojo
+
+
+@pytest.mark.parametrize(("name", "f1"), [("ldod", 0.65), ("bw", 0.50)])
+def test_a_fifth_of_the_functionalities_may_be_missing(name, f1):
+    """On the mean of several losses: which fifth is missing matters."""
+    whole, expert = published(name)
+    used = json.loads((DATA / f"{name}.json").read_text())
+    rng, found = np.random.default_rng(0), []
+    for _ in range(4):
+        left = facts_of({name: accesses for name, accesses in used.items() if rng.random() < 0.8})
+        known = expert[[whole.tables.index(table) for table in left.tables]]
+        found.append(agreement(chosen(left), known).f1)
+    assert np.mean(found) >= f1
+
+
+@pytest.mark.parametrize("services", [2, 4, 9])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_planted_cut_is_found(services, seed):
+    facts, known = planted(seed, services=services, tables_each=7, functionalities_each=20)
+    assert agreement(chosen(facts), known).f1 >= 0.9
+
+
+def test_a_planted_cut_is_found_from_foreign_keys_alone():
+    facts, known = planted(0, services=5, tables_each=6, functionalities_each=0, foreign_keys=True)
+    assert agreement(chosen(facts), known).f1 >= 0.9
+
+
+def test_foreign_keys_help_where_little_was_seen():
+    seldom = {"services": 6, "tables_each": 6, "functionalities_each": 3, "across": 0.5}
+    without, known = planted(3, **seldom)
+    with_keys, _ = planted(3, **seldom, foreign_keys=True)
+    assert agreement(chosen(with_keys), known).f1 > agreement(chosen(without), known).f1
+
+
+def test_equal_facts_and_seed_give_an_equal_answer_whatever_the_order_of_tables():
+    facts = {
+        "functionalities": {
+            f"f{number}": {"transactions": [[[f"t{number % 7}", "R"], [f"t{(number * 3) % 7}", "W"]]]}
+            for number in range(20)
+        }
+    }
+    turned = {**facts, "tables": {f"t{number}": {} for number in reversed(range(7))}}
+    answers = [assess(read_facts(json.dumps(given))).as_dict() for given in (facts, facts, turned)]
+    assert answers[0] == answers[1] == answers[2]
+
+
+def services_of(facts):
+    return sorted(sorted(tables) for tables in assess(facts).as_dict()["services"].values())
+
+
+def test_what_is_not_connected_is_not_put_together():
+    one = {f"a{number}": [["orders", "W"], ["lines", "W"]] for number in range(3)}
+    other = {f"b{number}": [["vets", "R"], ["skills", "R"]] for number in range(3)}
+    assert services_of(facts_of({**one, **other})) == [["lines", "orders"], ["skills", "vets"]]
+
+
+def test_one_table_tables_alone_and_nothing_seen():
+    assert services_of(facts_of({"f": [["a", "R"]]})) == [["a"]]
+    assert services_of(facts_of({"f": [["a", "R"], ["b", "W"]]})) == [["a", "b"]]
+    assert services_of(facts_of({}, tables={"a": {}, "b": {}})) == [["a", "b"]]
+
+
+def test_references_to_itself_and_in_circles():
+    keys = [{"from": one, "to": other} for one, other in ("aa", "ab", "bc", "ca")]
+    assert services_of(facts_of({}, foreign_keys=keys)) == [["a", "b", "c"]]
+
+
+def test_must_link_and_cannot_link_hold():
+    used = {f"f{number}": [["a", "W"], ["b", "W"]] for number in range(4)}
+    used |= {f"g{number}": [["c", "W"], ["d", "W"]] for number in range(4)}
+    hints = {"must_link": [["a", "c"]], "cannot_link": [["a", "b"], ["c", "d"]]}
+    found = services_of(facts_of(used, hints=hints))
+    home = {table: number for number, tables in enumerate(found) for table in tables}
+    assert home["a"] == home["c"]
+    assert home["a"] != home["b"]
+    assert home["c"] != home["d"]
+
+
+def test_hints_that_contradict_each_other_are_refused():
+    hints = {"must_link": [["a", "b"], ["b", "c"]], "cannot_link": [["a", "c"]]}
+    with pytest.raises(FactsInvalid, match="must be linked and must not be"):
+        facts_of({"f": [["a", "W"], ["b", "W"], ["c", "W"]]}, hints=hints)
+
+
+def test_traffic_without_and_with_absurd_numbers_of_calls():
+    for calls in (0, 1e-300, 1e300):
+        document = {"functionalities": {"f": {"calls": calls, "transactions": [[["a", "R"], ["b", "W"]]]}}}
+        assert services_of(read_facts(json.dumps(document))) == [["a", "b"]]
