@@ -119,7 +119,7 @@ class CopyTracker:
             source_keys=self.source_keys,
             follows_copy=self.follows_copy,
             tables=dict(self.tables),
-            recent=self.recent,
+            recent=self.recent.clone(),
             window=self.window.clone() if self.window else None,
             hold_back=self.hold_back,
             moved_since_low=dict(self.moved_since_low),

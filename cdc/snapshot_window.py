@@ -78,15 +78,22 @@ class Chunk:
 class RecentTransactions:
     """Transactions that went by lately: the only ones that can be in the log and still be invisible."""
 
-    def __init__(self, size: int = RECENT_TRANSACTIONS) -> None:
-        self._xids: deque[int] = deque(maxlen=size)
+    def __init__(self, size: int = RECENT_TRANSACTIONS, *, before: deque[int] | None = None) -> None:
+        self._before: deque[int] = deque(maxlen=size) if before is None else before
+        self._new: list[int] = []
 
     def add(self, xid: int) -> None:
         if xid:
-            self._xids.append(xid)
+            self._new.append(xid)
 
     def all(self) -> tuple[int, ...]:
-        return tuple(self._xids)
+        return (*self._before, *self._new)
+
+    def clone(self) -> "RecentTransactions":
+        """For the next batch, which may be undone: what is in here stays, what the clone adds may be forgotten."""
+        self._before.extend(self._new)
+        self._new.clear()
+        return RecentTransactions(before=self._before)
 
 
 @dataclass(slots=True)

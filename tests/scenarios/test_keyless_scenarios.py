@@ -19,6 +19,7 @@ from cdc.target_port import RaceLost
 from cdc.verify import changed_keys, verify_all, verify_keys
 from sandbox.postgres import create_database
 from strangler.clock import SystemClock
+from tests.scenarios.test_keyless_copy_scenarios import undoing
 from tests.stream_pair import StreamPair, identical
 
 pytestmark = pytest.mark.scenario
@@ -406,19 +407,8 @@ def test_T06_a_batch_that_loses_races_or_is_delivered_again_counts_once(pair, ti
     pair.source.execute("UPDATE plain SET b = 'y' WHERE " + one("a = 1"))
     pair.source.execute("DELETE FROM plain WHERE " + one("b = 'x'"))
     batch = pair.capture()
-    session, move = pair.applier.session, pair.applier.session.move_position
-    lost = [RaceLost("40P01")] * times
-
-    def losing(step):
-        if lost:
-            raise lost.pop()
-        move(step)
-
-    session.move_position = losing
-    try:
+    with undoing(pair, [RaceLost("40P01")] * times):
         pair.applier.apply(batch)
-    finally:
-        del session.move_position
     pair.applier.apply(batch)
     pair.applier.close()
     pair.applier = Applier(pair.link, clock=SystemClock())
