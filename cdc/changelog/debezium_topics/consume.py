@@ -52,7 +52,7 @@ class TopicsWorker:
 
     def __init__(self, spec: ConsumeSpec, clock: Clock) -> None:
         self._clock, self._stop, self._status_stop = clock, threading.Event(), threading.Event()
-        self.link = link_of(spec)
+        self.link, self.options = link_of(spec), spec.topics
         self._positions = PositionStore(spec.target_dsn, self.link.stream)
         meter = StreamMeter()
         self._signals = MeteredSignals(meter, clock)
