@@ -18,7 +18,7 @@ from cdc.fitness import (
     judge_source_tables,
 )
 from cdc.replication_connection import ReplicationConnection
-from cdc.schema_changes.partition_guard import sees_ddl
+from cdc.schema_changes.partition_guard import sees_ddl, unguarded
 from cdc.slot_checks import LOG_END
 from strangler.errors import StranglerError
 
@@ -96,7 +96,7 @@ def examine_source(dsn: str, tables: Sequence[TableName], *, stream: str | None 
             table_facts = read_table_facts(connection, tables)
             findings += judge_source_tables(tables, table_facts)
             if any(fact.kind == "p" for fact in table_facts.values()):
-                findings.append(_partitions(connection, dsn))
+                findings.append(_partitions(connection, dsn, stream))
             if slot is not None and stream is not None:
                 findings.append(judge_slot(stream, SlotFacts(**slot)))
     except DatabaseUnreachable as error:
@@ -221,7 +221,7 @@ def _judge_target_table(connection: CatalogConnection, table: TableName) -> Find
     )
 
 
-def _partitions(connection: CatalogConnection, dsn: str) -> Finding:
+def _partitions(connection: CatalogConnection, dsn: str, stream: str | None) -> Finding:
     """Both are fit: one is later, and knows less."""
     there, may = sees_ddl(connection)
     reason = (
@@ -230,6 +230,8 @@ def _partitions(connection: CatalogConnection, dsn: str) -> Finding:
         else "this role may not make an event trigger: ATTACH, DETACH and DROP of one are noticed within seconds "
         "while the worker runs, but rows of one that came and went in between only by verification"
     )
+    if stream is not None and (missing := unguarded(connection, stream)):
+        reason += f"; a truncation of {', '.join(missing)} only by verification: not this role's, or always in use"
     return Finding(check="partitions", ok=True, thing=f"partitioned tables at {place(dsn)}", reason=reason)
 
 

@@ -27,7 +27,7 @@ from cdc.events import TableName
 from cdc.fitness import judge_source_server, judge_source_tables
 from cdc.lsn import Lsn, before_boundary
 from cdc.marker_rows import MESSAGE_TABLE
-from cdc.schema_changes.partition_guard import guard_partitions, unguard_partitions
+from cdc.schema_changes.partition_guard import guard_partitions, partition_changes, unguard_partitions
 from cdc.server_versions import FAILOVER_SLOTS
 from cdc.slot_checks import PLUGIN, START_OVER
 from cdc.sql_target import provision as sql_target
@@ -84,9 +84,12 @@ def provision_source(
             lock_schema(connection)
             guard_partitions(connection, stream, tables)
         _publish(connection, stream, [*tables, CANARY_TABLE, MESSAGE_TABLE])
-        if slot is None:
-            return _create_slot(connection, stream, slot_timeout_s, failover=failover)
-        return before_boundary(int(slot["confirmed"]))
+        if slot is not None:
+            return before_boundary(int(slot["confirmed"]))
+        position = _create_slot(connection, stream, slot_timeout_s, failover=failover)
+        # Those that were in use before have ended: the slot waited for them.
+        partition_changes(connection, stream)
+        return position
 
 
 def provision_target(dsn: str, stream: str) -> None:

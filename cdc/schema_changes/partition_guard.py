@@ -3,8 +3,8 @@
 No event comes of rows that a partition brings when it is attached, of those that leave with one that is detached or
 dropped, and of a single partition that is truncated. Triggers on the partitions see the truncation, an event trigger
 sees the others (where the role may make one; otherwise a comparison of catalogs, made again and again), and each leaves
-a row in `strangler.partition_change`. Whoever reads those rows stops the table. A partition without a single page of
-rows is nobody's loss, so the daily making of new ones stops nothing.
+a row in `strangler.partition_change`. Whoever reads those rows stops the table. A partition without rows is nobody's
+loss, so the daily making of new ones stops nothing, nor does detaching one whose rows were deleted before.
 
 Servers before 15 go on decoding a table as what it was when they first saw it: there the stream's publication is
 written anew, which makes the server forget what it knew, from exactly that commit on.
@@ -27,7 +27,8 @@ _TRIGGERS: Final = {
     "{after}": "strangler_root_was_emptied",
 }
 _TABLES: Final = ("partition_change", "partition", "partitioned")
-_FUNCTIONS: Final = ("partition_ddl", "partition_emptied", "root_emptied", "note_partitions")
+_FUNCTIONS: Final = ("partition_ddl()", "partition_emptied()", "root_emptied()", "note_partitions(boolean)",
+                     "has_rows(oid)")  # fmt: skip
 
 _CREATE: Final = (
     """
@@ -57,15 +58,37 @@ _CREATE: Final = (
         at timestamptz NOT NULL DEFAULT clock_timestamp()
     )
     """,
+    # A doubt is a yes: an older snapshot does not see what others committed, and policies may hide rows.
+    """
+    CREATE OR REPLACE FUNCTION strangler.has_rows(part oid) RETURNS boolean LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp SET lock_timeout = '50ms' SET row_security = off AS $$
+    DECLARE
+        found boolean := true;
+    BEGIN
+        IF pg_relation_size(part) = 0 THEN
+            RETURN false;
+        END IF;
+        IF current_setting('transaction_isolation') = 'read committed' THEN
+            EXECUTE format('SELECT EXISTS (SELECT FROM ONLY %s)', part::regclass) INTO found;
+        END IF;
+        RETURN found;
+    EXCEPTION WHEN insufficient_privilege OR lock_not_available OR wrong_object_type THEN
+        RETURN true;
+    END $$
+    """,
+    # `everywhere`: also give partitions that are not new the trigger that they lack, for which each is locked.
     # Catalogs only, no pg_partition_tree: that locks every partition, and this runs inside other people's DDL.
-    # Pages are counted rather than rows: what another transaction put there may be invisible to this one.
     r"""
-    CREATE OR REPLACE FUNCTION strangler.note_partitions() RETURNS void LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s' AS $$
+    CREATE OR REPLACE FUNCTION strangler.note_partitions(everywhere boolean) RETURNS void LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '50ms' AS $$
     DECLARE
         seen record;
         changed text[] := '{}';
+        fresh oid[] := '{}';
     BEGIN
+        IF pg_is_in_recovery() THEN
+            RETURN;
+        END IF;
         FOR seen IN
             WITH RECURSIVE tree AS (
                 SELECT p.stream, p.root, p.root AS part, '' AS link FROM strangler.partitioned p
@@ -87,7 +110,7 @@ _CREATE: Final = (
                 IF NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = seen.leaf) THEN
                     INSERT INTO strangler.partition_change (stream, root, what)
                     VALUES (seen.stream, seen.root, 'partition ' || seen.name || ' was dropped');
-                ELSIF pg_relation_size(seen.leaf) IS DISTINCT FROM 0 THEN
+                ELSIF strangler.has_rows(seen.leaf) THEN
                     INSERT INTO strangler.partition_change (stream, root, what)
                     VALUES (seen.stream, seen.root, 'partition ' || seen.name || ' was ' || CASE
                         WHEN seen.link IS NULL THEN 'detached with its rows'
@@ -98,6 +121,7 @@ _CREATE: Final = (
             DELETE FROM strangler.partition k
              WHERE k.stream = seen.stream AND k.root = seen.root AND k.leaf = seen.leaf;
             IF seen.link IS NOT NULL THEN
+                fresh := fresh || seen.leaf;
                 INSERT INTO strangler.partition (stream, root, leaf, link, name)
                 VALUES (seen.stream, seen.root, seen.leaf, seen.link, seen.name) ON CONFLICT DO NOTHING;
             END IF;
@@ -111,6 +135,7 @@ _CREATE: Final = (
                 UNION SELECT root::regclass, '{after}', 'AFTER', 'root_emptied' FROM strangler.partitioned
             ) AS w JOIN pg_class c ON c.oid = w.name
              WHERE NOT EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = w.name AND g.tgname = w.trigger)
+               AND (everywhere OR w.name = ANY (fresh))
         LOOP
             BEGIN
                 EXECUTE format('CREATE TRIGGER %I %s TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION strangler.%I()',
@@ -137,7 +162,7 @@ _CREATE: Final = (
         ) THEN
             RETURN;
         END IF;
-        PERFORM strangler.note_partitions();
+        PERFORM strangler.note_partitions(false);
     END $$
     """,
     """
@@ -155,7 +180,7 @@ _CREATE: Final = (
         INSERT INTO strangler.partition_change (stream, root, what)
         SELECT k.stream, k.root, 'partition ' || TG_RELID::regclass::text || ' was truncated by itself'
           FROM strangler.partition k
-         WHERE k.leaf = TG_RELID AND pg_relation_size(TG_RELID) > 0
+         WHERE k.leaf = TG_RELID AND strangler.has_rows(TG_RELID)
            AND coalesce(current_setting('strangler.emptying_' || k.root, true), '') <> 'yes';
         RETURN NULL;
     END $$
@@ -224,7 +249,7 @@ def guard_partitions(connection: CatalogConnection, stream: str, tables: Sequenc
         "INSERT INTO strangler.partitioned (stream, root) SELECT %s, unnest(%s::oid[]) ON CONFLICT DO NOTHING",
         [stream, roots],
     )
-    connection.execute("SELECT strangler.note_partitions()")
+    connection.execute("SELECT strangler.note_partitions(true)")
     if roots:
         _watch_ddl(connection)
 
@@ -233,7 +258,7 @@ def partition_changes(connection: CatalogConnection, stream: str) -> list[Partit
     """What happened since the table was provisioned or a person last accepted it, oldest first."""
     if not _is_here(connection):
         return []
-    connection.execute("SELECT strangler.note_partitions()")
+    connection.execute("SELECT strangler.note_partitions(true)")
     rows = connection.execute(
         "SELECT p.id, p.root::int8 AS root, p.what, n.nspname AS schema, c.relname AS name"
         "  FROM strangler.partition_change p JOIN pg_class c ON c.oid = p.root"
@@ -253,6 +278,18 @@ def forget_changes(connection: CatalogConnection, changes: Sequence[PartitionCha
     connection.execute(
         "DELETE FROM strangler.partition_change WHERE id = ANY (%s)", [[change.id for change in changes]]
     )
+
+
+def unguarded(connection: CatalogConnection, stream: str) -> list[str]:
+    """Partitions of which a truncation would not be noticed: they are not this role's, or were in use all the time."""
+    if not _is_here(connection):
+        return []
+    rows = connection.execute(
+        "SELECT DISTINCT k.name FROM strangler.partition k WHERE k.stream = %s AND NOT EXISTS"
+        " (SELECT FROM pg_trigger g WHERE g.tgrelid = k.leaf AND g.tgname = %s) ORDER BY 1",
+        [stream, _TRIGGERS["{leaf}"]],
+    )
+    return [str(row["name"]) for row in rows]
 
 
 def sees_ddl(connection: CatalogConnection) -> tuple[bool, bool]:
@@ -278,7 +315,7 @@ def unguard_partitions(connection: CatalogConnection, stream: str) -> None:
         return
     connection.execute(f"DROP EVENT TRIGGER IF EXISTS {_EVENT_TRIGGER}".encode())
     for name in _FUNCTIONS:
-        connection.execute(f"DROP FUNCTION strangler.{name}()".encode())
+        connection.execute(f"DROP FUNCTION strangler.{name}".encode())
     for name in _TABLES:
         connection.execute(f"DROP TABLE strangler.{name}".encode())
 

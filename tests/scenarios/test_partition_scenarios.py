@@ -105,6 +105,9 @@ UPKEEP = {
     "new": "CREATE TABLE p_it PARTITION OF p FOR VALUES IN ('it'); INSERT INTO p VALUES (3, 'it', 'c')",
     "empty one attached": f"CREATE TABLE p_it (LIKE p); {ATTACH}; INSERT INTO p VALUES (3, 'it', 'c')",
     "empty one detached": "DELETE FROM p WHERE region = 'fr'; TRUNCATE p; ALTER TABLE p DETACH PARTITION p_fr",
+    "emptied one detached and dropped": "DELETE FROM p WHERE region = 'fr'; ALTER TABLE p DETACH PARTITION p_fr;"
+    " DROP TABLE p_fr",
+    "emptied one truncated": "DELETE FROM p WHERE region = 'fr'; TRUNCATE p_fr",
     "root truncated": "TRUNCATE p",
     "root truncated with others": "TRUNCATE other, p; INSERT INTO p VALUES (4, 'fr', 'd')",
     "rolled back": f"BEGIN; {WITH_ROWS}{ATTACH}; TRUNCATE p_fr; ROLLBACK",
@@ -159,6 +162,17 @@ def test_H13_somebody_who_may_do_nothing_else_goes_on_and_is_noticed(pair):
     with pytest.raises(SchemaChanged, match="p_fr was truncated by itself"):
         look(pair)
     pair.source.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+def test_H13_rows_that_the_one_who_empties_does_not_see_count(pair):
+    pair.source.execute("DELETE FROM p_fr")
+    with psycopg.connect(pair.source_dsn) as old:
+        old.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        assert old.execute("SELECT count(*) FROM p").fetchone() == (1,)
+        pair.source.execute("INSERT INTO p VALUES (9, 'fr', 'new')")
+        old.execute("TRUNCATE p_fr")
+    with pytest.raises(SchemaChanged, match="p_fr was truncated by itself"):
+        look(pair)
 
 
 @pytest.fixture
