@@ -1,6 +1,6 @@
 """What can go wrong with a plan or on the way through its phases."""
 
-from strangler.errors import BadInput, PromiseBroken, Refused, TooBusy
+from strangler.errors import BadInput, PromiseBroken, Refused, TooBusy, Unreachable
 
 
 class PlanInvalid(BadInput):
@@ -9,6 +9,14 @@ class PlanInvalid(BadInput):
 
 class FactsInvalid(BadInput):
     """The facts document is malformed or names a table that does not exist."""
+
+
+class LogUnreadable(BadInput):
+    """A server's log, or a record of requests, is not in the form that was said."""
+
+
+class SourceUnreadable(Unreachable):
+    """The database whose schema or statements are to be read does not answer, or refuses."""
 
 
 class WrongPhase(Refused):

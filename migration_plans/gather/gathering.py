@@ -1,0 +1,191 @@
+"""Gather facts from whatever there is: a database, its log, recorded requests, counted statements, code."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Connection, make_url
+
+from migration_plans.errors import FactsInvalid, LogUnreadable
+from migration_plans.gather.attribution import Attributed, Ran, attribute, shape_name
+from migration_plans.gather.code_facts import CodeFunctionality
+from migration_plans.gather.code_scan import scan_code
+from migration_plans.gather.document import GatheredDocument, Gathering, NotUnderstood
+from migration_plans.gather.inferred_keys import InferredKey, inferred_keys
+from migration_plans.gather.key_proof import proven
+from migration_plans.gather.log_transactions import transactions_of
+from migration_plans.gather.merge import merged
+from migration_plans.gather.paths import Templates
+from migration_plans.gather.requests import requests_of
+from migration_plans.gather.schema import read_schema, reading
+from migration_plans.gather.schema_facts import SchemaFacts
+from migration_plans.gather.server_log import DEFAULT_PREFIX, LogEntry, entries_of, form_of
+from migration_plans.gather.shapes import Mark, SeenTransaction, Shapes, route_of
+from migration_plans.gather.sql import Dialect, SqlReader
+from migration_plans.gather.statement_text import comment_tags
+from migration_plans.gather.statistics import counted_statements
+from strangler.redaction import redact
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GatherSettings:
+    """Where facts come from. At least one source is needed; every further one makes them better."""
+
+    source: str | None = None
+    """URL of the monolith's database; its catalogs are read, and its data to prove inferred keys."""
+    statements: bool = True
+    """Read `pg_stat_statements` there, if it is installed."""
+    logs: tuple[Path, ...] = ()
+    """Log files of its PostgreSQL, in order of time."""
+    log_prefix: str = DEFAULT_PREFIX
+    """`log_line_prefix` of the server, for logs of the stderr form."""
+    log_database: str | None = None
+    """Only this database's entries; by default that of `source`."""
+    requests: tuple[Path, ...] = ()
+    """Recorded requests: HAR, or JSON lines."""
+    code: tuple[Path, ...] = ()
+    """Folders of Python code."""
+    dialect: Dialect = "postgres"
+    """Of the statements, when there is no `source`."""
+
+
+def gather(settings: GatherSettings, *, say: Callable[[str], None] = lambda text: None) -> GatheredDocument:
+    """Read all that is given and merge it. Raises `FactsInvalid` when nothing is given or nothing was found."""
+    if settings.source is None and not settings.logs and not settings.code:
+        raise FactsInvalid(
+            thing="what to gather from", reason="nothing is given", mend="name a database, a log file or a code folder"
+        )
+    with ExitStack() as stack:
+        connection = schema = None
+        if settings.source is not None:
+            connection = stack.enter_context(reading(settings.source))
+            schema = read_schema(connection)
+            say(f"schema: {len(schema.tables)} tables, {len(schema.foreign_keys)} foreign keys")
+        return _gather(settings, connection, schema, say)
+
+
+def _gather(
+    settings: GatherSettings,
+    connection: Connection | None,
+    schema: SchemaFacts | None,
+    say: Callable[[str], None],
+) -> GatheredDocument:
+    reader = SqlReader(dialect=settings.dialect) if schema is None else schema.reader()
+    code: list[CodeFunctionality] = []
+    problems: list[NotUnderstood] = []
+    notices: list[str] = []
+    for folder in settings.code:
+        scanned = scan_code(folder, reader=reader)
+        code += scanned.functionalities
+        problems += [NotUnderstood(what=what, why=why) for what, why in scanned.not_understood]
+        say(f"{folder}: {len(scanned.functionalities)} ways in")
+    shapes = Shapes(reader)
+    templates = Templates(one.name for one in code)
+    logged = _logged(settings, shapes, templates)
+    ran = dict(logged.functionalities)
+    if settings.logs:
+        say(f"logs: {len(ran)} functionalities, {logged.ambiguous} transactions that could be of several")
+    if connection is not None and settings.statements:
+        counted = _counted(connection, reader, shapes, known=ran)
+        if counted is None:
+            notices.append("pg_stat_statements is not installed: statements that ran before the log began are missing")
+        else:
+            say(f"pg_stat_statements: {len(counted)} functionalities besides")
+            ran |= counted
+    keys = _keys(ran.values(), schema, connection)
+    document = merged(
+        schema=schema,
+        ran=ran.values(),
+        code=code,
+        inferred=keys,
+        gathering=Gathering(
+            sources=_sources(settings),
+            not_understood=tuple(problems),
+            ambiguous_transactions=logged.ambiguous,
+            stray_transactions=logged.strays,
+            notices=tuple(notices),
+        ),
+    )
+    if not document.functionalities and not document.tables:
+        raise FactsInvalid(
+            thing=", ".join(_sources(settings)),
+            reason="holds no table and no statement",
+            mend="log statements (log_statement = all) while the monolith works, and give that log",
+        )
+    return document
+
+
+def _logged(settings: GatherSettings, shapes: Shapes, templates: Templates) -> Attributed:
+    requests = [request for path in settings.requests for request in requests_of(_text(path), thing=str(path))]
+    database = settings.log_database
+    if database is None and settings.source is not None:
+        database = make_url(settings.source).database
+    transactions: list[SeenTransaction] = []
+    marks: list[Mark] = []
+    for one in transactions_of(_entries(settings), database=database):
+        seen = shapes.see(one)
+        if isinstance(seen, Mark):
+            marks.append(seen)
+        elif seen is not None and seen.application != "strangler gather":
+            transactions.append(seen)
+    return attribute(transactions, marks=marks, requests=requests, templates=templates)
+
+
+def _entries(settings: GatherSettings) -> Iterator[LogEntry]:
+    for path in settings.logs:
+        try:
+            with path.open(encoding="utf-8", errors="replace", newline="") as file:
+                form = form_of(path.name, file.readline())
+                file.seek(0)
+                yield from entries_of(file, form, settings.log_prefix)
+        except OSError as error:
+            raise LogUnreadable(
+                thing=str(path), reason=f"not readable: {error.strerror}", mend="name a log file that can be read"
+            ) from None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise LogUnreadable(
+            thing=str(path), reason=f"not readable: {error}", mend="name a HAR document or JSON lines"
+        ) from None
+
+
+def _counted(
+    connection: Connection, reader: SqlReader, shapes: Shapes, *, known: dict[str, Ran]
+) -> dict[str, Ran] | None:
+    """Statements that no logged transaction has, each as a functionality of its own or of the route in its comment."""
+    counted = counted_statements(connection)
+    if counted is None:
+        return None
+    logged = {one.accesses for ran in known.values() for shape in ran.shapes for one in shape.statements}
+    found: dict[str, Ran] = {}
+    for statement in counted:
+        facts = reader.read(statement.text)
+        if not facts.accesses or facts.accesses in logged:
+            continue
+        shape = shapes.shape([facts])
+        route = route_of(comment_tags(statement.text))
+        seen = SeenTransaction(
+            shape=shape, first_entry=0, last_entry=0, started=None, ended=None, application="", route=route, trace=None
+        )
+        name = route or shape_name(seen)
+        if name not in known:
+            found.setdefault(name, Ran(name=name, evidence="statements")).shapes[shape] += statement.calls
+    return found
+
+
+def _keys(ran: Iterable[Ran], schema: SchemaFacts | None, connection: Connection | None) -> Sequence[InferredKey]:
+    if schema is None:
+        return ()
+    joins = {join for one in ran for shape in one.shapes for statement in shape.statements for join in statement.joins}
+    keys = inferred_keys(joins, schema)
+    return keys if connection is None else [proven(key, connection) for key in keys]
+
+
+def _sources(settings: GatherSettings) -> tuple[str, ...]:
+    named = [redact(settings.source)] if settings.source is not None else []
+    return (*named, *(path.name for path in (*settings.logs, *settings.requests, *settings.code)))
