@@ -240,8 +240,8 @@ class Applier:
                     self._write(batch, tracker, work, self._session.bulk if way == "in_bulk" else None)
                 for table in tracker.touched | work.copied_rows.keys():
                     self._session.save_copy(table, tracker.tables[table], work.copied_rows.get(table, 0))
-                self._check_owner(work, lock=True)
-                self._session.move_position(self._step(batch))
+                # The row lock comes last: whoever transfers ownership locks the tables first, too, so no ring can form.
+                self._refuse_other(self._session.settle(self._step(batch), lock_owner=work.has_data))
                 failpoints.reach("cdc.apply.before_commit")
         except BaseException:
             if way == "carefully":
@@ -298,10 +298,11 @@ class Applier:
         )
 
     def _check_owner(self, work: BatchWork, *, lock: bool) -> None:
-        """The row lock comes last: whoever transfers ownership locks the tables first, too, so no ring can form."""
-        if not work.has_data:
-            return
-        owner = self._session.owner(lock=lock)
+        if work.has_data:
+            self._refuse_other(self._session.owner(lock=lock))
+
+    def _refuse_other(self, owner: str | None) -> None:
+        """None: nobody has said, or it was not asked."""
         giver = "legacy" if self._link.direction == "forward" else "service"
         if owner is not None and owner != giver:
             raise ConflictingWrite(

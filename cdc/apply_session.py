@@ -14,6 +14,8 @@ from cdc.apply_statements import (
     conflicts_statement,
     copy_statement,
     copy_text,
+    keys_after,
+    parameters_of,
     read_row_statement,
     staged_statement,
     statement,
@@ -28,7 +30,7 @@ from cdc.mapping.port import BulkColumns
 from cdc.parking.model import TableRules
 from cdc.parking.postgres import PostgresParkedStore
 from cdc.row_groups import Batching, RowGroup
-from cdc.sessions import connect, is_away, is_row_level, is_transient, target_error, target_reason
+from cdc.sessions import begun, connect, is_away, is_row_level, is_transient, target_error, target_reason
 from cdc.statement_parts import quote_table
 from cdc.target_port import BulkTarget, LedgerStep, RaceLost, RowRefused, RowsNotFound
 from cdc.target_tables import TargetTable, load_rules, load_target_table
@@ -52,6 +54,10 @@ _WHOLE_ROW_SETTINGS = {
 """Rows without a key are looked for in one pass over their table, unless an index helps."""
 _STAGE_CHARACTERS = 4 << 20
 _TAKEOVER_POLL_S = 0.1
+_FEW_GROUPS = 2
+"""So many statements are sent one after the other: a pipeline costs as much as each."""
+_HAS_OWNERSHIP = "to_regclass('strangler.ownership') IS NOT NULL"
+_LOCKED_OWNER = "(SELECT owner FROM strangler.ownership WHERE move = %s FOR SHARE)"
 _PREPARED_STATEMENTS = 1000
 
 
@@ -63,8 +69,9 @@ class ApplySession:
         self._connection = connect(link.target_dsn, f"{link.stream} apply")
         self._tables: dict[TableName, TargetTable] = {}
         self._rules: dict[TableName, TableRules] = {}
+        self._queries: dict[tuple[object, ...], bytes] = {}
         self.parked = PostgresParkedStore(self._connection, link, self.translated)
-        self._ownership_exists = self._locked = False
+        self._ownership_exists = self._locked = self._pipelined = False
         self._unchecked: dict[tuple[TableName, tuple[str, ...]], list[list[str | None]]] = {}
         try:
             self._connection.prepared_max = _PREPARED_STATEMENTS
@@ -162,6 +169,7 @@ class ApplySession:
         """Read target catalogs afresh: an error may come from a changed table."""
         self._tables.clear()
         self._rules.clear()
+        self._queries.clear()
 
     def _target(self, table: TableName) -> TargetTable:
         target = self._tables.get(table)
@@ -186,15 +194,10 @@ class ApplySession:
     @contextmanager
     def transaction(self, *, pipelined: bool) -> Iterator[None]:
         self._unchecked.clear()
-        with self.translated(f"a batch of {self._link.stream}"):
-            if not pipelined:
-                with self._connection.transaction():
-                    yield
-                    self._check_deferrable()
-                return
-            with self._connection.pipeline(), self._connection.transaction():
-                yield
-                self._check_deferrable()
+        self._pipelined = pipelined
+        with self.translated(f"a batch of {self._link.stream}"), begun(self._connection):
+            yield
+            self._check_deferrable()
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
@@ -208,26 +211,40 @@ class ApplySession:
             self._write(groups)
 
     def _write(self, groups: Iterable[RowGroup]) -> None:
+        groups = list(groups)
+        if self._pipelined and len(groups) > _FEW_GROUPS:
+            with self._connection.pipeline():
+                sent = self._send(groups)
+        else:
+            sent = self._send(groups)
+        for group, cursor in sent:
+            if group.must_match and cursor.rowcount != group.hits:
+                raise RowsNotFound(group)
+
+    def _send(self, groups: Sequence[RowGroup]) -> list[tuple[RowGroup, psycopg.Cursor[TupleRow]]]:
         sent = []
         for group in groups:
             target = self._target(group.table)
             if target.deferrable and group.kind not in ("delete", "truncate", "remove"):
-                self._unchecked.setdefault((group.table, group.key), []).extend(_keys_after(group))
+                self._unchecked.setdefault((group.table, group.key), []).extend(keys_after(group))
             if group.kind in ("replace", "remove"):
                 self._configure_locally(_WHOLE_ROW_SETTINGS)
             if self._is_large(group):
                 self._write_staged(group)
             else:
-                query, parameters = statement(group, target)
                 known = group.kind not in ("replace", "remove")
-                sent.append((group, self._connection.execute(query.encode(), parameters, prepare=known)))
+                query = self._query(group, target)
+                sent.append((group, self._connection.execute(query, parameters_of(group), prepare=known)))
             if group.kind in ("replace", "remove"):
                 self._configure_locally({name: _SETTINGS[name] for name in _WHOLE_ROW_SETTINGS})
-        if sent and self._connection.pgconn.pipeline_status:
-            self._sync()
-        for group, cursor in sent:
-            if group.must_match and cursor.rowcount != group.hits:
-                raise RowsNotFound(group)
+        return sent
+
+    def _query(self, group: RowGroup, target: TargetTable) -> bytes:
+        shape = (group.kind, group.table, group.key, group.columns)
+        query = self._queries.get(shape)
+        if query is None:
+            query = self._queries[shape] = statement(group, target).encode()
+        return query
 
     def _configure_locally(self, settings: Mapping[str, str]) -> None:
         """For the statements of this transaction that follow."""
@@ -285,12 +302,7 @@ class ApplySession:
             if cursor.rowcount != count:
                 raise RowRefused(f"{cursor.rowcount} of {count} rows were taken")
 
-    def _sync(self) -> None:
-        with self._connection.pipeline() as pipeline:
-            pipeline.sync()
-
     def owner(self, *, lock: bool) -> str | None:
-        """Who owns the move by this database; None when nobody has said. With `lock` it stays so until commit."""
         if not self._ownership_exists:
             found = self._connection.execute("SELECT to_regclass('strangler.ownership') IS NOT NULL").fetchone()
             self._ownership_exists = bool(found and found[0])
@@ -307,17 +319,25 @@ class ApplySession:
         return bool(row and row[0])
 
     def move_position(self, step: LedgerStep) -> None:
-        """Write the ledger. Raises `StreamBusy` when somebody else moved it."""
         with self.translated("strangler.stream_position"):
-            self._move_position(step)
+            self._move_position(step, _HAS_OWNERSHIP)
 
-    def _move_position(self, step: LedgerStep) -> None:
+    def settle(self, step: LedgerStep, *, lock_owner: bool) -> str | None:
+        with self.translated("strangler.stream_position"):
+            if lock_owner and self._ownership_exists:
+                said = self._move_position(step, _LOCKED_OWNER, self._link.move)
+                return None if said is None else str(said)
+            self._ownership_exists = bool(self._move_position(step, _HAS_OWNERSHIP))
+        return self.owner(lock=True) if lock_owner and self._ownership_exists else None
+
+    def _move_position(self, step: LedgerStep, returning: str, *parameters: str) -> object:
+        """Returns what the expression `returning` says."""
         cursor = self._connection.execute(
             "UPDATE strangler.stream_position SET commit_lsn = %s, applied_at = clock_timestamp(),"
             " source_commit_time = CASE WHEN %s THEN source_commit_time"
             " ELSE to_timestamp(0) + %s * interval '1 microsecond' END,"
             " transactions = coalesce(transactions, 0) + %s, events = coalesce(events, 0) + %s"
-            " WHERE stream = %s AND commit_lsn = %s RETURNING 1",
+            f" WHERE stream = %s AND commit_lsn = %s RETURNING {returning}".encode(),
             (
                 format_lsn(step.position),
                 step.source_time_us == 0,
@@ -326,15 +346,18 @@ class ApplySession:
                 step.events,
                 self._link.stream,
                 format_lsn(step.previous),
+                *parameters,
             ),
             prepare=True,
         )
-        if cursor.fetchone() is None:
+        row = cursor.fetchone()
+        if row is None:
             raise StreamBusy(
                 thing=f"position of stream {self._link.stream}",
                 reason=f"is no longer {format_lsn(step.previous)}, where this worker left it",
                 mend="find who else writes strangler.stream_position, stop it, and start the worker again",
             )
+        return row[0]
 
     def save_copy(self, table: TableName, copying: TableCopying, new_rows: int) -> None:
         """Progress of one table, in the same transaction as its rows."""
@@ -366,15 +389,6 @@ class ApplySession:
             return None
         except psycopg.Error as error:
             raise target_error(self._link.target_dsn, "strangler schema", error) from error
-
-
-def _keys_after(group: RowGroup) -> list[list[str | None]]:
-    """The keys that the group's rows have once it is written; nothing of rows without a key."""
-    if group.kind in ("insert", "replace"):
-        return []
-    names = group.columns if group.kind == "upsert" else (*group.key, *group.columns)
-    last = {name: position for position, name in enumerate(names)}
-    return [[row[last[name]] for name in group.key] for row in group.rows]
 
 
 def _copying(state: object, cursor: object) -> TableCopying:

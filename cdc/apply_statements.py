@@ -14,12 +14,26 @@ from cdc.statement_parts import names_of, quote, quote_table, type_of, value_of
 from cdc.target_tables import Deferrable, TargetColumn, TargetTable
 
 
-def statement(group: RowGroup, target: TargetTable) -> tuple[str, list[str]]:
-    """The statement that writes `group`; its row count is the number of rows hit."""
+def statement(group: RowGroup, target: TargetTable) -> str:
+    """The statement that writes `group`, whatever its rows are; its row count is the number of rows hit."""
     if group.kind == "truncate":
         # Not TRUNCATE: that refuses a table that foreign keys point to, and locks out readers.
-        return f"DELETE FROM {quote_table(group.table)}", []
-    return _writing(group, target, _given(columns_of(group, target))), _arrays(group.rows)
+        return f"DELETE FROM {quote_table(group.table)}"
+    return _writing(group, target, _given(columns_of(group, target)))
+
+
+def parameters_of(group: RowGroup) -> list[str]:
+    """Of its statement: one array for each column."""
+    return [array_literal(column) for column in zip(*group.rows, strict=True)]
+
+
+def keys_after(group: RowGroup) -> list[list[str | None]]:
+    """The keys that the group's rows have once it is written; nothing of rows without a key."""
+    if group.kind in ("insert", "replace"):
+        return []
+    names = group.columns if group.kind == "upsert" else (*group.key, *group.columns)
+    last = {name: position for position, name in enumerate(names)}
+    return [[row[last[name]] for name in group.key] for row in group.rows]
 
 
 def staged_statement(group: RowGroup, target: TargetTable) -> tuple[str, str]:
@@ -117,10 +131,6 @@ def copy_text(value: str | None) -> Iterator[str]:
 
 _SLICE = 1 << 18
 _COPY_ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"})
-
-
-def _arrays(rows: Sequence[Sequence[str | None]]) -> list[str]:
-    return [array_literal(column) for column in zip(*rows, strict=True)]
 
 
 def _given(columns: Sequence[TargetColumn]) -> str:

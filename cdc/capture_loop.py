@@ -20,9 +20,9 @@ from strangler.clock import Clock
 _POLL_S = 0.25
 _TRIM_EVERY_BYTES = 16 << 20
 
-BUSY_S = 0.03
+BUSY_S = 0.04
 """Appends that follow each other this closely are load."""
-GATHER_S = 0.01
+GATHER_S = 0.02
 
 REPORT_S = 5.0
 """How often the source hears of us while one transaction is appended."""

@@ -7,11 +7,14 @@ fill one target row. Everywhere else the events of many small transactions are m
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from cdc.events import Relation, RowChange, Transaction
-from cdc.insert_run import MOST_RUN_BYTES, SHORTEST_RUN, InsertRun
+from cdc.insert_run import MOST_RUN_BYTES, InsertRun
 from cdc.sent_changes import INSERT_TAG, SentChanges, decoded_change
+
+FEWEST_TOGETHER: Final = 32
+"""Inserts of one table, of so many transactions, that are worth a run."""
 
 
 class SentPiece(NamedTuple):
@@ -50,7 +53,7 @@ def may_be_run(transactions: Iterable[Transaction]) -> bool:
     for one in transactions:
         if type(one.changes) is SentChanges:
             inserts += sum([message[0] == INSERT_TAG for message in one.changes.messages])
-            if inserts >= SHORTEST_RUN:
+            if inserts >= FEWEST_TOGETHER:
                 return True
     return False
 
@@ -66,7 +69,7 @@ def without_runs(piece: SentPiece, takes: Callable[[Relation], bool]) -> tuple[l
     runs: dict[int, tuple[Relation, list[bytes]]] = {
         key: (each, [])
         for key, each in tables.items()
-        if found[key] >= SHORTEST_RUN and key not in spoilt and forms[each.oid] == 1 and takes(each)
+        if found[key] >= FEWEST_TOGETHER and key not in spoilt and forms[each.oid] == 1 and takes(each)
     }
     if not runs:
         return [], list(map(decoded_change, piece.messages, piece.relations))

@@ -1,6 +1,11 @@
 """Apply, copy and ledger sessions, and what the driver's errors in them mean to a person."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
 import psycopg
+from psycopg.pq import TransactionStatus
 
 from cdc.connections import canonical_conninfo, is_connection_loss, place, reaching, unreachable
 from cdc.errors import ApplyFailed, SourceUnfit
@@ -29,6 +34,22 @@ def connect(dsn: str, application: str) -> Connection:
             canonical_conninfo(dsn, application_name=application[:63]), autocommit=True
         )
         return connection
+
+
+@contextmanager
+def begun(connection: psycopg.Connection[Any]) -> Iterator[None]:
+    """A transaction by two plain statements: for a small batch the driver's own costs more than the rows do. Not to be
+    nested; `Connection.transaction` inside it is a savepoint."""
+    connection.execute(b"BEGIN")
+    try:
+        yield
+        connection.execute(b"COMMIT")
+    except BaseException:
+        # Whatever ended it must not be hidden by what is done about it now.
+        with suppress(psycopg.Error):
+            if connection.info.transaction_status != TransactionStatus.IDLE:
+                connection.execute(b"ROLLBACK")
+        raise
 
 
 def is_away(error: psycopg.Error) -> bool:

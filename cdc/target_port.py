@@ -182,6 +182,10 @@ class ApplyTarget(Protocol):
         """Write the ledger. Raises `StreamBusy` when somebody else moved it."""
         ...
 
+    def settle(self, step: LedgerStep, *, lock_owner: bool) -> str | None:
+        """`move_position`, and with `lock_owner` what `owner(lock=True)` says: the last that a transaction does."""
+        ...
+
     def save_copy(self, table: TableName, copying: TableCopying, new_rows: int) -> None:
         """Progress of one source table's copy, in the same transaction as its rows."""
         ...

@@ -52,8 +52,8 @@ class RelationTable:
 
     def copy(self) -> "RelationTable":
         table = RelationTable()
-        for relation in self._relations:
-            table.add(relation)
+        # Not by `add`: to hash a relation takes a look at every column, and a reader copies the table for every batch.
+        table._numbers, table._relations = self._numbers.copy(), self._relations.copy()
         return table
 
 

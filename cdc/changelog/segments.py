@@ -98,7 +98,8 @@ def scan(source: Path | SegmentFile, start: int = 0, limit: int | None = None) -
     while limit is None or offset < limit:
         at = offset - ahead_at
         if len(ahead) - at < _FRAME.size:
-            ahead, ahead_at, at = file.read_at(offset, _READ_AHEAD_BYTES), offset, 0
+            wanted = _READ_AHEAD_BYTES if limit is None else min(_READ_AHEAD_BYTES, limit - offset)
+            ahead, ahead_at, at = file.read_at(offset, wanted), offset, 0
             if len(ahead) < _FRAME.size:
                 return
         length, crc = _FRAME.unpack_from(ahead, at)

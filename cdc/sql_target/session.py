@@ -184,6 +184,11 @@ class SqlApplySession:
         with self._work(str(table)) as connection:
             return not connection.exec_driver_sql(self._statements(table).exists().text).scalar_one()
 
+    def settle(self, step: LedgerStep, *, lock_owner: bool) -> str | None:
+        owner = self.owner(lock=True) if lock_owner else None
+        self.move_position(step)
+        return owner
+
     def move_position(self, step: LedgerStep) -> None:
         if self._connection.in_transaction():
             self._move_position(step)

@@ -193,6 +193,9 @@ class Target:
         assert step.previous == self.position < step.position
         self.position = step.position
 
+    def settle(self, step, *, lock_owner):
+        self.move_position(step)
+
     def owner(self, *, lock):
         return None
 

@@ -15,11 +15,11 @@ from cdc.chunk_handover import ChunkHandover
 from cdc.copy_tracker import CopyTracker
 from cdc.errors import DecodeError
 from cdc.events import UNCHANGED, Column, Relation, TableName, Transaction
-from cdc.insert_run import SHORTEST_RUN
 from cdc.link import LinkLimits, LinkSpec
 from cdc.mapping.compiled import compile_mapping
 from cdc.mapping.model import ColumnRule, MoveMapping, TableMapping, TargetMapping
 from cdc.metrics.meter import StreamMeter
+from cdc.sent_batches import FEWEST_TOGETHER
 from cdc.sent_changes import MOST_SENT_CHANGES, SentChanges
 from cdc.tables import Schema, Table, TableColumn
 from tests import pgoutput_wire as wire
@@ -289,10 +289,10 @@ def runs_in(found):
 
 
 def test_inserts_of_many_transactions_become_a_run(tmp_path):
-    some = inserts(ITEM, 1, SHORTEST_RUN)
+    some = inserts(ITEM, 1, FEWEST_TOGETHER)
     other = sent(9000 * STEP, (PART, wire.update(2, ("1", "x"))))
     found, work = pieces(tmp_path, [*some[:9], other, *some[9:]], takes_runs=takes_all)
-    assert runs_in(found) == [SHORTEST_RUN]
+    assert runs_in(found) == [FEWEST_TOGETHER]
     assert by_table(found) == by_table(pieces(tmp_path, [decoded(each) for each in [*some, other]])[0])
     assert work.has_data
 
@@ -307,7 +307,7 @@ def test_inserts_of_many_transactions_become_a_run(tmp_path):
 )
 def test_what_touches_a_row_of_the_table_keeps_its_place_behind_the_inserts(tmp_path, spoiling):
     spoilt = spoiling()
-    transactions = [*inserts(ITEM, 1, SHORTEST_RUN - (not spoilt)), *spoilt]
+    transactions = [*inserts(ITEM, 1, FEWEST_TOGETHER - (not spoilt)), *spoilt]
     found, _ = pieces(tmp_path, transactions, takes_runs=takes_all)
     assert runs_in(found) == []
     assert by_table(found) == by_table(pieces(tmp_path, [decoded(each) for each in transactions])[0])
