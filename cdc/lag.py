@@ -9,6 +9,8 @@ from psycopg.rows import DictRow
 
 from cdc.connections import CatalogConnection, open_database
 from cdc.lsn import ZERO, Lsn
+from cdc.mysql.connections import is_mysql
+from cdc.mysql.lag import read_binlog_side
 from cdc.sql_target.engine import is_postgresql
 from cdc.sql_target.lag import read_target_side
 
@@ -111,17 +113,18 @@ def read_lag(source_dsn: str, target_dsn: str, stream: str) -> StreamLag:
 
     The source is read first, so that what commits in between counts as applied or not at all, never as lag.
     """
-    with open_database(source_dsn) as source:
-        at_source = source.execute(_SOURCE, {"stream": stream}).fetchone()
-        estimates = source.execute(_ESTIMATES, {"stream": stream}).fetchall()
-    assert at_source is not None
+    binlog = read_binlog_side(source_dsn) if is_mysql(source_dsn) else None
+    at_source, estimates = (binlog.row, binlog.estimates) if binlog else _source_side(source_dsn, stream)
     at_target, copies, parked = _target_side(target_dsn, stream)
+    if binlog:  # the server does not know which tables are the stream's
+        of_stream = {*(at_target.get("tables") or {}), *(row["source_table"] for row in copies), *parked}
+        estimates = {name: rows for name, rows in estimates.items() if name in of_stream}
     source_lsn = Lsn(int(at_source["source_lsn"]))
     applied_lsn = _number(at_target, "applied")
     applied_through = max(applied_lsn, _number(at_source, "replayed") if applied_lsn else ZERO)
     return StreamLag(
         stream=stream,
-        bytes=max(0, source_lsn - applied_through),
+        bytes=binlog.bytes_after(applied_through) if binlog else max(0, source_lsn - applied_through),
         seconds=_seconds(at_source, at_target, source_lsn, applied_through),
         transactions=_number(at_target, "transactions"),
         events=_number(at_target, "events"),
@@ -130,17 +133,26 @@ def read_lag(source_dsn: str, target_dsn: str, stream: str) -> StreamLag:
         state=at_target.get("state") or "absent",
         error=at_target.get("error"),
         wal_retained_bytes=at_source["retained_bytes"],
-        wal_status=at_source["wal_status"],
+        wal_status="lost" if binlog and binlog.has_purged(applied_lsn) else at_source["wal_status"],
         wal_limit_bytes=at_source["limit_bytes"],
         wal_headroom_bytes=at_source["headroom_bytes"],
         events_waiting=at_target.get("events_waiting"),
         tables=_tables(
-            {row["name"]: row["rows"] for row in estimates},
+            estimates,
             at_target.get("tables") or {},
             {row["source_table"]: row for row in copies},
             parked,
         ),
     )
+
+
+def _source_side(source_dsn: str, stream: str) -> tuple[DictRow, Mapping[str, int]]:
+    """(log and slot, estimated rows by table)"""
+    with open_database(source_dsn) as source:
+        at_source = source.execute(_SOURCE, {"stream": stream}).fetchone()
+        estimates = source.execute(_ESTIMATES, {"stream": stream}).fetchall()
+    assert at_source is not None
+    return at_source, {row["name"]: row["rows"] for row in estimates}
 
 
 def _target_side(target_dsn: str, stream: str) -> tuple[DictRow, Sequence[Mapping[str, Any]], dict[str, int]]:

@@ -1,8 +1,9 @@
 """`strangler cdc lag`: how far each stream is behind, when it will have caught up, and what needs a person."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import click
@@ -14,6 +15,7 @@ from cdc.metrics.alerts import Alert, Thresholds, alerts
 from cdc.metrics.forecast import Forecast, ProgressSample, forecast
 from commands.context import Context
 from commands.output import json_option, print_error, print_json, print_rows, service_argument, stderr
+from commands.own_stream import OwnEnds, own_stream_options
 from commands.streams import MoveStreams
 from strangler.clock import SystemClock
 from strangler.settings import StreamSettings
@@ -36,6 +38,7 @@ _COLUMNS: Mapping[str, str] = {
 }
 
 Seen = Mapping[Direction, tuple[StreamLag, Forecast]]
+Readers = Mapping[Direction, Callable[[], StreamLag]]
 
 
 def thresholds(settings: StreamSettings) -> Thresholds:
@@ -45,11 +48,14 @@ def thresholds(settings: StreamSettings) -> Thresholds:
 
 @click.command("lag")
 @service_argument
+@own_stream_options
 @click.option("--watch", is_flag=True, help="Go on until Ctrl-C.")
 @click.option("--interval", type=click.FloatRange(min=0.1), default=2.0, show_default=True, help="Seconds.")
 @json_option
 @click.pass_obj
-def lag(context: Context, service: str | None, watch: bool, interval: float, as_json: bool) -> None:
+def lag(
+    context: Context, service: str | None, own: OwnEnds | None, watch: bool, interval: float, as_json: bool
+) -> None:
     """How far each stream is behind its source: bytes of log, seconds, events, by table, and when it is caught up.
 
     Exits with 1, naming the slot and the mend, when a stream stopped, rows are parked, or the log that the source
@@ -58,26 +64,37 @@ def lag(context: Context, service: str | None, watch: bool, interval: float, as_
     \b
     Example: strangler cdc lag --json
     Example: strangler cdc lag catalog --watch
+    Example: strangler cdc lag --source mysql://root@db/shop --target postgresql://db/orders
     """
+    interval_s = interval if watch else _BETWEEN_SAMPLES_S
+    if own is not None:
+        stream = own.stream()
+        _report(own.name, {"forward": stream.lag}, thresholds(StreamSettings()), interval_s, watch, as_json)
+        return
     plan = context.plan(context.service(service))
-    limits = thresholds(context.settings.stream)
     with MoveStreams(context.settings, plan, SystemClock()) as streams:
-        for seen in _samples(streams, interval if watch else _BETWEEN_SAMPLES_S):
-            raised = [alert for each, _ in seen.values() for alert in alerts(each, limits)]
-            _show(plan.move, seen, raised, as_json=as_json)
-            if not watch:
-                break
+        readers: Readers = {direction: partial(streams.stream_lag, direction) for direction in _DIRECTIONS}
+        _report(plan.move, readers, thresholds(context.settings.stream), interval_s, watch, as_json)
+
+
+def _report(name: str, readers: Readers, limits: Thresholds, interval_s: float, watch: bool, as_json: bool) -> None:
+    """Show once, or again and again; then raise what somebody must be told."""
+    for seen in _samples(readers, interval_s):
+        raised = [alert for each, _ in seen.values() for alert in alerts(each, limits)]
+        _show(name, seen, raised, as_json=as_json)
+        if not watch:
+            break
     _refuse(raised)
 
 
-def _samples(streams: MoveStreams, interval_s: float) -> Iterator[Seen]:
+def _samples(readers: Readers, interval_s: float) -> Iterator[Seen]:
     """A rate needs two readings; a stream that is caught up needs only one."""
-    before = {direction: _read(streams, direction) for direction in _DIRECTIONS}
+    before = {direction: _read(reader) for direction, reader in readers.items()}
     if all(each.bytes == 0 for each, _ in before.values()):
         yield _forecasts(before, before)
     while True:
         time.sleep(interval_s)
-        now = {direction: _read(streams, direction) for direction in _DIRECTIONS}
+        now = {direction: _read(reader) for direction, reader in readers.items()}
         yield _forecasts(before, now)
         before = now
 
@@ -85,8 +102,8 @@ def _samples(streams: MoveStreams, interval_s: float) -> Iterator[Seen]:
 _Readings = Mapping[Direction, tuple[StreamLag, ProgressSample]]
 
 
-def _read(streams: MoveStreams, direction: Direction) -> tuple[StreamLag, ProgressSample]:
-    each = streams.stream_lag(direction)
+def _read(reader: Callable[[], StreamLag]) -> tuple[StreamLag, ProgressSample]:
+    each = reader()
     return each, ProgressSample.of(each.source_lsn, each.bytes, time.monotonic())
 
 

@@ -1,9 +1,11 @@
 """`strangler cdc stream --source mysql://…`: what a user types, with everything that MariaDB can hold."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import psycopg
@@ -13,7 +15,10 @@ import pytest
 from cdc.copy_requests import copy_progress
 from cdc.mysql.provision import emit_message
 from cdc.positions import wait_applied
+from cdc.worker import StreamWorker
+from commands.own_stream import OwnStream
 from sandbox.mariadb import create_mysql_database, mariadb_server
+from strangler.errors import StranglerError
 from tests.mariadb_pair import Mysql, as_texts, need_mariadb
 
 pytestmark = pytest.mark.integration
@@ -100,6 +105,14 @@ def test_copied_then_followed_killed_and_gone_on_and_removed(server, new_databas
         until(lambda: [table.state for table in progress(target)] == ["done", "done"])
         source.execute("UPDATE item SET id = id + 10000 WHERE id BETWEEN 30 AND 40")
         wait_applied(target, STREAM, emit_message(source.dsn, STREAM, "strangler.barrier", b""), 40)
+        own = OwnStream(name="orders", source_dsn=source.dsn, target_dsn=target, tables=("item",), state=tmp_path)
+        until(lambda: (lambda lag: lag.bytes == lag.events_waiting == 0 and lag.state == "streaming")(own.lag()))
+        seen = lag(source, target)
+        assert (seen["state"], seen["seconds"], seen["events_waiting"], seen["error"]) == ("streaming", 0, 0, None)
+        tables = {table["table"]: table for table in seen["tables"]}
+        assert tables[f"{source.database}.item"]["copied_rows"] == 6001
+        assert tables[f"{source.database}.item"]["estimated_rows"] > 1000
+        assert tables.keys() == {f"{source.database}.item", f"{source.database}.line"}
     finally:
         running.end()
 
@@ -131,27 +144,78 @@ def test_copied_then_followed_killed_and_gone_on_and_removed(server, new_databas
     assert not (tmp_path / "state" / "streams" / "orders").exists()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["--table", "missing"], "does not exist"),
-        (["--table", "narrow"], "narrower"),
-        ([], "no table is named"),
-        (["--table", "narrow", "--name", "No-Name"], "lower-case"),
-    ],
-)
-def test_what_cannot_work_is_refused_before_anything_is_made(server, new_database, tmp_path, arguments, said):
+def test_what_cannot_work_is_refused_before_anything_is_made(server, new_database, tmp_path):
     source, target = Mysql(create_mysql_database(server, "shop")), new_database("orders")
     source.execute("CREATE TABLE narrow (id bigint PRIMARY KEY)")
     with psycopg.connect(target, autocommit=True) as connection:
         connection.execute("CREATE TABLE narrow (id int PRIMARY KEY)")
+    for options, said in (
+        ({"tables": ("missing",)}, "does not exist"),
+        ({"tables": ("narrow",)}, "narrower"),
+        ({"tables": ()}, "no table is named"),
+        ({"tables": ("narrow",), "name": "No-Name"}, "lower-case"),
+    ):
+        with pytest.raises(StranglerError) as refused:
+            own = {"name": "own", "source_dsn": source.dsn, "target_dsn": target, "state": tmp_path}
+            OwnStream(**{**own, **options}).link()
+        assert said in str(refused.value)
     ended = subprocess.run(
-        command("stream", "--source", source.dsn, "--target", target, "--state", str(tmp_path), *arguments),
+        command("stream", "--source", source.dsn, "--table", "narrow"), capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 2
+    assert "has both" in ended.stderr
+    assert as_texts(target, "SELECT to_regclass('strangler.stream_position')") == [(None,)]
+
+
+def lag(source, target):
+    asked = subprocess.run(
+        command("lag", "--source", source.dsn, "--target", target, "--name", "orders", "--json"),
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
-    assert ended.returncode != 0
-    assert said in " ".join(ended.stderr.split())
-    assert as_texts(target, "SELECT to_regclass('strangler.stream_position')") == [(None,)]
+    assert asked.returncode == 0, asked.stderr
+    (seen,) = json.loads(asked.stdout)
+    return seen
+
+
+def test_lag_counts_the_bytes_of_all_binlog_files_behind_the_position(server, new_database, tmp_path):
+    source, target = Mysql(create_mysql_database(server, "shop")), new_database("orders")
+    source.execute("CREATE TABLE item (id int PRIMARY KEY, v longtext)")
+    with psycopg.connect(target, autocommit=True) as connection:
+        connection.execute("CREATE TABLE item (id int PRIMARY KEY, v text)")
+    own = OwnStream(
+        name="orders", source_dsn=source.dsn, target_dsn=target, tables=("item",), state=tmp_path, copies=False
+    )
+    assert own.lag().state == "absent"
+    own.provision()
+    assert (own.lag().bytes, own.lag().seconds) == (0, 0.0)
+    source.execute("INSERT INTO item VALUES (1, REPEAT('x', 100000))")
+    source.execute("FLUSH BINARY LOGS")
+    source.execute("INSERT INTO item VALUES (2, REPEAT('x', 200000))")
+    behind = own.lag()
+    assert 300_000 < behind.bytes < 310_000
+    assert behind.wal_status is None
+    stop = threading.Event()
+    worker = threading.Thread(target=StreamWorker([own.link()]).run, args=(stop,))
+    worker.start()
+    try:
+        until(lambda: own.lag().bytes == 0)
+        applied = own.lag()
+    finally:
+        stop.set()
+        worker.join()
+    assert (applied.seconds, applied.events) == (0.0, 2)
+    source.execute("INSERT INTO item VALUES (3, '')")
+    until(lambda: own.lag().seconds > 0)
+    assert own.lag().seconds < 60
+    until(lambda: purge(source) or own.lag().wal_status == "lost")
+    own.remove()
+
+
+def purge(source):
+    """What the server still needs for its own recovery it keeps a moment longer."""
+    source.execute("FLUSH BINARY LOGS")
+    last = source.execute("SHOW BINARY LOGS")[-1]["Log_name"]
+    source.execute(f"PURGE BINARY LOGS TO '{last}'")
 
 
 def progress(target):
