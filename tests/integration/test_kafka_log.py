@@ -1,6 +1,7 @@
 """The change log over Kafka beyond the port's suite: what is in the topics, and what faults leave behind."""
 
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -567,10 +569,15 @@ def test_no_broker_is_a_reason_to_try_again():
     from cdc.changelog.kafka.log import KafkaChangeLog
 
     options = new_options(f"127.0.0.1:{free_port()}", timeout_s=2, password="hunter2")
-    for use in (lambda log: log.start(1), lambda log: list(log.read(0))):
-        with pytest.raises(BrokerUnreachable) as raised:
-            use(KafkaChangeLog(options, stream=STREAM))
-        assert "hunter2" not in str(raised.value)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always", ResourceWarning)
+        for use in (lambda log: log.start(1), lambda log: list(log.read(0))):
+            with pytest.raises(BrokerUnreachable) as raised:
+                use(KafkaChangeLog(options, stream=STREAM))
+            assert "hunter2" not in str(raised.value)
+        del raised
+        gc.collect()
+    assert [str(each.message) for each in warned if "socket" in str(each.message)] == []
 
 
 def test_a_topic_in_debezium_form_is_read_by_its_consumers_and_by_us(any_kafka, kafka_logs):  # noqa: F811

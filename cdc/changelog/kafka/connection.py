@@ -10,6 +10,7 @@ import kafka.record.default_records
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
+from kafka.net.inet import KafkaNetSocket
 
 from cdc.changelog.kafka.accelerated import AcceleratedProducer
 from cdc.changelog.kafka.options import KafkaOptions
@@ -48,7 +49,24 @@ def _accelerate() -> None:
         kafka.record.default_records.calc_crc32c = crc32c
 
 
+def _close_what_was_refused() -> None:
+    """kafka-python 3.0 leaves the socket of each connection that fails to the garbage collector."""
+    plain = getattr(KafkaNetSocket, "sock_connect", None)
+    if plain is None:
+        return
+
+    async def sock_connect(factory: Any, net: Any, sock: Any, *more: Any, **named: Any) -> Any:
+        try:
+            return await plain(factory, net, sock, *more, **named)
+        except BaseException:
+            sock.close()
+            raise
+
+    KafkaNetSocket.sock_connect = sock_connect
+
+
 _accelerate()
+_close_what_was_refused()
 
 
 @contextlib.contextmanager
