@@ -18,6 +18,7 @@ from migration_plans.assess.order import Extraction, extraction_order
 from migration_plans.assess.sagas import Saga, find_sagas
 from migration_plans.assess.service_map import ServiceMap
 from migration_plans.assess.stability import Standing, standings
+from migration_plans.assess.what_if import Move, contested_moves
 
 _ALTERNATIVES_MOST = 8
 
@@ -40,6 +41,7 @@ class Assessment:
     chosen: Cut
     alternatives: tuple[Cut, ...]
     standings: Mapping[str, Standing]
+    what_if: tuple[Move, ...]
     order: tuple[Extraction, ...]
     sagas: tuple[Saga, ...]
     complexity: Mapping[str, int]
@@ -56,6 +58,15 @@ class Assessment:
             ],
             "stability": {table: round(standing.stability, 4) for table, standing in self.standings.items()},
             "contested": {table: standing.rival for table, standing in self.standings.items() if standing.contested},
+            "what_if": [
+                {
+                    "table": move.table,
+                    "from": move.source,
+                    "to": move.target,
+                    **_rounded({"burden": move.burden, "sagas": move.sagas, "hops": move.hops}),
+                }
+                for move in self.what_if
+            ],
             "order": [step.service for step in self.order],
             "extractions": [
                 {
@@ -113,11 +124,13 @@ def assess(facts: Facts, *, seed: int = 0) -> Assessment:
     }
     chosen, work = cuts.pop(found.preferred)
     values = complexities(facts, chosen.services.of_table)
+    standing = standings(facts.tables, chosen.services, found.consensus)
     return Assessment(
         facts=facts,
         chosen=chosen,
         alternatives=tuple(cut for cut, _ in cuts.values()),
-        standings=standings(facts.tables, chosen.services, found.consensus),
+        standings=standing,
+        what_if=contested_moves(facts, used, chosen.services, standing, worst),
         order=extraction_order(work, chosen.services, worst),
         sagas=tuple(find_sagas(facts, chosen.services)),
         complexity={
