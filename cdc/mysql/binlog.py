@@ -7,6 +7,7 @@ skipped, unless the server itself marked it as ignorable.
 
 import struct
 import zlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -182,51 +183,49 @@ def _checked(data: bytes, body: bytes, header: Header) -> bytes:
 
 
 def _decode_body(body: bytes, header: Header) -> Event:
-    kind = header.kind
-    if kind in ROW_EVENTS:
-        return _rows(body, *ROW_EVENTS[kind])
-    if kind == TABLE_MAP:
-        database, table = table_name(body)
-        return TableMap(table_id=int.from_bytes(body[:6], "little"), database=database, table=table, body=body)
-    if kind == XID:
-        return Xid(xid=struct.unpack_from("<Q", body)[0])
-    if kind in (QUERY, QUERY_COMPRESSED):
-        return _query(body, compressed=kind == QUERY_COMPRESSED)
-    if kind == MARIADB_GTID:
-        sequence, domain, flags = struct.unpack_from("<QIB", body)
-        return Gtid(
-            gtid=f"{domain}-{header.server_id}-{sequence}",
-            began=not flags & _STANDALONE,
-        )
-    if kind in (GTID, ANONYMOUS_GTID):
-        return _mysql_gtid(body, anonymous=kind == ANONYMOUS_GTID)
-    return _decode_rare(body, header)
-
-
-def _decode_rare(body: bytes, header: Header) -> Event:
-    kind = header.kind
-    if kind == ROTATE:
-        return Rotate(offset=struct.unpack_from("<Q", body)[0], file=body[8:].rstrip(b"\0").decode())
-    if kind == HEARTBEAT:
-        return Heartbeat(file=body.rstrip(b"\0").decode(), offset=header.end)
-    if kind == ANNOTATE:
-        return Statement(sql=body.decode(errors="replace"))
-    if kind == ROWS_QUERY:
-        return Statement(sql=body[1:].decode(errors="replace"))
-    if kind == XA_PREPARE:
-        return Prepared(one_phase=bool(body[0]))
-    if kind == INCIDENT:
-        raise SlotMismatch(
-            thing="binlog",
-            reason="the server wrote an incident into it: changes were made that it does not hold",
-            mend="copy the tables anew, from a position after the incident",
-        )
-    if kind in _UNSUPPORTED:
-        reason, mend = _UNSUPPORTED[kind]
+    reader = _READERS.get(header.kind)
+    if reader is not None:
+        return reader(body, header)
+    if header.kind in _UNSUPPORTED:
+        reason, mend = _UNSUPPORTED[header.kind]
         raise SourceUnfit(thing="binlog", reason=reason, mend=mend)
-    if kind in _WITHOUT_MEANING or header.flags & _IGNORABLE:
+    if header.kind in _WITHOUT_MEANING or header.flags & _IGNORABLE:
         return None
-    raise malformed(f"event of type {kind} is unknown and the server does not say that it may be ignored")
+    raise malformed(f"event of type {header.kind} is unknown and the server does not say that it may be ignored")
+
+
+def _rotate(body: bytes, _: Header) -> Rotate:
+    return Rotate(offset=struct.unpack_from("<Q", body)[0], file=body[8:].rstrip(b"\0").decode())
+
+
+def _heartbeat(body: bytes, header: Header) -> Heartbeat:
+    return Heartbeat(file=body.rstrip(b"\0").decode(), offset=header.end)
+
+
+def _xid(body: bytes, _: Header) -> Xid:
+    return Xid(xid=struct.unpack_from("<Q", body)[0])
+
+
+def _table_map(body: bytes, _: Header) -> TableMap:
+    database, table = table_name(body)
+    return TableMap(table_id=int.from_bytes(body[:6], "little"), database=database, table=table, body=body)
+
+
+def _statement(body: bytes, header: Header) -> Statement:
+    """MySQL's has a byte of length before it, which is too short for most."""
+    return Statement(sql=body[header.kind == ROWS_QUERY :].decode(errors="replace"))
+
+
+def _prepared(body: bytes, _: Header) -> Prepared:
+    return Prepared(one_phase=bool(body[0]))
+
+
+def _incident(_body: bytes, _: Header) -> Event:
+    raise SlotMismatch(
+        thing="binlog",
+        reason="the server wrote an incident into it: changes were made that it does not hold",
+        mend="copy the tables anew, from a position after the incident",
+    )
 
 
 _UNSUPPORTED: Final = {
@@ -256,19 +255,24 @@ def _format(body: bytes) -> Format:
     return Format(server_version=version, checksummed=algorithm == 1)
 
 
-def _query(body: bytes, *, compressed: bool) -> Query:
+def _query(body: bytes, header: Header) -> Query:
     thread, _, schema_size, _, variables_size = struct.unpack_from("<IIBHH", body)
     at = 13 + variables_size
     schema = body[at : at + schema_size].decode(errors="replace")
     sql = body[at + schema_size + 1 :]
-    if compressed:
+    if header.kind == QUERY_COMPRESSED:
         sql = inflate(sql)
     return Query(thread=thread, schema=schema, sql=sql.decode(errors="replace"))
 
 
-def _mysql_gtid(body: bytes, *, anonymous: bool) -> Gtid:
+def _mariadb_gtid(body: bytes, header: Header) -> Gtid:
+    sequence, domain, flags = struct.unpack_from("<QIB", body)
+    return Gtid(gtid=f"{domain}-{header.server_id}-{sequence}", began=not flags & _STANDALONE)
+
+
+def _mysql_gtid(body: bytes, header: Header) -> Gtid:
     gtid = None
-    if not anonymous:
+    if header.kind != ANONYMOUS_GTID:
         digits = body[1:17].hex()
         parts = (digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])
         gtid = f"{'-'.join(parts)}:{struct.unpack_from('<Q', body, 17)[0]}"
@@ -276,7 +280,8 @@ def _mysql_gtid(body: bytes, *, anonymous: bool) -> Gtid:
     return Gtid(gtid=gtid, commit_time_us=commit_time_us)
 
 
-def _rows(body: bytes, op: str, version: int, compressed: bool) -> Rows:
+def _rows(body: bytes, header: Header) -> Rows:
+    op, version, compressed = ROW_EVENTS[header.kind]
     table_id, at = int.from_bytes(body[:6], "little"), 8
     if version == 2:
         at += struct.unpack_from("<H", body, at)[0]
@@ -288,3 +293,21 @@ def _rows(body: bytes, op: str, version: int, compressed: bool) -> Rows:
         second, at = body[at : at + size], at + size
     data = inflate(body[at:]) if compressed else body[at:]
     return Rows(op=op, table_id=table_id, column_count=column_count, old_present=first, new_present=second, data=data)
+
+
+_READERS: Final[Mapping[int, Callable[[bytes, Header], Event]]] = {
+    **dict.fromkeys(ROW_EVENTS, _rows),
+    TABLE_MAP: _table_map,
+    XID: _xid,
+    QUERY: _query,
+    QUERY_COMPRESSED: _query,
+    MARIADB_GTID: _mariadb_gtid,
+    GTID: _mysql_gtid,
+    ANONYMOUS_GTID: _mysql_gtid,
+    ROTATE: _rotate,
+    HEARTBEAT: _heartbeat,
+    ANNOTATE: _statement,
+    ROWS_QUERY: _statement,
+    XA_PREPARE: _prepared,
+    INCIDENT: _incident,
+}

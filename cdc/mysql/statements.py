@@ -62,15 +62,20 @@ def read_statement(sql: str, schema: str) -> Statement:
     if first == "ROLLBACK":
         return _rollback(tokens)
     if first == "SAVEPOINT":
-        return Statement(kind="savepoint", names=((schema, tokens[1].text),))
+        return _named("savepoint", schema, tokens[1:])
     if words[:2] == ["RELEASE", "SAVEPOINT"]:
-        return Statement(kind="release", names=((schema, tokens[2].text),))
+        return _named("release", schema, tokens[2:])
     if first == "TRUNCATE":
         at = 2 if words[1:2] == ["TABLE"] else 1
         return Statement(kind="truncate", names=tuple(_names(tokens[at:], schema)[:1]))
     if first in _CHANGES:
         return Statement(kind="rows_lost", names=tuple((schema, token.text.lower()) for token in tokens))
     return _ddl(tokens, words, schema)
+
+
+def _named(kind: Kind, schema: str, rest: Sequence[_Token]) -> Statement:
+    """Of a savepoint; without a name it is none."""
+    return Statement(kind=kind, names=((schema, rest[0].text),)) if rest else Statement(kind="other")
 
 
 def _rollback(tokens: Sequence[_Token]) -> Statement:

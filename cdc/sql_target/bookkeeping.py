@@ -71,51 +71,50 @@ COPY_PROGRESS: Final = sa.Table(
     **_INNODB,
 )
 
-PARKED_ROW: Final = sa.Table(
+
+def _parked(name: str, id_: "sa.Column[int]", *own: "sa.Column[Any]", **options: Any) -> sa.Table:
+    """A table of refused events: what each was, and why it was refused."""
+    return sa.Table(
+        name,
+        METADATA,
+        id_,
+        sa.Column("stream", _NAME, nullable=False),
+        sa.Column("source_table", _NAME, nullable=False),
+        sa.Column("key", _LONG, nullable=False),
+        sa.Column("commit_lsn", _LSN, nullable=False),
+        sa.Column("event_index", _NUMBER, nullable=False),
+        sa.Column("operation", sa.String(1), nullable=False),
+        sa.Column("event", _BYTES, nullable=False),
+        sa.Column("reason", _LONG, nullable=False),
+        sa.Column("code", sa.String(20), nullable=False),
+        sa.Column("parked_at", _MOMENT, nullable=False),
+        *own,
+        **options,
+        **_INNODB,
+    )
+
+
+PARKED_ROW: Final = _parked(
     "strangler_parked_row",
-    METADATA,
     sa.Column("id", _NUMBER, primary_key=True, autoincrement=True),
-    sa.Column("stream", _NAME, nullable=False),
-    sa.Column("source_table", _NAME, nullable=False),
-    sa.Column("key", _LONG, nullable=False),
-    sa.Column("commit_lsn", _LSN, nullable=False),
-    sa.Column("event_index", _NUMBER, nullable=False),
-    sa.Column("operation", sa.String(1), nullable=False),
-    sa.Column("event", _BYTES, nullable=False),
     sa.Column("state", sa.String(20), nullable=False),
     sa.Column("whole_table", sa.Boolean, nullable=False),
     sa.Column("lenient", sa.Boolean, nullable=False),
     sa.Column("thing", _LONG, nullable=False),
-    sa.Column("reason", _LONG, nullable=False),
     sa.Column("mend", _LONG, nullable=False),
-    sa.Column("code", sa.String(20), nullable=False),
-    sa.Column("parked_at", _MOMENT, nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False, server_default="1"),
     sa.Column("request", sa.String(10)),
     sa.Column("requested_by", _LONG),
     sa.Column("request_reason", _LONG),
     sqlite_autoincrement=True,
-    **_INNODB,
 )
 
-PARKED_AUDIT: Final = sa.Table(
+PARKED_AUDIT: Final = _parked(
     "strangler_parked_audit",
-    METADATA,
     sa.Column("id", _NUMBER, primary_key=True, autoincrement=False),
-    sa.Column("stream", _NAME, nullable=False),
-    sa.Column("source_table", _NAME, nullable=False),
-    sa.Column("key", _LONG, nullable=False),
-    sa.Column("commit_lsn", _LSN, nullable=False),
-    sa.Column("event_index", _NUMBER, nullable=False),
-    sa.Column("operation", sa.String(1), nullable=False),
-    sa.Column("event", _BYTES, nullable=False),
-    sa.Column("reason", _LONG, nullable=False),
-    sa.Column("code", sa.String(20), nullable=False),
-    sa.Column("parked_at", _MOMENT, nullable=False),
     sa.Column("skipped_at", _MOMENT, nullable=False),
     sa.Column("skipped_by", _LONG, nullable=False),
     sa.Column("skip_reason", _LONG, nullable=False),
-    **_INNODB,
 )
 
 OWNERSHIP: Final = sa.table("strangler_ownership", sa.column("move"), sa.column("owner"))

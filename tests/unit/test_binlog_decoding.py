@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cdc.errors import DecodeError, SchemaChanged, SlotMismatch, SourceUnfit, ValueRefused
@@ -351,6 +351,8 @@ def test_statements(sql, kind, names):
 
 
 @given(st.text(max_size=300))
+@example("SAVEPOINT")
+@example("RELEASE SAVEPOINT")
 def test_any_text_as_a_statement(sql):
     read_statement(sql, "db")
 
