@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from cdc.apply_batch import plan
 from cdc.errors import ApplyFailed, SchemaChanged, TooManyParked
-from cdc.events import UNCHANGED, RowChange, Truncate
+from cdc.events import UNCHANGED, RowChange, TargetChange, Truncate
 from cdc.link import LinkSpec
 from cdc.lsn import Lsn
 from cdc.mapping.port import Mapper
-from cdc.parking.footprint import Footprints, Unit, shadow_of
+from cdc.parking.footprint import Footprints, Unit, shadow_of, whole_tables_of
 from cdc.parking.index import ParkedIndex
 from cdc.parking.model import NewParked, ParkedRequest, Refusal
 from cdc.parking.units import map_unit
@@ -161,8 +161,19 @@ class Parking:
 
     def _leaves(self, unit: Unit, mapper: Mapper, *, whole_table: bool = False) -> list[tuple[object, ...]]:
         whole_table = whole_table or isinstance(unit.error, SchemaChanged)
-        shadow = shadow_of(unit, mapper) if unit.error is not None and not whole_table else ()
+        shadow: Sequence[TargetChange] = ()
+        if whole_table or (unit.error is not None and self._keyless(unit)):
+            shadow = whole_tables_of(unit, mapper)
+        elif unit.error is not None:
+            shadow = shadow_of(unit, mapper)
         return list(self._footprints.leaves(unit, whole_table=whole_table, shadow=shadow))
+
+    def _keyless(self, unit: Unit) -> bool:
+        """Nothing of a row can be mapped by itself, as a key can."""
+        return any(
+            isinstance(event, RowChange) and not self._link.source_keys.get(event.relation.table)
+            for event in unit.events
+        )
 
     def _save(self, mapper: Mapper) -> None:
         """Park what this piece brought, in stream order, however it was found."""

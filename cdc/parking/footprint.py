@@ -186,6 +186,19 @@ def shadow_of(unit: Unit, mapper: Mapper) -> list[TargetChange]:
     return shadow
 
 
+def whole_tables_of(unit: Unit, mapper: Mapper) -> list[TargetChange]:
+    """The target tables that a unit could touch, where nothing says which rows: as if they were emptied."""
+    relations = [
+        relation
+        for event in unit.events
+        for relation in ([event.relation] if isinstance(event, RowChange) else event.relations)
+    ]
+    try:
+        return list(mapper.map(Truncate(relations=tuple(relations))))
+    except (SchemaChanged, RowUnmappable):
+        return []
+
+
 def shadow_of_event(event: RowChange | Truncate, mapper: Mapper) -> list[TargetChange]:
     """`shadow_of` for one event. Raises what the mapper raises."""
     if isinstance(event, Truncate):

@@ -23,12 +23,16 @@ CREATE TABLE t01 (id int PRIMARY KEY, v text, raw bytea);
 CREATE TABLE t02 (id int PRIMARY KEY, v int);
 CREATE TABLE place (id int PRIMARY KEY, pos int UNIQUE DEFERRABLE INITIALLY DEFERRED);
 CREATE TABLE seat (id int PRIMARY KEY, pos int UNIQUE DEFERRABLE, v text);
+CREATE TABLE stay (id int PRIMARY KEY, room int, during int4range,
+    EXCLUDE USING gist (int4range(room, room, '[]') WITH =, during WITH &&) WHERE (room % 2 = 0) DEFERRABLE);
+CREATE TABLE slot (pos int UNIQUE DEFERRABLE INITIALLY DEFERRED, v json);
+ALTER TABLE slot REPLICA IDENTITY FULL;
 CREATE TABLE parent (id int PRIMARY KEY, boss int REFERENCES parent DEFERRABLE);
 CREATE TABLE child (id int PRIMARY KEY, parent int NOT NULL REFERENCES parent);
 """
 TABLES = identical(
     ("t01", "id v raw"), ("t02", "id v"), ("place", "id pos"), ("seat", "id pos v"), ("parent", "id boss"),
-    ("child", "id parent"),
+    ("child", "id parent"), ("stay", "id room during"), ("slot", "pos v"),
 )  # fmt: skip
 
 
@@ -200,6 +204,39 @@ def test_a_deferred_constraint_that_does_not_hold_at_the_end_parks_the_row(pair)
     pair.target.execute("DELETE FROM seat WHERE id = 9; UPDATE strangler.parked_row SET request = 'retry'")
     assert pair.applier.serve_requests()
     same(pair, "seat")
+
+
+def test_a_deferrable_exclusion_is_looked_at_where_its_rows_are_written(pair):
+    pair.target.execute("INSERT INTO stay VALUES (9, 2, '[1,5)')")
+    pair.source.execute("INSERT INTO stay VALUES (1, 1, '[1,5)'), (2, 2, '[4,8)'), (3, 3, '[1,9)'), (4, 4, '[1,9)')")
+    pair.sync()
+    with pair.source.transaction():
+        pair.source.execute("SET CONSTRAINTS ALL DEFERRED")
+        pair.source.execute("UPDATE stay SET room = 8 WHERE id = 3; UPDATE stay SET room = 8, during = '[9,9]'")
+        pair.source.execute("UPDATE stay SET room = 4 WHERE id = 3; UPDATE stay SET during = '[1,2)' WHERE id = 3")
+        pair.source.execute("UPDATE stay SET room = id * 2 + 20, during = '[1,9)'")
+    pair.sync()
+    assert pair.rows("SELECT key, code FROM strangler.parked_row WHERE state = 'refused'") == [({"id": "2"}, "23P01")]
+    assert pair.rows("SELECT id, room FROM stay ORDER BY id") == [(1, 1), (9, 2)], "which rows it is about nobody knows"
+    pair.target.execute("DELETE FROM stay WHERE id = 9; UPDATE strangler.parked_row SET request = 'retry'")
+    assert pair.applier.serve_requests()
+    same(pair, "stay")
+    pair.source.execute("TRUNCATE stay")
+    pair.sync()
+
+
+def test_a_deferrable_constraint_of_a_table_without_a_key(pair):
+    pair.source.execute("""INSERT INTO slot VALUES (1, '{}'), (2, '{}'), (NULL, '[]'), (NULL, '[]')""")
+    with pair.source.transaction():
+        pair.source.execute("UPDATE slot SET pos = 3 - pos")
+    pair.sync()
+    pair.target.execute("INSERT INTO slot VALUES (3, '{}')")
+    pair.source.execute("UPDATE slot SET pos = 3 WHERE pos = 1")
+    pair.sync()
+    assert pair.rows("SELECT code FROM strangler.parked_row") == [("23505",)]
+    pair.target.execute("DELETE FROM slot WHERE pos = 3; UPDATE strangler.parked_row SET request = 'retry'")
+    assert pair.applier.serve_requests()
+    same(pair, "slot")
 
 
 def test_rows_that_swapped_a_unique_value_come_back_together(pair):

@@ -333,6 +333,37 @@ def test_T19_S01_a_table_whose_form_changed_parks_as_a_whole_and_the_others_go_o
     same(pair)
 
 
+def test_T19_S01_the_dependants_of_a_table_that_is_parked_as_a_whole_wait_for_it(fresh):
+    pair = fresh
+    pair.source.execute("INSERT INTO parent VALUES (1, 'old'); INSERT INTO child VALUES (1, 1, 'old')")
+    pair.source.execute("ALTER TABLE parent ADD extra int")
+    with pair.source.transaction():
+        pair.source.execute("INSERT INTO parent VALUES (2, 'new', 7)")
+        pair.source.execute("INSERT INTO child VALUES (2, 2, 'of it'), (3, NULL, 'alone')")
+    pair.source.execute("UPDATE child SET v = 'more' WHERE id = 2; INSERT INTO item VALUES (1, 'ok', 'a', 1)")
+    pair.source.execute("UPDATE child SET parent = 2 WHERE id = 1; DELETE FROM child WHERE id = 3")
+    pair.sync()
+    assert parked(pair) == [
+        ("parent", "2", "c", "refused"),
+        ("child", "2", "c", "waiting"),
+        ("child", "2", "u", "waiting"),
+        ("child", "1", "u", "waiting"),
+    ]
+    assert pair.rows("SELECT id, parent, v FROM child") == [(1, 1, "old")]
+    assert pair.rows("SELECT id FROM item") == [(1,)], "what has nothing to do with it goes on"
+
+    pair.target.execute("ALTER TABLE parent ADD extra int")
+    pair.mapping = identical(
+        ("item", "id v code n"), ("parent", "id v extra"), ("child", "id parent v"), ("other", "id v")
+    )
+    pair.link = pair.make_link("forward")
+    pair.applier.close()
+    pair.applier = Applier(pair.link, clock=SystemClock())
+    assert ask(pair, "retry")
+    assert parked(pair) == []
+    same(pair)
+
+
 class Following:
     """Adds the new column to the target. `refuses`: says that a person has to decide."""
 
