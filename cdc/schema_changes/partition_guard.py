@@ -10,6 +10,7 @@ Servers before 15 go on decoding a table as what it was when they first saw it: 
 written anew, which makes the server forget what it knew, from exactly that commit on.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -18,8 +19,10 @@ import psycopg
 from psycopg import sql
 
 from cdc.connections import CatalogConnection
+from cdc.errors import StreamBusy
 from cdc.events import TableName
 
+_DROP_ATTEMPTS, _DROP_PAUSE_S = 30, 0.3
 _EVENT_TRIGGER: Final = "strangler_partitions"
 _TRIGGERS: Final = {
     "{leaf}": "strangler_part_emptied",
@@ -135,14 +138,17 @@ _CREATE: Final = (
                 UNION SELECT root::regclass, '{after}', 'AFTER', 'root_emptied' FROM strangler.partitioned
             ) AS w JOIN pg_class c ON c.oid = w.name
              WHERE NOT EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = w.name AND g.tgname = w.trigger)
-               AND (everywhere OR w.name = ANY (fresh))
+               AND (everywhere OR w.name = ANY (fresh)) ORDER BY random()
         LOOP
             BEGIN
                 EXECUTE format('CREATE TRIGGER %I %s TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION strangler.%I()',
                                seen.trigger, seen.moment, seen.name, seen.function);
                 EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', seen.name, seen.trigger);
-            EXCEPTION WHEN insufficient_privilege OR lock_not_available OR wrong_object_type OR undefined_table THEN
-                NULL; -- not ours, or in use: the next look tries again
+            EXCEPTION
+                WHEN insufficient_privilege OR wrong_object_type OR undefined_table THEN
+                    NULL; -- not ours: verification only
+                WHEN lock_not_available THEN
+                    EXIT; -- the others must not stay locked while we wait for more that are in use: at the next look
             END;
         END LOOP;
         IF current_setting('server_version_num')::int < 150000 THEN
@@ -306,11 +312,7 @@ def unguard_partitions(connection: CatalogConnection, stream: str) -> None:
     for name in _TABLES:
         connection.execute(f"DELETE FROM strangler.{name} WHERE stream = %s".encode(), [stream])
     for row in connection.execute(_STRAY_TRIGGERS, [list(_TRIGGERS.values())]).fetchall():
-        connection.execute(
-            sql.SQL("DROP TRIGGER {} ON {}").format(
-                sql.Identifier(row["trigger"]), sql.Identifier(row["schema"], row["name"])
-            )
-        )
+        _drop_trigger(connection, row["trigger"], TableName(schema=row["schema"], name=row["name"]))
     if connection.execute("SELECT FROM strangler.partitioned LIMIT 1").fetchone() is not None:
         return
     connection.execute(f"DROP EVENT TRIGGER IF EXISTS {_EVENT_TRIGGER}".encode())
@@ -318,6 +320,25 @@ def unguard_partitions(connection: CatalogConnection, stream: str) -> None:
         connection.execute(f"DROP FUNCTION strangler.{name}".encode())
     for name in _TABLES:
         connection.execute(f"DROP TABLE strangler.{name}".encode())
+
+
+def _drop_trigger(connection: CatalogConnection, trigger: str, table: TableName) -> None:
+    """Others of the table wait as long as we do, so we wait a little, again and again."""
+    drop = sql.SQL("DROP TRIGGER {} ON {}").format(sql.Identifier(trigger), sql.Identifier(table.schema, table.name))
+    for _ in range(_DROP_ATTEMPTS):
+        try:
+            with connection.transaction():
+                connection.execute("SET LOCAL lock_timeout = '200ms'")
+                connection.execute(drop)
+                connection.execute("SET LOCAL lock_timeout TO DEFAULT")
+            return
+        except psycopg.errors.LockNotAvailable:
+            time.sleep(_DROP_PAUSE_S)
+    raise StreamBusy(
+        thing=f"partition {table}",
+        reason="is in use by other sessions, so our trigger on it could not be dropped",
+        mend="end them, or wait for them (pg_stat_activity, pg_locks); then run this again",
+    )
 
 
 def _watch_ddl(connection: CatalogConnection) -> None:

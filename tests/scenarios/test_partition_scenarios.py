@@ -3,10 +3,12 @@
 import psycopg
 import pytest
 
+from cdc.connections import open_database
 from cdc.doctor import examine_source
 from cdc.errors import SchemaChanged
 from cdc.events import TableName
 from cdc.provision import deprovision_source, provision_source
+from cdc.schema_changes.partition_guard import unguarded
 from cdc.verify.run import verify_all
 from sandbox.postgres import database_url
 from strangler.clock import SystemClock
@@ -212,6 +214,21 @@ def test_H13_without_an_event_trigger_the_next_look_finds_it(pair, plain_role, n
     pair.source.execute(ddl)
     with pytest.raises(SchemaChanged, match=said):
         look(pair)
+
+
+def test_H13_a_partition_in_use_is_not_waited_for_and_guarded_later(pair):
+    pair.source.execute("DROP TRIGGER strangler_part_emptied ON p_fr")
+    with psycopg.connect(pair.source_dsn) as writer, open_database(pair.source_dsn) as source:
+        writer.execute("INSERT INTO p VALUES (9, 'fr', 'new')")
+        look(pair)
+        assert unguarded(source, pair.link.stream) == ["public.p_fr"]
+        (finding,) = [
+            one for one in examine_source(pair.source_dsn, [P], stream=pair.link.stream) if one.check == "partitions"
+        ]
+        assert "public.p_fr" in finding.reason
+        writer.rollback()
+        look(pair)
+        assert unguarded(source, pair.link.stream) == []
 
 
 def test_H13_nothing_is_left_behind(pair):
