@@ -173,7 +173,6 @@ def test_D29_D31_replica_identity_full_and_by_index(capture):
     ("ddl", "words"),
     [
         ("CREATE TABLE t (v int)", "no primary key"),
-        ("CREATE TABLE t (v int); ALTER TABLE t REPLICA IDENTITY FULL", "no primary key"),
         ("CREATE TABLE t (v int PRIMARY KEY); ALTER TABLE t REPLICA IDENTITY NOTHING", "no replica identity"),
         ("CREATE TABLE t (v int PRIMARY KEY DEFERRABLE)", "deferrable"),
         ("CREATE UNLOGGED TABLE t (v int PRIMARY KEY)", "unlogged"),
