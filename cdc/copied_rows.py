@@ -4,18 +4,18 @@ Where nothing of a chunk changed meanwhile and the mapping only renames, its tex
 STDIN` as it is.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import chain
 from typing import Final
 
-from cdc.events import Relation, Row, RowChange
+from cdc.events import Iterated, Relation, Row, RowChange
 from cdc.insert_run import NULL_CELL, CopyText, Run, joined
 
 _ESCAPES: Final = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
 
-class CopiedRows(Collection[Row]):
+class CopiedRows(Iterated[Row]):
     """`lines`: one row each, in key order, as the text format has them, with the newline."""
 
     __slots__ = ("lines",)
@@ -28,9 +28,6 @@ class CopiedRows(Collection[Row]):
 
     def __iter__(self) -> Iterator[Row]:
         return map(parse_line, self.lines)
-
-    def __contains__(self, row: object) -> bool:
-        return any(row == each for each in self)
 
     def last(self) -> Row:
         return parse_line(self.lines[-1])
@@ -55,7 +52,7 @@ class CopiedRows(Collection[Row]):
         return CopiedRows(rest), found
 
 
-class BroughtForward(Collection[Row]):
+class BroughtForward(Iterated[Row]):
     """A chunk of which some rows changed after it was read. `untouched`: as they were read; `rows`: the others."""
 
     __slots__ = ("rows", "untouched")
@@ -68,9 +65,6 @@ class BroughtForward(Collection[Row]):
 
     def __iter__(self) -> Iterator[Row]:
         return chain(self.untouched, self.rows)
-
-    def __contains__(self, row: object) -> bool:
-        return any(row == each for each in self)
 
 
 class CopiedRun(Run):

@@ -8,9 +8,20 @@ unchanged TOASTed column is the distinct object `UNCHANGED`, never a sentinel st
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 from cdc.lsn import Lsn
+
+Item = TypeVar("Item", covariant=True)
+
+
+class Iterated(Collection[Item]):
+    """What is iterated, again and again, and counted: perhaps made or read from a disk meanwhile. Nobody indexes it."""
+
+    __slots__ = ()
+
+    def __contains__(self, item: object) -> bool:
+        return any(item == each for each in self)
 
 
 class Unchanged(Enum):

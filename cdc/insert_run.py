@@ -11,7 +11,7 @@ columns (2), then for each column `n` (NULL), `u` (unchanged TOAST; never in an 
 """
 
 from abc import abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cdc.errors import DecodeError
-from cdc.events import Change, Relation, RowChange
+from cdc.events import Change, Iterated, Relation, RowChange
 from cdc.pgoutput import decode_insert
 
 SHORTEST_RUN: Final = 64
@@ -47,16 +47,13 @@ class CopyText(NamedTuple):
     null: str
 
 
-class Run(Collection[RowChange]):
+class Run(Iterated[RowChange]):
     """New rows of one table, none of which another one touches, as bytes. Iterating decodes them."""
 
     relation: Relation
 
     @abstractmethod
     def __iter__(self) -> Iterator[RowChange]: ...
-
-    def __contains__(self, change: object) -> bool:
-        return any(change == each for each in self)
 
     @abstractmethod
     def copy_text(self, columns: Sequence[int]) -> CopyText:
@@ -138,7 +135,7 @@ class InsertRun(Run):
         return _by_slices(self.messages, [found[position] for position in columns])
 
 
-class ChangesInRuns(Collection[Change]):
+class ChangesInRuns(Iterated[Change]):
     """Changes of which some, one after the other, are runs. Iterating gives every change by itself."""
 
     @abstractmethod
@@ -150,9 +147,6 @@ class ChangesInRuns(Collection[Change]):
                 yield from each
             else:
                 yield each
-
-    def __contains__(self, change: object) -> bool:
-        return any(change == one for one in self)
 
 
 class HeldChanges(ChangesInRuns):

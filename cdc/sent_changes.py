@@ -4,10 +4,10 @@ Most transactions change a row or a few. To decode them where they are only pass
 that is done to them, so their messages travel as bytes through the change log and are decoded when somebody looks.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
-from cdc.events import Change, Relation, RowChange
+from cdc.events import Change, Iterated, Relation, RowChange
 from cdc.insert_run import SHORTEST_RUN
 from cdc.pgoutput import decode, decode_insert, decode_update
 from cdc.pgoutput_messages import Delete
@@ -19,7 +19,7 @@ MOST_SENT_BYTES: Final = 64 << 10
 INSERT_TAG, UPDATE_TAG = ord("I"), ord("U")
 
 
-class SentChanges(Collection[Change]):
+class SentChanges(Iterated[Change]):
     """`messages`: inserts, updates and deletes, each a whole protocol message that was not streamed. `relations`: the
     table of each, as it was then.
 
@@ -36,9 +36,6 @@ class SentChanges(Collection[Change]):
 
     def __iter__(self) -> Iterator[RowChange]:
         return map(decoded_change, self.messages, self.relations)
-
-    def __contains__(self, change: object) -> bool:
-        return any(change == each for each in self)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SentChanges | tuple) and tuple(self) == tuple(other)

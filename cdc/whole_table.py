@@ -7,12 +7,12 @@ says that the copy is done. Whatever ends before that has written nothing, and t
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from cdc.copied_rows import CopiedRows, CopiedRun
-from cdc.events import Change, Relation, Row, RowChange, TableName, Truncate
+from cdc.events import Change, Iterated, Relation, Row, RowChange, TableName, Truncate
 from cdc.insert_run import ChangesInRuns, Run
 from cdc.snapshot_window import Chunk, SourceSnapshot
 
@@ -30,15 +30,12 @@ class HeldBack(Protocol):
     def __iter__(self) -> Iterator[Held]: ...
 
 
-class WholeRows(Collection[Row]):
+class WholeRows(Iterated[Row]):
     """All rows of a table, as many as there are, to be gone through again and again."""
 
     @abstractmethod
     def parts(self) -> Iterator[CopiedRows]:
         """In pieces that fit into memory."""
-
-    def __contains__(self, row: object) -> bool:
-        return any(row == each for each in self)
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Final, Protocol
 
-from cdc.events import Change, Message, RowChange
+from cdc.events import Change, Iterated, Message, RowChange
 from cdc.lsn import Lsn
 from cdc.mysql.binlog import Rows
 from cdc.mysql.table_map import TableReader
@@ -121,7 +121,7 @@ class ChangeBuffer:
         self._records += 1
 
 
-class SpilledChanges(Collection[Change]):
+class SpilledChanges(Iterated[Change]):
     """Changes that are decoded while they are iterated."""
 
     def __init__(
@@ -142,9 +142,6 @@ class SpilledChanges(Collection[Change]):
         for number, record in enumerate(self._spill.records()):
             if not any(first <= number < end for first, end in self._skipped):
                 yield from self._changes(record if isinstance(record, bytes) else record.take(record.left))
-
-    def __contains__(self, change: object) -> bool:
-        return any(change == one for one in self)
 
     def _changes(self, record: bytes) -> Iterable[Change]:
         kind, number = _HEAD.unpack_from(record)

@@ -14,7 +14,7 @@ from cdc.changelog.debezium_topics.reading import RecordReader
 from cdc.changelog.debezium_topics.refusals import unknown_row
 from cdc.changelog.debezium_topics.topic_events import Raw, TopicEvent
 from cdc.debezium.record import OLD_KEY_HEADER
-from cdc.events import UNCHANGED, Change, Column, Relation, Row, RowChange, TableName
+from cdc.events import UNCHANGED, Change, Column, Iterated, Relation, Row, RowChange, TableName
 from cdc.spill import SpillFile
 
 IN_MEMORY_EVENTS: Final = 5_000
@@ -84,7 +84,7 @@ def _packed(event: TopicEvent) -> bytes:
     return packed
 
 
-class UnitChanges(Collection[Change]):
+class UnitChanges(Iterated[Change]):
     """Decoded while they are iterated, again and again."""
 
     def __init__(self, unit: Unit, positions: tuple[Change, ...], decode: Callable[[TopicEvent], Change]) -> None:
@@ -99,9 +99,6 @@ class UnitChanges(Collection[Change]):
         if self._length is None:
             self._length = sum(1 for _ in self)
         return self._length
-
-    def __contains__(self, change: object) -> bool:
-        return any(change == each for each in self)
 
 
 def changes_of(unit: Unit, stream: str, reader: RecordReader) -> Collection[Change]:

@@ -13,7 +13,7 @@ from cdc.debezium.encoder import DebeziumEncoder
 from cdc.debezium.options import DebeziumOptions
 from cdc.debezium.record import DebeziumRecord
 from cdc.errors import LogDamaged
-from cdc.events import Change, Message, Relation, RowChange, Transaction
+from cdc.events import Change, Iterated, Message, Relation, RowChange, Transaction
 
 FIRST_BYTE: Final = ord("{")
 """A value of ours begins with a msgpack array, which never looks like this."""
@@ -67,7 +67,7 @@ class DebeziumReading:
         return change
 
 
-class _Watched(Collection[Change]):
+class _Watched(Iterated[Change]):
     """The chosen changes; `index`: which one the reader of this has got last."""
 
     def __init__(self, changes: Collection[Change], takes: Callable[[Change], bool]) -> None:
@@ -82,9 +82,6 @@ class _Watched(Collection[Change]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
-
-    def __contains__(self, change: object) -> bool:
-        return any(change == each for each in self)
 
 
 def _options(prefix: str, database: str) -> DebeziumOptions:
