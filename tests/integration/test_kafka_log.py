@@ -240,18 +240,17 @@ def test_rows_of_a_run_that_no_record_takes_are_split(any_kafka, kafka_logs, mon
     assert len(raw(options, item_topic(options))) == 70 * 3
 
 
-@pytest.mark.parametrize("way", ["confluent", "record by record"])
+@pytest.mark.parametrize("way", ["confluent", "record by record", "gzip"])
 def test_other_producers_write_the_same_records(real_kafka, kafka_logs, monkeypatch, way):  # noqa: F811
-    """The optional client, and kafka-python where its queue is not the one that we know."""
+    """The optional client; kafka-python where its queue is not the one that we know; batches that are compressed."""
     if way == "confluent":
         pytest.importorskip("confluent_kafka")
     topics = []
-    for client in ("kafka-python", way):
-        if client == "record by record":
+    chosen = {"confluent": {"client": "confluent"}, "gzip": {"compression": "gzip"}}
+    for each_way in ("batches", way):
+        if each_way == "record by record":
             monkeypatch.setattr(producing, "_queue_is_known", lambda producer: False)
-        options = new_options(
-            real_kafka[0], partitions=2, client="confluent" if client == "confluent" else "kafka-python"
-        )
+        options = new_options(real_kafka[0], partitions=2, **chosen.get(each_way, {}))
         log = kafka_logs(options, keys={TABLE: ("id",)})
         changes = HeldChanges((inserts(0, 100), row("7", "z", op="u"), row_gone("8")))
         written = [replace(transaction(10), changes=changes), transaction(20, row("1", "a"))]
