@@ -12,7 +12,7 @@ from typing import Any, Final
 from cdc.debezium.catalog import ResolvedType, TypeCatalog
 from cdc.debezium.codec import JsonSchema, Loss
 from cdc.debezium.decoded import DecodedRecord, DecoderOptions, Doubt, TransactionMark
-from cdc.debezium.forms import may_be_of
+from cdc.debezium.forms import may_be_of, widens_to
 from cdc.debezium.read_values import ValueReader, type_oid_of
 from cdc.debezium.record import LOST_HEADER
 from cdc.debezium.types import codec_for
@@ -168,7 +168,9 @@ class DebeziumDecoder:
         for name, form in forms.items():
             type_oid, modifier = shape.get(name, (type_oid_of(form), -1))
             known: ResolvedType | None = self._catalog.resolve(type_oid, modifier) if name in shape else None
+            foreign = False
             if known and not (self.options.types_are_the_sources or may_be_of(form, type_oid, modifier, self._catalog)):
+                foreign = not widens_to(form, type_oid, self._catalog)
                 type_oid, modifier, known = 0, -1, None
             columns.append(Column(name=name, type_oid=type_oid, type_modifier=modifier, in_key=not key or name in key))
             readers[name] = ValueReader(
@@ -179,6 +181,7 @@ class DebeziumDecoder:
                 lose=_noting(result, name),
                 marked=self.options.losses_marked,
                 trusts_placeholder=self.options.trusts_placeholder,
+                foreign=foreign,
             )
         result.relation = Relation(
             oid=0,

@@ -19,6 +19,21 @@ _MODES: Final = {
 }
 
 
+_WIDER: Final = {
+    **dict.fromkeys(
+        ("int16", "int32", "int64"), frozenset({"int2", "int4", "int8", "numeric", "text", "varchar"})
+    ),
+    "string": frozenset({"text", "varchar", "bpchar", "citext"}),
+    "float": frozenset({"float8"}),
+}
+"""Plain forms, and types of other columns that take their values as they are or refuse them."""
+
+
+def widens_to(form: JsonSchema, type_oid: int, catalog: TypeCatalog) -> bool:
+    """Whether a form of another type reads the same in a column of this type."""
+    return "name" not in form and catalog.resolve(type_oid).type.name in _WIDER.get(form["type"], ())
+
+
 def may_be_of(form: JsonSchema, type_oid: int, modifier: int, catalog: TypeCatalog) -> bool:
     """Whether a column of this type may look like this."""
     found = catalog.resolve(type_oid, modifier).type

