@@ -1,12 +1,17 @@
 """`strangler assess`: where to cut a monolith, from facts about it."""
 
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import click
 
-from commands.output import json_option, print_facts, print_json, print_rows, stderr, stdout
+from commands.output import json_option, print_facts, print_rows, stderr, stdout
 from migration_plans.assess.assessment import Assessment, assess
 from migration_plans.assess.facts_file import load_facts
+from migration_plans.assess.sagas import Step
 
 _SHOWN_MOST = 20
 """Rows of a table in the terminal; `--json` has all."""
@@ -31,13 +36,42 @@ def assess_command(facts_path: Path, seed: int, as_json: bool) -> None:
     facts = load_facts(facts_path, ignored=lambda key: stderr.print(f"{facts_path}: key {key!r} is not known, ignored"))
     assessment = assess(facts, seed=seed)
     if as_json:
-        print_json(assessment.as_dict())
+        _print_document(assessment)
     else:
         _show(assessment)
 
 
+def _print_document(assessment: Assessment) -> None:
+    """An entry a line, so that a large answer is neither held as text nor one endless line."""
+    try:
+        _write_document(assessment)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _write_document(assessment: Assessment) -> None:
+    before = "{"
+    for key, value in assessment.document():
+        click.echo(f"{before}\n{json.dumps(key)}: ", nl=False)
+        before = ","
+        if isinstance(value, Mapping):
+            _print_entries("{}", (f"{json.dumps(name)}: {json.dumps(entry)}" for name, entry in value.items()))
+        else:
+            _print_entries("[]", (json.dumps(entry) for entry in value))
+    click.echo("\n}")
+    sys.stdout.flush()
+
+
+def _print_entries(brackets: str, entries: Iterator[str]) -> None:
+    out, before = sys.stdout, brackets[0]
+    for entry in entries:
+        out.write(f"{before}\n  {entry}")
+        before = ","
+    out.write(brackets if before == brackets[0] else f"\n{brackets[1]}")
+
+
 def _show(assessment: Assessment) -> None:
-    shown = assessment.as_dict()
+    shown = {key: value for key, value in assessment.document() if key != "sagas"}
     print_rows(
         ("service", "tables", "least stable", "which"),
         [
@@ -56,12 +90,10 @@ def _show(assessment: Assessment) -> None:
         [_extraction(step, is_last=step is shown["extractions"][-1]) for step in shown["extractions"]],
         title="order",
     )
+    sagas = sorted(assessment.sagas(), key=lambda saga: (-saga.calls, saga.functionality, saga.transaction))
     _show_first(
         ("saga", "calls", "steps"),
-        [
-            (saga["functionality"], f"{saga['calls']:g}", " → ".join(_step(step) for step in saga["steps"]))
-            for saga in sorted(shown["sagas"], key=lambda saga: (-saga["calls"], saga["functionality"]))
-        ],
+        [(saga.functionality, f"{saga.calls:g}", " → ".join(map(_step, saga.steps))) for saga in sagas],
         title="write transactions that become sagas",
     )
     _show_first(
@@ -71,6 +103,11 @@ def _show(assessment: Assessment) -> None:
             for key in shown["cut_foreign_keys"]
         ],
         title="cut foreign keys",
+    )
+    _show_first(
+        ("contested", "from", "to", "burden", "sagas", "hops"),
+        [tuple(move.values()) for move in shown["what_if"]],
+        title="contested tables, and what would change if they moved",
     )
     print_rows(
         ("services", "burden", "concentration", "modularity"),
@@ -83,7 +120,14 @@ def _show(assessment: Assessment) -> None:
         ],
         title="other numbers of services",
     )
-    print_facts({name: shown["metrics"][name] for name in ("complexity_mean", "complexity_max")})
+    metrics = shown["metrics"]
+    print_facts(
+        {
+            "complexity": f"{metrics['complexity_mean']:,} in the mean, {metrics['complexity_max']:,} at most",
+            "hubs": _shares(shown["hubs"]),
+            "bulk jobs": _shares(shown["bulk_jobs"]),
+        }
+    )
 
 
 def _extraction(step: dict[str, object], *, is_last: bool) -> tuple[object, ...]:
@@ -93,9 +137,14 @@ def _extraction(step: dict[str, object], *, is_last: bool) -> tuple[object, ...]
     return step["service"], f"{step['benefit']:.3f}", f"{step['cost']:.3f}", advice
 
 
-def _step(step: dict[str, object]) -> str:
-    marks = {"pivot": " (pivot)", "compensatable": " (undo)", "check": " (reads)"}
-    return f"{step['service']}{marks.get(str(step['kind']), '')}"
+def _shares(shares: Mapping[str, float]) -> str:
+    first = [f"{name} ({share:.0%})" for name, share in list(shares.items())[:_SHOWN_MOST]]
+    return ", ".join(first) or "none"
+
+
+def _step(step: Step) -> str:
+    marks = {"pivot": " (pivot)", "compensatable": " (undo)", "check": " (reads)", "retriable": ""}
+    return f"{step.service}{marks[step.kind]}"
 
 
 def _rule(key: dict[str, list[str]]) -> tuple[str, str]:

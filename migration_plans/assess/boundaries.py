@@ -23,6 +23,7 @@ from migration_plans.assess.clustering import (
 )
 from migration_plans.assess.evidence import Evidence, gather_evidence
 from migration_plans.assess.facts import Facts, FloatArray
+from migration_plans.assess.touches import Touches
 
 _SMALL_UNITS = 150
 _GROUPS_SMALL, _GROUPS_LARGE = 20, 10
@@ -49,9 +50,9 @@ class Boundaries:
     """Tables × tables: the share of runs that put the two together."""
 
 
-def find_boundaries(facts: Facts, *, seed: int) -> Boundaries:
+def find_boundaries(facts: Facts, used: Touches, *, seed: int) -> Boundaries:
     """Deterministic for equal facts and seed."""
-    evidence = gather_evidence(facts)
+    evidence = gather_evidence(facts, used)
     rng = np.random.default_rng(seed)
     small = evidence.units <= _SMALL_UNITS
     parts = AffinityParts(evidence, groups=_GROUPS_SMALL if small else _GROUPS_LARGE, rng=rng)

@@ -15,6 +15,8 @@ import numpy.typing as npt
 
 from migration_plans.assess.facts import Facts, IntArray, Offsets
 
+_ACCESSES_AT_ONCE = 1_000_000
+
 Bits = int
 """A set of functionalities, one bit each."""
 
@@ -35,16 +37,36 @@ class Runs:
 
 def split_runs(facts: Facts, service_of: IntArray) -> Runs:
     """`service_of`: number of the service, per table. A functionality's transactions follow one another."""
-    table, written = facts.accesses >> 1, facts.accesses & 1
-    functionality, service = facts.functionality_of_access, service_of[table]
-    begins = np.ones(len(table), dtype=bool)
-    begins[1:] = (functionality[1:] != functionality[:-1]) | (service[1:] != service[:-1])
-    run = np.cumsum(begins) - 1
+    begins = facts.transaction_starts[facts.functionality_starts]
+    bounds = np.unique(
+        np.searchsorted(begins, np.arange(0, len(facts.accesses) + _ACCESSES_AT_ONCE, _ACCESSES_AT_ONCE))
+    )
+    bounds = np.minimum(bounds, len(facts.functionalities))
+    parts = [_split_part(facts, service_of, first, end) for first, end in pairwise(bounds.tolist())]
+    kept = np.concatenate([part.kept for part in parts] or [facts.accesses[:0]])
+    lengths = np.concatenate([np.diff(part.starts) for part in parts] or [begins[:0]])
+    return Runs(
+        functionality=np.concatenate([part.functionality for part in parts] or [begins[:0]]),
+        service=np.concatenate([part.service for part in parts] or [service_of[:0]]),
+        kept=kept,
+        starts=np.concatenate([[0], np.cumsum(lengths)]),
+    )
+
+
+def _split_part(facts: Facts, service_of: IntArray, first: int, end: int) -> Runs:
+    """Of the functionalities from `first` up to `end`."""
+    begins = facts.transaction_starts[facts.functionality_starts[first : end + 1]]
+    accesses = facts.accesses[begins[0] : begins[-1]]
+    table, written = accesses >> 1, accesses & 1
+    functionality, service = np.repeat(np.arange(first, end), np.diff(begins)), service_of[table]
+    new_run = np.ones(len(table), dtype=bool)
+    new_run[1:] = (functionality[1:] != functionality[:-1]) | (service[1:] != service[:-1])
+    run = np.cumsum(new_run) - 1
     pair = run * len(facts.tables) + table
     order = np.argsort(pair, kind="stable")
-    first = np.ones(len(order), dtype=bool)
-    first[1:] = pair[order][1:] != pair[order][:-1]
-    at = np.flatnonzero(first)
+    first_use = np.ones(len(order), dtype=bool)
+    first_use[1:] = pair[order][1:] != pair[order][:-1]
+    at = np.flatnonzero(first_use)
     met = order[at]
     writes = np.maximum.reduceat(written[order], at) if len(at) else written[:0]
     reads = written[met] == 0
@@ -52,10 +74,10 @@ def split_runs(facts: Facts, service_of: IntArray) -> Runs:
     runs = np.concatenate([run[met[reads]], run[met[writes == 1]]])
     by_run = np.argsort(runs, kind="stable")
     return Runs(
-        functionality=functionality[begins],
-        service=service[begins],
+        functionality=functionality[new_run],
+        service=service[new_run],
         kept=codes[by_run].astype(np.int32),
-        starts=np.searchsorted(runs[by_run], np.arange(int(begins.sum()) + 1)),
+        starts=np.searchsorted(runs[by_run], np.arange(int(new_run.sum()) + 1)),
     )
 
 

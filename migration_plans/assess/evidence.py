@@ -10,6 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from migration_plans.assess.facts import Facts, FloatArray, IntArray, Offsets, linked
+from migration_plans.assess.touches import Touches, damped_calls
+
+BoolArray = npt.NDArray[np.bool_]
 
 _PART_OF_WEIGHT = 2.0
 """A row that is deleted with its parent is a part of it."""
@@ -27,7 +30,7 @@ class Evidence:
     """Per table."""
     used: IntArray
     """Units of all rows, each once per row."""
-    written: npt.NDArray[np.bool_]
+    written: BoolArray
     """Whether the row writes the unit, beside `used`."""
     starts: Offsets
     """Where each row begins, and the end."""
@@ -37,15 +40,15 @@ class Evidence:
     """Units × units, symmetric: foreign keys by kind, damped where many point to the same."""
     foreign_keys: int
     """How many lead from one unit to another."""
-    apart: npt.NDArray[np.bool_]
+    apart: BoolArray
     """Units × units: must not share a service."""
 
 
-def gather_evidence(facts: Facts) -> Evidence:
+def gather_evidence(facts: Facts, used: Touches) -> Evidence:
     """All the evidence that the facts hold."""
     unit_of = _units(facts)
     count = int(unit_of.max()) + 1
-    row, unit, written, weight = _used_rows(facts, unit_of)
+    row, unit, written, weight = _used_rows(facts, used, unit_of)
     key = row * count + unit
     order = np.argsort(key, kind="stable")
     first = np.ones(len(order), dtype=bool)
@@ -70,32 +73,23 @@ def _units(facts: Facts) -> IntArray:
     return np.unique(linked(len(facts.tables), facts.must_link), return_inverse=True)[1].astype(np.int32)
 
 
-def _used_rows(facts: Facts, unit_of: IntArray) -> tuple[Offsets, Offsets, npt.NDArray[np.bool_], FloatArray]:
-    """Row, unit and mode per access, and the weight per row."""
-    unit, written = unit_of[facts.accesses >> 1].astype(np.int64), (facts.accesses & 1).astype(bool)
-    damped = damped_calls(facts.calls)
-    transactions = len(facts.transaction_starts) - 1
-    row = facts.transaction_of_access
-    weight = damped[facts.functionality_of_transaction]
+def _used_rows(facts: Facts, used: Touches, unit_of: IntArray) -> tuple[Offsets, Offsets, BoolArray, FloatArray]:
+    """Row, unit and mode per use, and the weight per row."""
+    unit, transactions = unit_of[used.table].astype(np.int64), len(used.transaction_weight)
     several = np.diff(facts.functionality_starts) > 1
-    of_several = several[facts.functionality_of_access]
+    of_several = several[used.functionality]
     whole_row = transactions + np.cumsum(several) - 1
     joined = [(table, number) for number, (tables, _) in enumerate(facts.joins) for table in sorted(tables)]
     table = np.array([table for table, _ in joined], dtype=np.int64)
     join = np.array([number for _, number in joined], dtype=np.int64)
     rows = transactions + int(several.sum())
+    joins_weight = damped_calls(np.array([calls for _, calls in facts.joins]))
     return (
-        np.concatenate([row, whole_row[facts.functionality_of_access[of_several]], rows + join]),
+        np.concatenate([used.transaction, whole_row[used.functionality[of_several]], rows + join]),
         np.concatenate([unit, unit[of_several], unit_of[table]]),
-        np.concatenate([written, written[of_several], np.zeros(len(table), dtype=bool)]),
-        np.concatenate([weight, damped[several], damped_calls(np.array([calls for _, calls in facts.joins]))]),
+        np.concatenate([used.written, used.written[of_several], np.zeros(len(table), dtype=bool)]),
+        np.concatenate([used.transaction_weight, used.functionality_weight[several], joins_weight]),
     )
-
-
-def damped_calls(calls: FloatArray) -> FloatArray:
-    """Traffic spans orders of magnitude and structure does not: 1 for what was never called, 1.7 for the median."""
-    called = calls[calls > 0]
-    return 1 + np.log1p(calls / (np.median(called) if len(called) else 1.0))
 
 
 def _references(facts: Facts, unit_of: IntArray, count: int) -> tuple[FloatArray, int]:
@@ -113,7 +107,7 @@ def _references(facts: Facts, unit_of: IntArray, count: int) -> tuple[FloatArray
     return result + result.T, len(pairs)
 
 
-def _apart(facts: Facts, unit_of: IntArray, count: int) -> npt.NDArray[np.bool_]:
+def _apart(facts: Facts, unit_of: IntArray, count: int) -> BoolArray:
     result = np.zeros((count, count), dtype=bool)
     for group in facts.cannot_link:
         units = unit_of[list(group)]

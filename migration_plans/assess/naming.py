@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from migration_plans.assess.facts import FloatArray, IntArray
+from migration_plans.assess.facts import FloatArray, IntArray, Offsets
 from migration_plans.assess.service_map import ServiceMap
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
@@ -16,11 +16,19 @@ _COVERED_LEAST = 0.5
 
 def words(name: str) -> tuple[str, ...]:
     """`shop.OrderLine` → order, line; what is before the last dot is a schema."""
-    return tuple(word.lower() for word in _WORD.findall(name.rpartition(".")[2])) or (name.lower(),)
+    found: list[str] = []
+    for word in _WORD.findall(name.rpartition(".")[2]):
+        if found and len(word) == 1 and word.isalpha():
+            found[-1] += word.lower()
+        else:
+            found.append(word.lower())
+    return tuple(found) or (name.lower(),)
 
 
-def name_services(tables: Sequence[str], of_table: IntArray, likeness: FloatArray) -> ServiceMap:
-    """`of_table`: any labels. `likeness`: tables × tables; the table likest to the others of its service is central.
+def name_services(tables: Sequence[str], of_table: IntArray, likeness: FloatArray, uses: Offsets) -> ServiceMap:
+    """`of_table`: any labels. Central is the table that is used most and likest to the others of its service.
+
+    `likeness`: tables × tables; `uses`: per table.
 
     Services are numbered by size, the largest first, then by name of their first table.
     """
@@ -37,7 +45,7 @@ def name_services(tables: Sequence[str], of_table: IntArray, likeness: FloatArra
     numbers = np.zeros(len(tables), dtype=np.int32)
     for number, group in enumerate(services):
         numbers[group] = number
-        wanted = _capability([spoken[table] for table in group], in_tables) or _central(group, spoken, likeness)
+        wanted = _capability([spoken[table] for table in group], in_tables) or _central(group, spoken, likeness, uses)
         names.append(_free(wanted, names))
     return ServiceMap(names=tuple(names), of_table=numbers)
 
@@ -52,8 +60,8 @@ def _capability(group: Sequence[tuple[str, ...]], in_tables: Counter[str]) -> st
     return max(covered, key=lambda word: (here[word] ** 2 / (len(group) * in_tables[word]), here[word], word))
 
 
-def _central(group: Sequence[int], spoken: Sequence[tuple[str, ...]], likeness: FloatArray) -> str:
-    closeness = likeness[np.ix_(group, group)].sum(axis=1)
+def _central(group: Sequence[int], spoken: Sequence[tuple[str, ...]], likeness: FloatArray, uses: Offsets) -> str:
+    closeness = likeness[np.ix_(group, group)].sum(axis=1) * (1 + uses[group])
     return "_".join(spoken[group[int(closeness.argmax())]])
 
 

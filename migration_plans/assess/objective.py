@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from migration_plans.assess.evidence import damped_calls
 from migration_plans.assess.facts import Facts, FloatArray, Offsets
 from migration_plans.assess.service_map import ServiceMap
+from migration_plans.assess.touches import Touches
 
 BoolMatrix = npt.NDArray[np.bool_]
 
@@ -93,34 +93,6 @@ class Workload:
             joins=float(self.joined.weight[self.joined.spread(groups) > 1].sum()),
             concentration=float((shares**2).sum()),
         )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Touches:
-    """Each table once per transaction, read or `written`; much less than all accesses."""
-
-    table: Offsets
-    transaction: Offsets
-    functionality: Offsets
-    written: BoolMatrix
-    functionality_weight: FloatArray
-    transaction_weight: FloatArray
-
-
-def touches(facts: Facts) -> Touches:
-    """From all accesses."""
-    transaction = facts.transaction_of_access
-    key = np.unique(2 * len(facts.tables) * transaction + facts.accesses)
-    transaction, code = np.divmod(key, 2 * len(facts.tables))
-    weight = damped_calls(facts.calls)
-    return Touches(
-        table=code >> 1,
-        transaction=transaction,
-        functionality=facts.functionality_of_transaction[transaction],
-        written=(code & 1).astype(bool),
-        functionality_weight=weight,
-        transaction_weight=weight[facts.functionality_of_transaction],
-    )
 
 
 def worst_costs(facts: Facts, used: Touches) -> Costs:

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from migration_plans.assess.facts import Facts
-from migration_plans.assess.objective import Costs, Touches, workload
+from migration_plans.assess.objective import Costs, workload
 from migration_plans.assess.service_map import ServiceMap
 from migration_plans.assess.stability import Standing
+from migration_plans.assess.touches import Touches
 
 _SHOWN_MOST = 50
 """Moves, the least stable tables first; each is tried on all transactions."""

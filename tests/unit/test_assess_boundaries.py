@@ -9,13 +9,14 @@ from migration_plans.assess.agreement import agreement
 from migration_plans.assess.assessment import assess
 from migration_plans.assess.boundaries import find_boundaries
 from migration_plans.assess.facts_file import read_facts
+from migration_plans.assess.touches import touches
 from migration_plans.errors import FactsInvalid
 from tests.unit.assess_planted import planted
 from tests.unit.assess_systems import DATA, facts_of, published
 
 
 def chosen(facts, seed=0):
-    found = find_boundaries(facts, seed=seed)
+    found = find_boundaries(facts, touches(facts), seed=seed)
     return found.by_count[found.preferred]
 
 

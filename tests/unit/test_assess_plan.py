@@ -9,11 +9,12 @@ from click.testing import CliRunner
 from cli import strangler
 from migration_plans.assess.assessment import assess
 from migration_plans.assess.naming import name_services, words
-from migration_plans.assess.objective import touches, workload, worst_costs
+from migration_plans.assess.objective import workload, worst_costs
 from migration_plans.assess.order import extraction_order
 from migration_plans.assess.sagas import find_sagas
 from migration_plans.assess.service_map import ServiceMap
 from migration_plans.assess.stability import Standing
+from migration_plans.assess.touches import touches
 from migration_plans.assess.what_if import contested_moves
 from migration_plans.errors import FactsInvalid
 from tests.unit.assess_planted import planted
@@ -153,9 +154,22 @@ def test_stability_tells_a_table_between_two_services():
     assert stability["a2"] > 0.9
 
 
+def test_hubs_and_bulk_jobs_are_named():
+    used = {f"f{number}": [[f"t{number}", "W"], ["config", "R"]] for number in range(9)}
+    facts = facts_of({**used, "export": [[f"t{number}", "R"] for number in range(9)]})
+    shown = assess(facts).as_dict()
+    assert shown["hubs"] == {"config": 0.9}
+    assert shown["bulk_jobs"] == {"export": 0.9}
+
+
 @pytest.mark.parametrize(
     ("table", "parts"),
-    [("shop.order_lines", ("order", "lines")), ("OrderLine", ("order", "line")), ("HTTPLog2", ("http", "log", "2"))],
+    [
+        ("shop.order_lines", ("order", "lines")),
+        ("OrderLine", ("order", "line")),
+        ("HTTPLog2", ("http", "log", "2")),
+        ("LdoDUser", ("ldod", "user")),
+    ],
 )
 def test_words_of_a_name(table, parts):
     assert words(table) == parts
@@ -164,13 +178,13 @@ def test_words_of_a_name(table, parts):
 def test_services_are_named_by_what_their_tables_share():
     tables = ("order", "order_line", "order_note", "stock", "vet", "vet_skill")
     likeness = np.ones((6, 6))
-    named = name_services(tables, np.array([5, 5, 5, 1, 2, 2], dtype=np.int32), likeness)
+    named = name_services(tables, np.array([5, 5, 5, 1, 2, 2], dtype=np.int32), likeness, np.zeros(6))
     assert named.names == ("order", "vet", "stock")
     assert named.of_table.tolist() == [0, 0, 0, 2, 1, 1]
 
 
 def test_names_are_unique():
-    named = name_services(("a.log", "b.log", "c.log"), np.arange(3, dtype=np.int32), np.ones((3, 3)))
+    named = name_services(("a.log", "b.log", "c.log"), np.arange(3, dtype=np.int32), np.ones((3, 3)), np.zeros(3))
     assert len(set(named.names)) == 3
 
 
@@ -200,6 +214,8 @@ def test_the_command_prints_the_documented_json(tmp_path):
         "stability",
         "contested",
         "what_if",
+        "hubs",
+        "bulk_jobs",
         "order",
         "extractions",
         "sagas",
