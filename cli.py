@@ -19,6 +19,7 @@ _COMMANDS = {
     "demo": "commands.demo:demo",
     "diff": "commands.diff:diff",
     "doctor": "commands.doctor:doctor",
+    "gather": "commands.gather:gather_group",
     "parked": "commands.parked:parked",
     "pause": "commands.move:pause",
     "plan": "commands.plan:plan",

@@ -1,0 +1,160 @@
+"""Play requests one at a time while the server logs statements: then every statement has one request that it is of.
+
+With a connection to the database each request is enclosed by two marks in the log, so that no clock is needed. The end
+is marked when no session of the database is at work any more, so that what a request starts in the background counts.
+"""
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+from sqlalchemy import Connection, text
+
+from migration_plans.errors import LogUnreadable, SourceUnreadable
+from migration_plans.gather.plays import Play, filled, picked
+from migration_plans.gather.requests import MARKER
+from migration_plans.gather.schema import reading
+
+_BUSY: Final = text(
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
+    "AND backend_type = 'client backend' AND state <> 'idle'"
+)
+_LOGGED: Final = text(
+    "SELECT current_setting('log_statement') = 'all' OR current_setting('log_min_duration_statement') = '0'"
+)
+_POLL_S: Final = 0.005
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReplaySettings:
+    """A replay."""
+
+    base_url: str
+    out: Path
+    """JSON lines, one per request: `gather` reads them."""
+    run: str
+    """Tells the marks of this replay from those of others."""
+    database: str | None = None
+    """URL of the monolith's PostgreSQL; without it, requests are told apart by time alone."""
+    settle_s: float = 5.0
+    """How long to wait at most for the database to be quiet after an answer; without a database, how long to pause."""
+    timeout_s: float = 30.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Replayed:
+    """What came of it."""
+
+    requests: int
+    refused: int
+    """Answered with 4xx or 5xx: what they do when they succeed was not seen."""
+    restless: int
+    """After which the database did not become quiet in time."""
+
+
+def replay(plays: Iterable[Play], settings: ReplaySettings, *, say: Callable[[str], None]) -> Replayed:
+    """Play all in order. Raises `SourceUnreadable` when the monolith does not answer at all."""
+    values: dict[str, Any] = {}
+    requests = refused = restless = 0
+    with (
+        contextlib.ExitStack() as stack,
+        settings.out.open("w", encoding="utf-8") as out,
+        httpx.Client(base_url=settings.base_url, timeout=settings.timeout_s, trust_env=False) as client,
+    ):
+        marks = _Marks(stack.enter_context(reading(settings.database)) if settings.database else None, settings)
+        for number, play in enumerate(plays, start=1):
+            with marks.around(f"{settings.run}-{number}") as marked:
+                line = _ask(client, play, values, thing=f"request {number}")
+            requests += 1
+            refused += line["status"] >= 400
+            restless += marked.restless
+            if line["status"] >= 400:
+                say(f"{play.method} {line['path']}: {line['status']}")
+            out.write(json.dumps(line | marked.named) + "\n")
+    return Replayed(requests=requests, refused=refused, restless=restless)
+
+
+def _ask(client: httpx.Client, play: Play, values: dict[str, Any], *, thing: str) -> dict[str, Any]:
+    path = filled(play.path, values, thing=thing)
+    body = None if play.body is None else filled(play.body, values, thing=thing).encode()
+    headers = {name: filled(value, values, thing=thing) for name, value in play.headers.items()}
+    start = time.time()
+    try:
+        answer = client.request(play.method, path, content=body, headers=headers)
+    except httpx.HTTPError as error:
+        raise SourceUnreadable(
+            thing=f"{play.method} {client.base_url}{path.lstrip('/')}",
+            reason=f"no answer: {type(error).__name__}: {error}",
+            mend="start the monolith, and give the URL at which it answers",
+        ) from error
+    end = time.time()
+    for name, place in play.save.items():
+        value = picked(_json(answer), place)
+        if value is None:
+            raise LogUnreadable(
+                thing=thing,
+                reason=f"the answer ({answer.status_code}) has no {place!r} to save as {name!r}",
+                mend="correct the place, or the request",
+            )
+        values[name] = value
+    line = {"type": "request", "method": play.method, "path": path, "start": start, "end": end}
+    return line | {"status": answer.status_code} | ({"template": play.template} if play.template else {})
+
+
+def _json(answer: httpx.Response) -> Any:
+    try:
+        return answer.json()
+    except ValueError:
+        return None
+
+
+@dataclass(kw_only=True)
+class _Marked:
+    named: dict[str, str]
+    restless: bool = False
+
+
+class _Marks:
+    """Comments in the server's log, or pauses where there is no database to write them."""
+
+    def __init__(self, connection: Connection | None, settings: ReplaySettings) -> None:
+        self._connection = connection
+        self._settings = settings
+        if connection is None:
+            return
+        connection.execution_options(isolation_level="AUTOCOMMIT")
+        if not connection.execute(_LOGGED).scalar_one():
+            raise LogUnreadable(
+                thing="the server's log",
+                reason="statements are not logged",
+                mend="ALTER SYSTEM SET log_statement = 'all'; SELECT pg_reload_conf(); and take it back afterwards",
+            )
+
+    @contextlib.contextmanager
+    def around(self, marker: str) -> Iterator[_Marked]:
+        """Everything inside belongs to the one request that is named so."""
+        if self._connection is None:
+            yield _Marked(named={})
+            time.sleep(self._settings.settle_s)
+            return
+        marked = _Marked(named={"marker": marker})
+        self._mark(self._connection, marker, "begin")
+        yield marked
+        marked.restless = not self._is_quiet(self._connection)
+        self._mark(self._connection, marker, "end")
+
+    def _mark(self, connection: Connection, marker: str, word: str) -> None:
+        connection.exec_driver_sql(f"/* {MARKER} {marker} {word} */ SELECT 1")
+
+    def _is_quiet(self, connection: Connection) -> bool:
+        until = time.monotonic() + self._settings.settle_s
+        while connection.execute(_BUSY).scalar_one():
+            if time.monotonic() >= until:
+                return False
+            time.sleep(_POLL_S)
+        return True
