@@ -273,7 +273,7 @@ class _WrittenRecords:
         """May be called again."""
         if self._buffer is not None:
             return
-        records, attributes = self._writer.records(), 0
+        records, attributes = self._writer.take(), 0
         if self._compression:
             compressed = self._ENCODERS[self._compression](records)
             if len(compressed) < len(records):

@@ -126,6 +126,12 @@ class RecordWriter:
     def records(self) -> bytes:
         return b"".join(self._parts)
 
+    def take(self) -> bytes:
+        """The records, which this no longer keeps; their `count` and `size` it does."""
+        records = self.records()
+        self._parts.clear()
+        return records
+
 
 def read_records(data: bytes, base_offset: int, count: int) -> Iterator[Record]:
     """The records of a batch, uncompressed and without the batch's header. Raises `LogDamaged`."""
