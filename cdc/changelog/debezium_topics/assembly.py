@@ -20,7 +20,7 @@ from typing import Final, Protocol
 
 from cdc.changelog.debezium_topics.options import Place
 from cdc.changelog.debezium_topics.place_queue import PlaceQueue, Progress
-from cdc.changelog.debezium_topics.refusals import incomplete, other_history, out_of_order
+from cdc.changelog.debezium_topics.refusals import incomplete, other_history, out_of_order, without_journal
 from cdc.changelog.debezium_topics.topic_events import CLOCK_SKEW_US, EndMark, Newest, TopicEvent
 from cdc.events import TableName
 from cdc.lsn import ZERO, Lsn
@@ -203,6 +203,8 @@ class TopicAssembler:
     def _next_ended(self, now_s: float) -> _Open | None:
         """The next END that counts events of tables that are read."""
         journal = self._journal
+        if journal is None:
+            self._refuse_without_journal(now_s)
         while journal is not None and journal.waiting:
             end = journal.take().item
             assert isinstance(end, EndMark)
@@ -211,6 +213,13 @@ class TopicAssembler:
                 return _Open(end.xid, replace(end, counts=counts), now_s)
             journal.finish()
         return None
+
+    def _refuse_without_journal(self, now_s: float) -> None:
+        """The topic comes into being with the first transaction, and may be seen a moment later than the tables'."""
+        for queue in self._table_queues():
+            if queue.waiting and now_s - queue.waiting[0].arrived_s > _PATIENCE * self._idle_s:
+                assert self._journal_place is not None
+                raise without_journal(self._journal_place[0])
 
     def _is_whole(self, opened: _Open, end: EndMark, now_s: float) -> bool:
         for table, count in end.counts.items():
@@ -225,7 +234,8 @@ class TopicAssembler:
         return True
 
     def _has_end(self, event: TopicEvent) -> bool:
-        return self._journal is not None and event.in_block
+        """Its END has come or will come."""
+        return self._journal_place is not None and event.in_block
 
     def _draw(self, opened: _Open) -> None:
         """Move what belongs to the open unit out of the queues."""

@@ -63,6 +63,7 @@ class TopicsWorker:
             catalog=spec.catalog,
             clock=clock,
             spill_folder=spec.folder,
+            captured=self._signals.captured,
         )
         handover = ChunkHandover(in_flight=1)
         self._apply = ApplyLoop(

@@ -8,7 +8,7 @@ Durability, retention: Kafka's and the connector's own affair. Nothing is append
 Concurrency: one reader, which is the target's applier.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -36,7 +36,7 @@ _NOTE_EVERY_S: Final = 1.0
 
 
 class DebeziumTopicsLog:
-    """See `ChangeLog`; `catalog`: the types of the source's tables."""
+    """See `ChangeLog`; `catalog`: the types of the source's tables; `captured`: told how far events were read."""
 
     def __init__(
         self,
@@ -47,9 +47,10 @@ class DebeziumTopicsLog:
         catalog: TypeCatalog,
         clock: Clock,
         spill_folder: Path | None = None,
+        captured: Callable[[Lsn], None] = lambda lsn: None,
     ) -> None:
         self._options, self._stream, self._positions, self._catalog = options, stream, positions, catalog
-        self._clock, self._folder = clock, spill_folder
+        self._clock, self._folder, self._captured = clock, spill_folder, captured
         self._session: _Session | None = None
         self._last = ZERO
 
@@ -107,7 +108,9 @@ class DebeziumTopicsLog:
                 mend="let one consumer run at a time",
             )
         reader = RecordReader(self._options, self._catalog)
-        return _Session(self._options, self._stream, reader, found.places, after, self._clock, self._folder)
+        return _Session(
+            self._options, self._stream, reader, found.places, after, self._clock, self._folder, self._captured
+        )
 
     def _end_session(self) -> None:
         session, self._session = self._session, None
@@ -127,7 +130,9 @@ class _Session:
         after: Lsn,
         clock: Clock,
         folder: Path | None,
+        captured: Callable[[Lsn], None],
     ) -> None:
+        self._captured = captured
         self._options, self._stream, self._reader, self._clock = options, stream, reader, clock
         self._saved = saved
         self.last = after
@@ -137,9 +142,8 @@ class _Session:
         self._newest_us = 0
         try:
             places = self._consumer.discover()
-            journal = (options.transaction_topic, 0)
             self._assembler = TopicAssembler(
-                journal=journal if journal in places else None,
+                journal=(options.transaction_topic, 0) if options.transactions == "use" else None,
                 idle_s=options.idle_s,
                 new_store=lambda: SpillingStore(reader, folder),
             )
@@ -172,17 +176,20 @@ class _Session:
     def _fill(self, wait_s: float) -> bool:
         """Whether anything came."""
         self._consumer.hold_back([place for place in self._places if self._assembler.is_full(place)])
-        now_s, came = self._clock.monotonic(), False
+        now_s, came, newest = self._clock.monotonic(), False, ZERO
         for place, offset, raw in self._consumer.poll(wait_s):
             came = True
             item = self._reader.read(place, offset, raw)
             if isinstance(item, TopicEvent):
                 self._assembler.feed(item, now_s)
+                newest = max(newest, item.lsn)
             elif isinstance(item, EndMark):
                 self._assembler.feed_end(item, now_s)
             else:
                 self._newest_us = max(self._newest_us, item.time_us)
                 self._assembler.skip(place, offset)
+        if newest:
+            self._captured(newest)
         return came
 
     def _look_around(self) -> None:

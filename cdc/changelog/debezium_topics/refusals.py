@@ -4,7 +4,7 @@ from typing import Final
 
 from cdc.changelog.debezium_topics.options import Place
 from cdc.changelog.debezium_topics.topic_events import EndMark, TopicEvent
-from cdc.errors import LogDamaged, PositionExpired, SlotMismatch, UntrustedValues, ValueRefused
+from cdc.errors import LogDamaged, LogNotFound, PositionExpired, SlotMismatch, UntrustedValues, ValueRefused
 from cdc.events import TableName
 
 START_OVER: Final = "empty the target's tables, remove the stream with --forget, and consume a new snapshot"
@@ -36,6 +36,14 @@ def incomplete(end: EndMark, table: TableName, count: int, found: int, blocked: 
         reason=f"ended with {count} events of {table}, and {found} of them are in its topic{behind}",
         mend="remove transforms that filter or reroute events, or ignore the transaction topic "
         "(--transactions ignore), which promises less",
+    )
+
+
+def without_journal(topic: str) -> LogNotFound:
+    return LogNotFound(
+        thing=f"topic {topic}",
+        reason="is not there, but the events name transactions that should end in it",
+        mend="give it back its name, or ignore it (--transactions ignore), which promises less",
     )
 
 

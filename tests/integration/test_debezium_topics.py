@@ -1,0 +1,236 @@
+"""Topics in Debezium's form as our own encoder writes them, consumed; and what is refused about topics."""
+
+import time
+import uuid
+
+import psycopg
+import pytest
+from kafka import KafkaAdminClient, TopicPartition
+
+from cdc.changelog.debezium_topics.consume import ends_now
+from cdc.changelog.kafka.connection import delete_topics
+from cdc.debezium import DebeziumEncoder, DebeziumOptions, TableShape, TypeCatalog
+from cdc.errors import LogNotFound, StreamBusy
+from cdc.events import UNCHANGED, Column, Message, Relation, RowChange, TableName, Transaction, Truncate
+from sandbox.postgres import create_database
+from tests.debezium.topics import Topics, consume_all, consuming, parked, rows, spec, stops
+from tests.kafka_rig import real_kafka  # noqa: F401
+
+pytestmark = pytest.mark.integration
+
+ITEM, NOTE = (
+    Relation(
+        oid=number,
+        schema="public",
+        name=name,
+        columns=(
+            Column(name="id", type_oid=20, in_key=True),
+            Column(name="at", type_oid=1184),
+            Column(name="body", type_oid=25),
+        ),
+    )
+    for number, name in enumerate(("item", "note"), 1)
+)
+AT = "2024-02-29 12:34:56.789012+00"
+CATALOG = TypeCatalog(
+    tables={each.table: TableShape(primary_key=("id",), not_null=frozenset(["id"])) for each in (ITEM, NOTE)}
+)
+MANY = 6_000
+"""More events than a unit keeps in memory."""
+
+
+def insert(relation, number, body="x"):
+    return RowChange(relation=relation, op="c", new=(str(number), AT, body))
+
+
+def update(relation, number, body, old=None):
+    before = None if old is None else (str(old), None, None)
+    return RowChange(relation=relation, op="u", new=(str(number), AT, body), old=before, old_is_key=old is not None)
+
+
+def delete(relation, number):
+    return RowChange(relation=relation, op="d", new=None, old=(str(number), None, None), old_is_key=True)
+
+
+def transactions(*groups, first=1000):
+    return [
+        Transaction(
+            xid=first + number,
+            commit_lsn=first + 100 * number,
+            end_lsn=first + 100 * number + 50,
+            commit_time_us=1_700_000_000_000_000 + first + number,
+            changes=tuple(changes),
+        )
+        for number, changes in enumerate(groups)
+    ]
+
+
+STORY = transactions(
+    [insert(ITEM, n, f"body {n}") for n in range(MANY)] + [insert(NOTE, 1)],
+    [update(ITEM, 1, UNCHANGED), update(ITEM, 2, "other"), update(ITEM, 9_001, UNCHANGED, old=3)],
+    [delete(ITEM, 4), insert(ITEM, 4, "again"), delete(ITEM, 5)],
+    [Message(prefix="app", content=b"hello", transactional=True, lsn=1300), insert(NOTE, 2)],
+    [Truncate(relations=(NOTE,)), insert(NOTE, 3), update(NOTE, 3, "__debezium_unavailable"), update(NOTE, 3, None)],
+    [update(ITEM, n, f"new {n}") for n in range(10, MANY)],
+)
+
+
+def written(prefix, chosen=STORY, **options):
+    encoder = DebeziumEncoder(DebeziumOptions(topic_prefix=prefix, database="shop", **options), CATALOG)
+    return [
+        (record.topic, record.key_json, record.value_json, record.headers)
+        for transaction in chosen
+        for record in encoder.records(transaction)
+    ]
+
+
+@pytest.fixture
+def target(postgres_url):
+    dsn = create_database(postgres_url, f"tgt_{uuid.uuid4().hex[:8]}")
+    with psycopg.connect(dsn) as connection:
+        for name in ("item", "note"):
+            connection.execute(f"CREATE TABLE {name} (id bigint PRIMARY KEY, at timestamptz, body text)")
+    return dsn
+
+
+@pytest.fixture
+def new_topics(real_kafka):  # noqa: F811
+    made = []
+
+    def make(*arguments, **options):
+        made.append(Topics(real_kafka[0], *arguments, **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def bodies(dsn, table):
+    with psycopg.connect(dsn) as connection:
+        return dict(connection.execute(f"SELECT id, body FROM {table}").fetchall())
+
+
+@pytest.mark.parametrize("schemas", [True, False])
+@pytest.mark.parametrize("partitions", [1, 3])
+def test_our_own_records_are_read_back(target, new_topics, partitions, schemas):
+    topics = new_topics(["item", "note"], partitions)
+    topics.send(written("own", schemas_enable=schemas, provide_transaction_metadata=True), "own")
+    consume_all(spec(topics, target, None if schemas else target))
+    items = bodies(target, "item")
+    assert len(items) == MANY - 1
+    assert [items[n] for n in (1, 2, 4, 9_001, 10, MANY - 1)] == [
+        "body 1", "other", "again", "body 3", "new 10", f"new {MANY - 1}",
+    ]  # fmt: skip
+    assert {3, 5}.isdisjoint(items)
+    assert bodies(target, "note") == {3: None}
+    assert rows(target, "item", "at")[1] == [repr((AT,))] * (MANY - 1)
+
+
+def test_without_a_transaction_topic_transactions_are_assumed_whole(target, new_topics):
+    topics = new_topics(["item", "note"], transactions=False)
+    topics.send(written("own", schemas_enable=True), "own")
+    consume_all(spec(topics, target))
+    assert len(bodies(target, "item")) == MANY - 1
+    assert bodies(target, "note") == {3: None}
+
+
+def test_a_value_like_the_placeholder_is_told_by_another_placeholder(target, new_topics):
+    topics = new_topics(["note"])
+    own = transactions([insert(NOTE, 1, "kept")], [update(NOTE, 1, UNCHANGED)], [insert(NOTE, 2, "__debezium_x")])
+    topics.send(written("own", own, schemas_enable=True, unavailable_value_placeholder="~absent~"), "own")
+    consume_all(spec(topics, target, modes={"unavailable_value_placeholder": "~absent~"}))
+    assert bodies(target, "note") == {1: "kept", 2: "__debezium_x"}
+
+
+def test_records_without_schema_need_the_sources_types(target, new_topics):
+    topics = new_topics(["note"])
+    topics.send(written("own", transactions([insert(NOTE, 1)])), "own")
+    assert stops(spec(topics, target))["error"] == "DecodeError"
+
+
+def test_a_second_consumer_is_refused(target, new_topics):
+    topics = new_topics(["note"])
+    topics.send(written("own", transactions([insert(NOTE, 1)]), schemas_enable=True), "own")
+    chosen = spec(topics, target)
+    with consuming(chosen), pytest.raises(StreamBusy), consuming(chosen):
+        pass
+
+
+def test_topics_that_are_not_there_are_named(target, new_topics):
+    topics = new_topics(["note"])
+    chosen = spec(topics, target)
+    delete_topics(topics.options)
+    with pytest.raises(LogNotFound) as refused:
+        ends_now(chosen.topics)
+    assert f"{topics.prefix}.public.note" in refused.value.reason
+
+
+def cut(topics, offset):
+    client = KafkaAdminClient(bootstrap_servers=topics.options.bootstrap)
+    client.delete_records({TopicPartition(f"{topics.prefix}.public.note", 0): offset})
+    client.close()
+
+
+def test_records_that_expired_before_the_first_start_are_missed(target, new_topics):
+    topics = new_topics(["note"])
+    own = transactions([insert(NOTE, 1)], [insert(NOTE, 2)])
+    topics.send(written("own", own, schemas_enable=True), "own")
+    cut(topics, 1)
+    error = stops(spec(topics, target))
+    assert (error["error"], "--accept-incomplete" in error["mend"]) == ("PositionExpired", True)
+    consume_all(spec(topics, target, accept_incomplete=True))
+    assert bodies(target, "note") == {2: "x"}
+
+
+def test_records_that_expired_before_they_were_applied_stop_the_stream(target, new_topics):
+    topics = new_topics(["note"])
+    topics.send(written("own", transactions([insert(NOTE, 1)]), schemas_enable=True), "own")
+    chosen = spec(topics, target)
+    consume_all(chosen)
+    more = transactions([insert(NOTE, 2)], [insert(NOTE, 3)], first=5000)
+    topics.send(written("own", more, schemas_enable=True), "own")
+    cut(topics, 2)
+    assert stops(chosen)["error"] == "PositionExpired"
+    assert bodies(target, "note") == {1: "x"}
+
+
+def test_another_history_of_the_source_is_noticed(target, new_topics):
+    """A server that was restored begins its log anew: older places, later times."""
+    topics = new_topics(["note"])
+    first = transactions([insert(NOTE, 1)], [insert(NOTE, 2)], first=9_000_000)
+    topics.send(written("own", first, schemas_enable=True), "own")
+    chosen = spec(topics, target)
+    consume_all(chosen)
+    restored = [
+        Transaction(
+            xid=50 + number,
+            commit_lsn=5000 + number,
+            end_lsn=5001 + number,
+            commit_time_us=1_800_000_000_000_000 + number,
+            changes=(insert(NOTE, 10 + number),),
+        )
+        for number in range(2)
+    ]
+    topics.send(written("own", restored, schemas_enable=True), "own")
+    error = stops(chosen)
+    assert error["error"] == "SlotMismatch"
+    assert "restored" in error["reason"]
+
+
+def test_a_new_partition_and_a_new_topic_are_found(target, new_topics, real_kafka):  # noqa: F811
+    topics = new_topics(["note"])
+    topics.tables.append(TableName(name="item"))
+    topics.send(written("own", transactions([insert(NOTE, 1)]), schemas_enable=True), "own")
+    with consuming(spec(topics, target)):
+        later = Topics(real_kafka[0], ["item"])
+        later.prefix, later.made = topics.prefix, topics.made | {f"{topics.prefix}.public.item": 1}
+        client = KafkaAdminClient(bootstrap_servers=real_kafka[0])
+        client.create_topics({f"{topics.prefix}.public.item": {"num_partitions": 1, "replication_factor": 1}})
+        client.close()
+        later.send(written("own", transactions([insert(ITEM, 7)]), schemas_enable=True), "own")
+        later.close()
+        deadline = time.monotonic() + 30
+        while bodies(target, "item") != {7: "x"}:
+            assert time.monotonic() < deadline, parked(target)
+            time.sleep(0.1)
