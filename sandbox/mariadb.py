@@ -30,6 +30,11 @@ _SERVERS: Final = ("mariadbd", "mysqld")
 _INSTALLERS: Final = ("mariadb-install-db", "mysql_install_db")
 _PLACES: Final = ("/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin", "/usr/local/mysql/bin")
 _ACCOUNTS: Final = ("mysql", "nobody")
+_ROOT_BY_ADDRESS: Final = (
+    "CREATE USER 'root'@'127.0.0.1' IDENTIFIED WITH mysql_native_password BY '';\n"
+    "GRANT ALL ON *.* TO 'root'@'127.0.0.1' WITH GRANT OPTION;\n"
+)
+"""MySQL's own root is that of `localhost`; names are not resolved here."""
 _START_S: Final = 60.0
 _STOP_S: Final = 30
 
@@ -71,11 +76,24 @@ def mariadb_program(
 ) -> ProgramSpec:
     """A server with its data in `folder`/`name`, initialised now unless it already is."""
     server = find_server()
+    return server_program(server, _installer(server), folder, port=port, name=name, settings=settings)
+
+
+def server_program(
+    server: Path,
+    installer: Path | None,
+    folder: Path,
+    *,
+    port: int,
+    name: str,
+    settings: Mapping[str, str] | None = None,
+) -> ProgramSpec:
+    """The same of this binary. `installer`: what makes its data directory; None: the server itself."""
     home = folder / name
     user = _account() if os.geteuid() == 0 else None
     config = home / "my.cnf"
     if not (home / "data" / "mysql").is_dir():
-        _initialise(home, server, user)
+        _initialise(home, server, installer, user)
     socket = home / "s"
     _write_settings(config, {**_SETTINGS, "port": str(port), "socket": str(socket), **dict(settings or {})}, home)
     return ProgramSpec(
@@ -131,14 +149,14 @@ def _account() -> str:
     raise PartMissing(thing="account for mariadbd", reason="it does not run as root", mend="run this as another user")
 
 
-def _initialise(home: Path, server: Path, user: str | None) -> None:
+def _initialise(home: Path, server: Path, installer: Path | None, user: str | None) -> None:
     data = home / "data"
     data.mkdir(mode=0o700, parents=True)
     if user is not None:
         account = pwd.getpwnam(user)
         for folder in (home, data):
             os.chown(folder, account.pw_uid, account.pw_gid)
-    command = _initialise_command(server, data, user)
+    command = _initialise_command(server, installer, data, user)
     result = subprocess.run(
         command, check=False, capture_output=True, cwd=home, env={**os.environ, MARK: str(home.parent)}
     )
@@ -148,14 +166,23 @@ def _initialise(home: Path, server: Path, user: str | None) -> None:
         raise ProgramFailed(thing=str(command[0]), reason=tail, mend=f"mend what it names, or {MEND}")
 
 
-def _initialise_command(server: Path, data: Path, user: str | None) -> list[str]:
+def _installer(server: Path) -> Path | None:
+    places = [place / name for name in _INSTALLERS for place in (server.parent, *map(Path, _PLACES))]
+    return next((place for place in places if os.access(place, os.X_OK)), None)
+
+
+def _initialise_command(server: Path, installer: Path | None, data: Path, user: str | None) -> list[str]:
     as_user = [f"--user={user}"] if user else []
-    for name in _INSTALLERS:
-        for place in (server.parent, *map(Path, _PLACES)):
-            if os.access(place / name, os.X_OK):
-                arguments = ["--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal"]
-                return [str(place / name), *arguments, "--skip-test-db", "--innodb-log-file-size=32M", *as_user]
-    return [str(server), "--no-defaults", "--initialize-insecure", f"--datadir={data}", *as_user]
+    if installer is None:
+        first = data.parent / "first.sql"
+        first.write_text(_ROOT_BY_ADDRESS)
+        first.chmod(0o644)
+        return [
+            *(str(server), "--no-defaults", "--initialize-insecure"),
+            *(f"--datadir={data}", f"--init-file={first}", *as_user),
+        ]
+    arguments = ["--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal"]
+    return [str(installer), *arguments, "--skip-test-db", "--innodb-log-file-size=32M", *as_user]
 
 
 def _write_settings(config: Path, settings: Mapping[str, str], home: Path) -> None:
