@@ -11,6 +11,7 @@ import numpy as np
 
 from migration_plans.assess.boundaries import Boundaries, find_boundaries
 from migration_plans.assess.complexity import complexities
+from migration_plans.assess.evidence import unplaced_tables
 from migration_plans.assess.facts import Facts, IntArray
 from migration_plans.assess.naming import name_services
 from migration_plans.assess.objective import Costs, Workload, workload, worst_costs
@@ -40,6 +41,7 @@ class Assessment:
     """What is proposed for one monolith. A person decides."""
 
     facts: Facts
+    used: Touches
     chosen: Cut
     alternatives: tuple[Cut, ...]
     standings: Mapping[str, Standing]
@@ -71,6 +73,7 @@ class Assessment:
         )
         yield "stability", {table: round(standing.stability, 4) for table, standing in self.standings.items()}
         yield "contested", {table: standing.rival for table, standing in self.standings.items() if standing.contested}
+        yield "unplaced", [tables[table] for table in unplaced_tables(self.facts, self.used)]
         yield "what_if", [_move(move) for move in self.what_if]
         yield "hubs", dict(self.hubs)
         yield "bulk_jobs", dict(self.bulk_jobs)
@@ -109,6 +112,7 @@ def assess(facts: Facts, *, seed: int = 0) -> Assessment:
     standing = standings(facts.tables, chosen.services, found.consensus)
     return Assessment(
         facts=facts,
+        used=used,
         chosen=chosen,
         alternatives=tuple(cut for cut, _ in cuts.values()),
         standings=standing,
@@ -126,7 +130,7 @@ def _cut(
     facts: Facts, used: Touches, found: Boundaries, count: int, of_table: IntArray, worst: Costs
 ) -> tuple[Cut, Workload]:
     uses = np.bincount(used.table, minlength=len(facts.tables))
-    services = name_services(facts.tables, of_table, found.consensus, uses)
+    services = name_services(facts.tables, of_table, found.consensus, uses, unplaced_tables(facts, used))
     work = workload(facts, used, services)
     costs = work.costs(np.arange(len(services.names)))
     cut = Cut(services=services, costs=costs, burden=costs.burden(worst), modularity=found.modularity[count])

@@ -46,7 +46,7 @@ class Evidence:
 
 def gather_evidence(facts: Facts, used: Touches) -> Evidence:
     """All the evidence that the facts hold."""
-    unit_of = _units(facts)
+    unit_of = _units(facts, used)
     count = int(unit_of.max()) + 1
     row, unit, written, weight = _used_rows(facts, used, unit_of)
     key = row * count + unit
@@ -68,9 +68,21 @@ def gather_evidence(facts: Facts, used: Touches) -> Evidence:
     )
 
 
-def _units(facts: Facts) -> IntArray:
-    """Tables that must be linked get the same number."""
-    return np.unique(linked(len(facts.tables), facts.must_link), return_inverse=True)[1].astype(np.int32)
+def unplaced_tables(facts: Facts, used: Touches) -> tuple[int, ...]:
+    """Tables of which nothing is known: nobody uses them, and nothing binds them to another table."""
+    known = np.zeros(len(facts.tables), dtype=bool)
+    known[used.table] = True
+    for key in facts.foreign_keys:
+        known[[key.source, key.target]] |= key.source != key.target
+    for bound in (*facts.must_link, *facts.cannot_link, *(sorted(tables) for tables, _ in facts.joins)):
+        known[list(bound)] |= len(bound) > 1
+    return tuple(np.flatnonzero(~known).tolist())
+
+
+def _units(facts: Facts, used: Touches) -> IntArray:
+    """Tables that must be linked get the same number; so do those of which nothing is known."""
+    groups = (*facts.must_link, unplaced_tables(facts, used))
+    return np.unique(linked(len(facts.tables), groups), return_inverse=True)[1].astype(np.int32)
 
 
 def _used_rows(facts: Facts, used: Touches, unit_of: IntArray) -> tuple[Offsets, Offsets, BoolArray, FloatArray]:

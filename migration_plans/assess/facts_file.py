@@ -12,6 +12,8 @@ from migration_plans.assess.facts import Facts, build_facts
 from migration_plans.errors import FactsInvalid
 
 _FUNCTIONALITIES: Final = "functionalities"
+_GATHERED: Final = ("routines", "sequences", "gathering")
+"""What `strangler gather` says besides, for people and for later steps."""
 _BLANKS: Final = " \t\r\n"
 
 
@@ -45,7 +47,8 @@ def read_facts(text: str, *, ignored: Callable[[str], None] = lambda key: None) 
         elif key in Surroundings.model_fields:
             rest[key] = document.value(at)
         else:
-            ignored(key)
+            if key not in _GATHERED:
+                ignored(key)
             document.value(at)
     document.ends()
     if functionalities is None:

@@ -10,6 +10,8 @@ from migration_plans.assess.facts import FloatArray, IntArray, Offsets
 from migration_plans.assess.service_map import ServiceMap
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+UNPLACED = "unplaced"
+"""The service of the tables of which nothing is known."""
 _COVERED_LEAST = 0.5
 """Share of a service's tables that a word has to be in, to name the service."""
 
@@ -25,10 +27,12 @@ def words(name: str) -> tuple[str, ...]:
     return tuple(found) or (name.lower(),)
 
 
-def name_services(tables: Sequence[str], of_table: IntArray, likeness: FloatArray, uses: Offsets) -> ServiceMap:
+def name_services(
+    tables: Sequence[str], of_table: IntArray, likeness: FloatArray, uses: Offsets, unplaced: Sequence[int] = ()
+) -> ServiceMap:
     """`of_table`: any labels. Central is the table that is used most and likest to the others of its service.
 
-    `likeness`: tables × tables; `uses`: per table.
+    `likeness`: tables × tables; `uses`: per table; `unplaced`: tables of which nothing is known.
 
     Services are numbered by size, the largest first, then by name of their first table.
     """
@@ -39,12 +43,15 @@ def name_services(tables: Sequence[str], of_table: IntArray, likeness: FloatArra
     members: dict[int, list[int]] = defaultdict(list)
     for table, label in enumerate(of_table.tolist()):
         members[label].append(table)
-    services = sorted(members.values(), key=lambda group: (-len(group), group[0]))
+    services = sorted(members.values(), key=lambda group: (set(group) <= set(unplaced), -len(group), group[0]))
     in_tables = Counter(word for table in spoken for word in set(table))
     names: list[str] = []
     numbers = np.zeros(len(tables), dtype=np.int32)
     for number, group in enumerate(services):
         numbers[group] = number
+        if set(group) <= set(unplaced):
+            names.append(_free(UNPLACED, names))
+            continue
         wanted = _capability([spoken[table] for table in group], in_tables) or _central(group, spoken, likeness, uses)
         names.append(_free(wanted, names))
     return ServiceMap(names=tuple(names), of_table=numbers)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from migration_plans.assess.facts import Offsets
+from migration_plans.assess.naming import UNPLACED
 from migration_plans.assess.objective import Costs, Workload
 from migration_plans.assess.service_map import ServiceMap
 
@@ -33,14 +34,14 @@ class Extraction:
 
 
 def extraction_order(work: Workload, services: ServiceMap, worst: Costs) -> tuple[Extraction, ...]:
-    """The best ratio first, computed anew after each step."""
+    """The best ratio first, computed anew after each step; tables of which nothing is known stay to the last."""
     left = list(range(len(services.names)))
     group_of: Offsets = np.zeros(len(left), dtype=np.int64)
     before = work.costs(group_of)
     result: list[Extraction] = []
     while len(left) > 1:
         tried = [(_try(work, services, group_of, before, worst, service), service) for service in left]
-        best, service = max(tried, key=lambda step: (step[0].ratio, -step[1]))
+        best, service = max(tried, key=lambda step: (step[0].service != UNPLACED, step[0].ratio, -step[1]))
         left.remove(service)
         group_of[service] = len(result) + 1
         before = best.state

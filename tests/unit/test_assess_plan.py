@@ -162,6 +162,16 @@ def test_hubs_and_bulk_jobs_are_named():
     assert shown["bulk_jobs"] == {"export": 0.9}
 
 
+def test_tables_of_which_nothing_is_known_stay_together_and_to_the_last():
+    used = {f"a{number}": [["a1", "W"], ["a2", "W"]] for number in range(4)}
+    used |= {f"b{number}": [["b1", "W"], ["b2", "W"]] for number in range(4)}
+    tables = {name: {} for name in ("a1", "a2", "b1", "b2", "old_audit", "tmp_copy")}
+    shown = assess(facts_of(used, tables=tables)).as_dict()
+    assert shown["unplaced"] == shown["services"]["unplaced"] == ["old_audit", "tmp_copy"]
+    assert len(shown["services"]) == 3
+    assert shown["order"][-1] == "unplaced"
+
+
 @pytest.mark.parametrize(
     ("table", "parts"),
     [
