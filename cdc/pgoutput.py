@@ -107,7 +107,7 @@ def not_the_protocol(tag: bytes, size: int, error: Exception) -> DecodeError:
     return DecodeError(
         thing=f"pgoutput message {tag!r} of {size} bytes",
         reason=f"not protocol version 1 or 2 in text form: {error}",
-        mend="check that the slot uses pgoutput on PostgreSQL 14 or later and that its database is UTF-8",
+        mend="check that the slot uses pgoutput on PostgreSQL 13 or later and that its database is UTF-8",
     )
 
 
