@@ -7,9 +7,8 @@ from contextlib import contextmanager
 import psycopg
 
 from cdc.errors import PositionNotReached
+from cdc.server_kinds import is_postgresql
 from cdc.sessions import connect, source_error, target_error
-from cdc.sql_target.board import open_board
-from cdc.sql_target.engine import is_postgresql
 from strangler.clock import Clock, SystemClock
 
 _POLL_S = 0.005
@@ -59,6 +58,8 @@ def exercise(
 def _arrived(target_dsn: str, stream: str) -> Iterator[Callable[[], object]]:
     """The token that the target has now."""
     if not is_postgresql(target_dsn):
+        from cdc.sql_target.board import open_board
+
         with open_board(target_dsn, stream) as board:
             yield board.canary
         return

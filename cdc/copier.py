@@ -19,10 +19,9 @@ from cdc.held_rows import RowsOnDisk
 from cdc.link import LinkLimits, LinkSpec
 from cdc.link_signals import LinkSignals
 from cdc.open_copy import open_copy
+from cdc.server_kinds import is_postgresql
 from cdc.sessions import Connection, connect, target_error
 from cdc.snapshot_window import Chunk
-from cdc.sql_target.board import open_board
-from cdc.sql_target.engine import is_postgresql
 from strangler import failpoints
 from strangler.errors import StranglerError
 
@@ -51,6 +50,8 @@ class CopyLoop:
     def session(self) -> None:
         """Runs until `stop`. Raises `CopyRefused`, `SourceUnfit` or `DatabaseUnreachable`."""
         if not is_postgresql(self._link.target_dsn):
+            from cdc.sql_target.board import open_board
+
             with open_board(self._link.target_dsn, self._link.stream) as board:
                 self._serve(lambda: self._known(board.pending_copies()))
             return

@@ -8,9 +8,8 @@ from typing import Literal, cast
 import psycopg
 
 from cdc.events import TableName
+from cdc.server_kinds import is_postgresql
 from cdc.sessions import connect, target_error
-from cdc.sql_target import provision as sql_target
-from cdc.sql_target.engine import is_postgresql
 
 ProgressState = Literal["requested", "copying", "done"]
 
@@ -29,6 +28,8 @@ class TableCopy:
 def request_copy(target_dsn: str, stream: str, tables: Sequence[TableName]) -> None:
     """Ask the worker of `stream` to copy `tables`. A table that was asked for before stays as it is."""
     if not is_postgresql(target_dsn):
+        from cdc.sql_target import provision as sql_target
+
         return sql_target.request_copy(target_dsn, stream, tables)
     try:
         with connect(target_dsn, f"{stream} copy request") as connection, connection.transaction():
@@ -45,6 +46,8 @@ def request_copy(target_dsn: str, stream: str, tables: Sequence[TableName]) -> N
 def copy_progress(target_dsn: str, stream: str) -> list[TableCopy]:
     """Every table that was asked for, by name; empty before provisioning."""
     if not is_postgresql(target_dsn):
+        from cdc.sql_target import provision as sql_target
+
         return [_table_copy(row) for row in sql_target.copy_rows(target_dsn, stream)]
     try:
         with connect(target_dsn, f"{stream} copy progress") as connection:

@@ -9,10 +9,7 @@ from psycopg.rows import DictRow
 
 from cdc.connections import CatalogConnection, open_database
 from cdc.lsn import ZERO, Lsn
-from cdc.mysql.connections import is_mysql
-from cdc.mysql.lag import read_binlog_side
-from cdc.sql_target.engine import is_postgresql
-from cdc.sql_target.lag import read_target_side
+from cdc.server_kinds import is_mysql, is_postgresql
 
 _SOURCE = """
     SELECT pg_current_wal_flush_lsn() - '0/0'::pg_lsn AS source_lsn, clock_timestamp() AS source_now,
@@ -113,7 +110,11 @@ def read_lag(source_dsn: str, target_dsn: str, stream: str) -> StreamLag:
 
     The source is read first, so that what commits in between counts as applied or not at all, never as lag.
     """
-    binlog = read_binlog_side(source_dsn) if is_mysql(source_dsn) else None
+    binlog = None
+    if is_mysql(source_dsn):
+        from cdc.mysql.lag import read_binlog_side
+
+        binlog = read_binlog_side(source_dsn)
     at_source, estimates = (binlog.row, binlog.estimates) if binlog else _source_side(source_dsn, stream)
     at_target, copies, parked = _target_side(target_dsn, stream)
     if binlog:  # the server does not know which tables are the stream's
@@ -158,6 +159,8 @@ def _source_side(source_dsn: str, stream: str) -> tuple[DictRow, Mapping[str, in
 def _target_side(target_dsn: str, stream: str) -> tuple[DictRow, Sequence[Mapping[str, Any]], dict[str, int]]:
     """(ledger and status, copies, parked rows by source table)"""
     if not is_postgresql(target_dsn):
+        from cdc.sql_target.lag import read_target_side
+
         return read_target_side(target_dsn, stream, datetime.now(UTC))
     with open_database(target_dsn) as target:
         at_target = _read_target(target, stream)

@@ -2,9 +2,8 @@
 
 from cdc.link import LinkSpec
 from cdc.lsn import Lsn
-from cdc.mysql.connections import is_mysql
-from cdc.mysql.opening import mysql_opener
 from cdc.postgres_source import PostgresSource, StreamLimits
+from cdc.server_kinds import is_mysql
 from cdc.source_port import ChangeSource, OpenSource
 from cdc.triggers.opening import is_by_triggers, trigger_opener
 from strangler.clock import Clock
@@ -14,6 +13,8 @@ def source_opener(link: LinkSpec, clock: Clock) -> OpenSource:
     """A PostgreSQL slot named like the stream, or the binlog of a `mysql://` or `mariadb://` server, or what
     triggers wrote (`postgresql+triggers://`)."""
     if is_mysql(link.source_dsn):
+        from cdc.mysql.opening import mysql_opener
+
         return mysql_opener(link, clock)
     if is_by_triggers(link.source_dsn):
         return trigger_opener(link, clock)

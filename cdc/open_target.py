@@ -2,8 +2,7 @@
 
 from cdc.apply_session import ApplySession
 from cdc.link import LinkSpec
-from cdc.sql_target.engine import is_postgresql
-from cdc.sql_target.session import SqlApplySession
+from cdc.server_kinds import is_postgresql
 from cdc.target_port import ApplyTarget
 from strangler.clock import Clock
 
@@ -15,4 +14,6 @@ def open_target(link: LinkSpec, clock: Clock) -> ApplyTarget:
     """
     if is_postgresql(link.target_dsn):
         return ApplySession(link, clock)
+    from cdc.sql_target.session import SqlApplySession
+
     return SqlApplySession(link, clock)

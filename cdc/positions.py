@@ -8,9 +8,8 @@ import psycopg
 from cdc.errors import NotProvisioned, PositionNotReached
 from cdc.lsn import Lsn, format_lsn, parse_lsn
 from cdc.markers import emit_marker
+from cdc.server_kinds import is_postgresql
 from cdc.sessions import Connection, connect, source_error, target_error
-from cdc.sql_target import provision as sql_target
-from cdc.sql_target.engine import is_postgresql
 from strangler.clock import Clock, SystemClock
 
 BARRIER_PREFIX = "strangler.barrier"
@@ -22,6 +21,8 @@ _POSITION = "SELECT commit_lsn, clock_timestamp() - applied_at FROM strangler.st
 def start_ledger(target_dsn: str, stream: str, position: Lsn) -> None:
     """Give a new stream its first position: what `provision_source` returned. An existing ledger stays as it is."""
     if not is_postgresql(target_dsn):
+        from cdc.sql_target import provision as sql_target
+
         return sql_target.start_ledger(target_dsn, stream, position)
     try:
         with connect(target_dsn, f"{stream} ledger") as connection:
@@ -47,6 +48,8 @@ def emit_barrier(source_dsn: str, stream: str, token: str) -> Lsn:
 def applied_position(target_dsn: str, stream: str) -> Lsn:
     """The ledger. Raises `NotProvisioned` when the stream has none."""
     if not is_postgresql(target_dsn):
+        from cdc.sql_target import provision as sql_target
+
         return sql_target.applied_position(target_dsn, stream)
     with connect(target_dsn, f"{stream} position") as connection:
         return _read(connection, target_dsn, stream)[0]
@@ -60,6 +63,8 @@ def wait_applied(
     Pass an open autocommit connection where every millisecond counts. Raises `PositionNotReached` with the lag.
     """
     if isinstance(target, str) and not is_postgresql(target):
+        from cdc.sql_target import provision as sql_target
+
         return sql_target.wait_applied(target, stream, lsn, timeout_s, clock)
     if isinstance(target, str):
         with connect(target, f"{stream} wait") as connection:

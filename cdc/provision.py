@@ -28,10 +28,9 @@ from cdc.fitness import judge_source_server, judge_source_tables
 from cdc.lsn import Lsn, before_boundary
 from cdc.marker_rows import MESSAGE_TABLE
 from cdc.schema_changes.partition_guard import guard_partitions, partition_changes, unguard_partitions
+from cdc.server_kinds import is_postgresql
 from cdc.server_versions import FAILOVER_SLOTS
 from cdc.slot_checks import PLUGIN, START_OVER
-from cdc.sql_target import provision as sql_target
-from cdc.sql_target.engine import is_postgresql
 
 PREFIX: Final = "strangler_"
 _SLOT_TIMEOUT_S: Final = 120
@@ -95,6 +94,8 @@ def provision_source(
 def provision_target(dsn: str, stream: str) -> None:
     """Bookkeeping tables, the stream's status row and its replication origin. Raises `TargetUnfit`."""
     if not is_postgresql(dsn):
+        from cdc.sql_target import provision as sql_target
+
         return sql_target.provision_target(dsn, stream)
     with open_database(dsn) as connection:
         try:
@@ -135,6 +136,8 @@ def deprovision_target(dsn: str, stream: str) -> None:
     Raises `StreamBusy` when a worker still applies under the origin.
     """
     if not is_postgresql(dsn):
+        from cdc.sql_target import provision as sql_target
+
         return sql_target.deprovision_target(dsn, stream)
     with open_database(dsn) as connection:
         with connection.transaction():

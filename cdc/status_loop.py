@@ -11,9 +11,8 @@ import psycopg
 from cdc.link import LinkSpec
 from cdc.link_signals import LinkSignals
 from cdc.metrics.meter import LARGE, NO_TABLE, MeterView, StreamMeter
+from cdc.server_kinds import is_postgresql
 from cdc.sessions import Connection, connect, target_error
-from cdc.sql_target.board import open_board
-from cdc.sql_target.engine import is_postgresql
 
 _WRITE = """
 INSERT INTO strangler.stream_status AS s (stream, state, error, updated_at, worker_pid, lag_bytes, lag_seconds,
@@ -39,6 +38,8 @@ class StatusLoop:
     def session(self) -> None:
         """Runs until `stop`, and writes once more at the end."""
         if not is_postgresql(self._link.target_dsn):
+            from cdc.sql_target.board import open_board
+
             with open_board(self._link.target_dsn, self._link.stream) as board:
                 self._run(board.write_status)
             return

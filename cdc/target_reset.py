@@ -7,9 +7,8 @@ from psycopg import sql
 
 from cdc.errors import StreamBusy, TargetUnfit
 from cdc.events import TableName
+from cdc.server_kinds import is_postgresql
 from cdc.sessions import Connection, connect, target_error
-from cdc.sql_target import provision as sql_target
-from cdc.sql_target.engine import is_postgresql
 
 
 def empty_copied_tables(target_dsn: str, stream: str, tables: Sequence[TableName]) -> bool:
@@ -19,6 +18,8 @@ def empty_copied_tables(target_dsn: str, stream: str, tables: Sequence[TableName
     them: nothing is changed then.
     """
     if not is_postgresql(target_dsn):
+        from cdc.sql_target import provision as sql_target
+
         return sql_target.empty_copied_tables(target_dsn, stream, tables)
     with connect(target_dsn, f"{stream} reset") as connection:
         try:

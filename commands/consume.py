@@ -20,7 +20,7 @@ from cdc.events import TableName
 from cdc.link import LinkLimits, stream_name
 from cdc.mapping.model import MoveMapping
 from cdc.schema import reflect
-from cdc.sql_target.engine import is_postgresql
+from cdc.server_kinds import is_postgresql
 from cdc.worker import stop_on_signals
 from commands.context import Context
 from commands.mapping import move_mapping, table_name

@@ -20,13 +20,13 @@ from cdc.lsn import Lsn
 from cdc.mapping.check import check_mapping
 from cdc.mapping.compiled import compile_mapping
 from cdc.mapping.model import ColumnRule, MoveMapping, TableMapping, TargetMapping
-from cdc.mysql.connections import is_mysql, parse_url
+from cdc.mysql.connections import parse_url
 from cdc.mysql.memory import FileMemory
 from cdc.mysql.provision import deprovision_mysql_source, provision_mysql_source
 from cdc.mysql.schema import reflect_mysql
 from cdc.provision import deprovision_source, deprovision_target, provision_source, provision_target
 from cdc.schema import reflect
-from cdc.sql_target.engine import is_postgresql
+from cdc.server_kinds import is_mysql, is_postgresql
 from cdc.sql_target.schema import reflect_target
 from cdc.sql_target.value_types import value_types
 from cdc.tables import Schema

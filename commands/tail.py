@@ -16,7 +16,7 @@ from cdc.debezium import options as modes
 from cdc.debezium.catalog_reader import read_catalog
 from cdc.debezium.lossless import LosslessWriter
 from cdc.events import TableName, Transaction
-from cdc.mysql.connections import is_mysql
+from cdc.server_kinds import is_mysql
 from cdc.tail import tail_database, tail_log
 from commands.change_logs import ChangeLogs
 from commands.context import Context

@@ -13,9 +13,8 @@ from pymysql.cursors import DictCursor
 
 from cdc.errors import DatabaseUnreachable, SourceUnfit
 from cdc.mysql.values import ZeroDates
+from cdc.server_kinds import MYSQL_SCHEMES
 from strangler.errors import BadInput
-
-SCHEMES: Final = frozenset({"mysql", "mariadb"})
 
 
 class ControlConnection(Protocol):
@@ -58,17 +57,12 @@ class MysqlPlace:
         return f"{self.host}:{self.port}/{self.database}"
 
 
-def is_mysql(dsn: str) -> bool:
-    """Whether the URL's scheme is one of ours."""
-    return "://" in dsn and urlsplit(dsn).scheme in SCHEMES
-
-
 def parse_url(dsn: str) -> MysqlPlace:
     """`mysql://user:password@host:port/database?ssl_mode=verify_ca&ssl_ca=FILE&zero_dates=null`. Raises `BadInput`."""
     parts = urlsplit(dsn)
     options = {name: found[-1] for name, found in parse_qs(parts.query).items()}
     zero_dates, ssl_mode = options.get("zero_dates", "refuse"), options.get("ssl_mode")
-    if parts.scheme not in SCHEMES or not parts.hostname:
+    if parts.scheme not in MYSQL_SCHEMES or not parts.hostname:
         raise _bad_url("it is not of the form mysql://user@host:port/database")
     if unknown := options.keys() - _OPTIONS:
         raise _bad_url(f"it has the unknown option {sorted(unknown)[0]}")

@@ -10,10 +10,8 @@ import psycopg
 from cdc.errors import RowsParked
 from cdc.parking.model import ParkedRow, RequestKind
 from cdc.parking.postgres import COLUMNS, read_parked
+from cdc.server_kinds import is_postgresql
 from cdc.sessions import Connection, connect, target_error
-from cdc.sql_target.engine import is_postgresql
-from cdc.sql_target.parked import ask_parked, parked_seen
-from cdc.sql_target.provision import bookkeeping, looking
 
 _EXISTS = "SELECT to_regclass('strangler.parked_row') IS NOT NULL"
 
@@ -29,6 +27,9 @@ class ParkedSeen:
 def parked_rows(target_dsn: str, stream: str, ids: Sequence[int] | None = None) -> list[ParkedSeen]:
     """All of a stream's parked rows, or those of `ids`, in order. Raises `DatabaseUnreachable`."""
     if not is_postgresql(target_dsn):
+        from cdc.sql_target.parked import parked_seen
+        from cdc.sql_target.provision import looking
+
         with looking(target_dsn, "strangler_parked_row") as sql_target:
             return [ParkedSeen(row=row, request=asked) for row, asked in parked_seen(sql_target, stream, ids)]
     query = f"SELECT {COLUMNS}, request FROM strangler.parked_row WHERE stream = %s"
@@ -64,6 +65,9 @@ def parked_reason(target_dsn: str, stream: str) -> str | None:
 def ask(target_dsn: str, stream: str, ids: Sequence[int], kind: RequestKind, *, by: str, reason: str) -> None:
     """Leave a request with each of the rows; the worker serves it within moments, in stream order."""
     if not is_postgresql(target_dsn):
+        from cdc.sql_target.parked import ask_parked
+        from cdc.sql_target.provision import bookkeeping
+
         with bookkeeping(target_dsn, "strangler_parked_row") as sql_target:
             ask_parked(sql_target, stream, ids, kind, by=by, reason=reason)
         return

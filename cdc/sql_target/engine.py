@@ -50,12 +50,6 @@ _SQLITE_AWAY: Final = frozenset(
 _SQLITE_ROW: Final = frozenset({sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH})
 
 
-def is_postgresql(dsn: str) -> bool:
-    """A libpq URL or `key=value` string: the target's own fast path serves it."""
-    scheme, found, _ = dsn.partition("://")
-    return not found or scheme in ("postgresql", "postgres")
-
-
 def target_url(dsn: str) -> URL:
     """The URL with its driver. `mysql://` and `mariadb://` mean PyMySQL. Raises `TargetUnfit`."""
     try:

@@ -1,0 +1,17 @@
+"""What kind of server a URL names. Pure, and knows no driver: a process loads only those of the servers it talks to."""
+
+from typing import Final
+from urllib.parse import urlsplit
+
+MYSQL_SCHEMES: Final = frozenset({"mysql", "mariadb"})
+
+
+def is_postgresql(dsn: str) -> bool:
+    """A libpq URL or `key=value` string: the target's own fast path serves it."""
+    scheme, found, _ = dsn.partition("://")
+    return not found or scheme in ("postgresql", "postgres")
+
+
+def is_mysql(dsn: str) -> bool:
+    """Whether the URL's scheme is one of `MYSQL_SCHEMES`."""
+    return "://" in dsn and urlsplit(dsn).scheme in MYSQL_SCHEMES
