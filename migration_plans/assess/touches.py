@@ -1,6 +1,7 @@
 """Each table once per transaction: what most of the assessment needs, and much less than all accesses. Pure."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +29,7 @@ def touches(facts: Facts) -> Touches:
     width = 2 * len(facts.tables)
     bounds = np.searchsorted(facts.transaction_starts, np.arange(0, len(facts.accesses), _ACCESSES_AT_ONCE))
     parts: list[Offsets] = [np.zeros(0, dtype=np.int64)]
-    for first, end in zip(bounds, [*bounds[1:], len(facts.transaction_starts) - 1], strict=True):
+    for first, end in pairwise([*np.unique(bounds).tolist(), len(facts.transaction_starts) - 1]):
         starts = facts.transaction_starts[first : end + 1]
         transaction = np.repeat(np.arange(first, end), np.diff(starts))
         parts.append(np.unique(width * transaction + facts.accesses[starts[0] : starts[-1]]))
