@@ -8,7 +8,7 @@ import pytest
 from kafka import KafkaAdminClient, TopicPartition
 
 from cdc.changelog.debezium_topics.consume import ends_now
-from cdc.changelog.kafka.connection import delete_topics
+from cdc.changelog.kafka.connection import delete_topics, ensure_topics
 from cdc.debezium import DebeziumEncoder, DebeziumOptions, TableShape, TypeCatalog
 from cdc.errors import LogNotFound, StreamBusy
 from cdc.events import UNCHANGED, Column, Message, Relation, RowChange, TableName, Transaction, Truncate
@@ -164,6 +164,15 @@ def test_topics_that_are_not_there_are_named(target, new_topics):
     with pytest.raises(LogNotFound) as refused:
         ends_now(chosen.topics)
     assert f"{topics.prefix}.public.note" in refused.value.reason
+
+
+def test_a_transaction_topic_of_several_partitions_has_no_order(target, new_topics):
+    topics = new_topics(["note"], transactions=False)
+    ensure_topics(topics.options, {f"{topics.prefix}.transaction": 2})
+    topics.send(written("own", transactions([insert(NOTE, 1)]), schemas_enable=True), "own")
+    assert stops(spec(topics, target))["error"] == "LogUnfit"
+    consume_all(spec(topics, target, transactions="ignore"))
+    assert bodies(target, "note") == {1: "x"}
 
 
 def cut(topics, offset):

@@ -19,6 +19,7 @@ from cdc.changelog.debezium_topics.options import Place, TopicsOptions
 from cdc.changelog.debezium_topics.place_queue import Progress
 from cdc.changelog.debezium_topics.positions import PositionStore
 from cdc.changelog.debezium_topics.reading import RecordReader
+from cdc.changelog.debezium_topics.refusals import many_journals
 from cdc.changelog.debezium_topics.topic_events import EndMark, TopicEvent
 from cdc.changelog.port import ChangeLog
 from cdc.debezium.catalog import TypeCatalog
@@ -205,6 +206,8 @@ class _Session:
         if not places:
             return
         tables = self._options.table_topics
+        if any(partition > 0 for topic, partition in places if topic == self._options.transaction_topic):
+            raise many_journals(self._options.transaction_topic)
         for place, progress in self._consumer.read_from(places, self._saved).items():
             self._assembler.add_place(place, progress, tables.get(place[0]))
             self._places.append(place)

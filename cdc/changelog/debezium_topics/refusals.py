@@ -4,7 +4,7 @@ from typing import Final
 
 from cdc.changelog.debezium_topics.options import Place
 from cdc.changelog.debezium_topics.topic_events import EndMark, TopicEvent
-from cdc.errors import LogDamaged, LogNotFound, PositionExpired, SlotMismatch, UntrustedValues, ValueRefused
+from cdc.errors import LogDamaged, LogNotFound, LogUnfit, PositionExpired, SlotMismatch, UntrustedValues, ValueRefused
 from cdc.events import TableName
 
 START_OVER: Final = "empty the target's tables, remove the stream with --forget, and consume a new snapshot"
@@ -44,6 +44,15 @@ def without_journal(topic: str) -> LogNotFound:
         thing=f"topic {topic}",
         reason="is not there, but the events name transactions that should end in it",
         mend="give it back its name, or ignore it (--transactions ignore), which promises less",
+    )
+
+
+def many_journals(topic: str) -> LogUnfit:
+    return LogUnfit(
+        thing=f"topic {topic}",
+        reason="has several partitions, so nothing says in which order its transactions ended",
+        mend="make it with one partition before the connector does, or ignore it (--transactions ignore), which "
+        "promises less",
     )
 
 
