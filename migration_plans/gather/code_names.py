@@ -1,0 +1,112 @@
+"""Names across files: what a call means, which table a model stands for. Pure."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from migration_plans.gather.code_values import FunctionCode, ModelCode, ModuleCode
+from migration_plans.gather.statement import Catalog
+
+_ORDINARY: Final = frozenset(
+    {
+        *("get", "set", "add", "all", "filter", "first", "last", "update", "delete", "execute", "save", "create"),
+        *("commit", "flush", "close", "count", "exists", "values", "items", "keys", "pop", "append", "extend"),
+        *("format", "strip", "split", "read", "write", "run", "send", "start", "stop", "begin", "connect", "text"),
+        *("copy", "one", "join"),
+    }
+)
+"""Methods of libraries, which a function of the same name must not be taken for."""
+
+
+class CodeNames:
+    """All files of a code base, by the names in them."""
+
+    def __init__(self, modules: Sequence[ModuleCode], catalog: Catalog) -> None:
+        self.modules = {module.name: module for module in modules}
+        self._catalog = catalog
+        self._by_name: dict[str, list[tuple[ModuleCode, FunctionCode]]] = defaultdict(list)
+        self._models: dict[str, list[tuple[ModuleCode, ModelCode]]] = defaultdict(list)
+        self._reverse: dict[tuple[str, str], str] = {}
+        for module in modules:
+            for function in module.functions.values():
+                self._by_name[function.name.rpartition(".")[2]].append((module, function))
+            for model in [*module.models.values(), *_inheriting(module)]:
+                self._models[model.name].append((module, model))
+        for module in modules:
+            for model in module.models.values():
+                for attribute, other in model.reverse.items():
+                    self._reverse[other, attribute] = model.name
+
+    def functions(self) -> Iterator[tuple[ModuleCode, FunctionCode]]:
+        """All functions of all files."""
+        for module in self.modules.values():
+            for function in module.functions.values():
+                yield module, function
+
+    def related(self, model: ModelCode, attribute: str) -> str:
+        """The model behind a relation's attribute, forwards or backwards; the empty string of other attributes."""
+        return model.relations.get(attribute) or self._reverse.get((model.name, attribute), "")
+
+    def returned(self, module: ModuleCode, name: str) -> str:
+        """The model that a variable holds: by its name, or by the annotation of the function that made it."""
+        if not name.endswith("()"):
+            return name
+        target = self.resolve(module, name[:-2])
+        return (target[1].returns or "") if target is not None else ""
+
+    def model(self, module: ModuleCode, name: str) -> tuple[ModuleCode, ModelCode] | None:
+        """The model of that name, as seen from a file."""
+        candidates = self._models.get(name.rpartition(".")[2], [])
+        if len(candidates) <= 1:
+            return candidates[0] if candidates else None
+        home = module.imports.get(name, "").rpartition(".")[0]
+        return next((one for one in candidates if one[0] is module or one[0].name == home), None)
+
+    def table(self, module: ModuleCode, model: ModelCode) -> str | None:
+        """The model's table; Django's default name is that of the app and the class."""
+        if model.is_abstract:
+            return None
+        name = model.table
+        if name is None:
+            parts = module.name.split(".")
+            app = parts[parts.index("models") - 1] if "models" in parts[1:] else parts[max(0, len(parts) - 2)]
+            name = f"{app}_{model.name}".lower()
+        columns = self._catalog.columns
+        return name if columns is None or name in columns else None
+
+    def resolve(self, module: ModuleCode, name: str) -> tuple[ModuleCode, FunctionCode] | None:
+        """The function that a name means in a file."""
+        if name in module.functions:
+            return module, module.functions[name]
+        first, _, rest = name.partition(".")
+        imported = module.imports.get(first)
+        if imported is not None:
+            full = f"{imported}.{rest}" if rest else imported
+            owner, _, last = full.rpartition(".")
+            there = self.modules.get(owner)
+            if there is not None:
+                if last in there.functions:
+                    return there, there.functions[last]
+                if last in there.imports and there.imports[last] != full:
+                    return self.resolve(there, last)
+            return None
+        last = name.rpartition(".")[2]
+        if "." in name and last not in _ORDINARY:
+            candidates = self._by_name.get(last, [])
+            if len(candidates) == 1:
+                return candidates[0]
+        return None
+
+    def known_tables(self) -> set[str]:
+        """Tables of all models."""
+        models = (one for candidates in self._models.values() for one in candidates)
+        return {table for module, model in models if (table := self.table(module, model)) is not None}
+
+
+def _inheriting(module: ModuleCode) -> Iterable[ModelCode]:
+    """Classes whose base in the same file is an abstract Django model."""
+    for name, bases in module.bases.items():
+        for base in bases:
+            parent = module.models.get(base)
+            if name not in module.models and parent is not None and parent.is_abstract:
+                yield ModelCode(name=name, table=None, relations=parent.relations, reverse={})

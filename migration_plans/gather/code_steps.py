@@ -1,0 +1,214 @@
+"""What one Python function does, step by step, as far as its text shows. Pure."""
+
+import ast
+import re
+from typing import Final
+
+from migration_plans.gather.code_values import (
+    FunctionCode,
+    ModuleCode,
+    Step,
+    StepKind,
+    annotated,
+    dotted,
+    names_in,
+    text_of,
+)
+
+_SQL: Final = re.compile(
+    r"\s*(?:--[^\n]*\n\s*)*(?:SELECT|INSERT\s+INTO|UPDATE|DELETE\s+FROM|WITH|MERGE\s+INTO|TRUNCATE|LOCK\s+TABLE)\s",
+    re.IGNORECASE,
+)
+_FRAGMENT: Final = re.compile(r"\s*(?:LEFT |RIGHT |INNER |CROSS )?(?:JOIN|FROM)\s+\w", re.IGNORECASE)
+_WRITING_CALLS: Final = frozenset({"insert", "update", "delete", "Insert", "Update", "Delete"})
+_WRITING_METHODS: Final = frozenset(
+    {"create", "bulk_create", "get_or_create", "update_or_create", "bulk_update", "update", "delete", "acreate"}
+)
+_SAVING_METHODS: Final = frozenset({"save", "delete", "asave", "adelete", "refresh_from_db"})
+_NO_MENTION: Final = frozenset({"isinstance", "issubclass", "cast", "TypeVar"})
+_NO_ATTRIBUTE: Final = frozenset({"DoesNotExist", "MultipleObjectsReturned", "Meta", "__name__", "__table__"})
+
+
+class Steps(ast.NodeVisitor):
+    """The steps of one function, in the order of its text; which variable holds which model, as far as it shows."""
+
+    def __init__(self, module: ModuleCode, code: FunctionCode, owner: str) -> None:
+        self._module = module
+        self._code = code
+        self._owner = owner
+        self.variables: dict[str, str] = {}
+        self._quiet: set[str] = set()
+
+    def visit_Assign(self, node: ast.Assign) -> None:
+        self.visit(node.value)
+        for target in node.targets:
+            self._target(target, node.value)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
+        if node.value is not None:
+            self.visit(node.value)
+        model = annotated(node.annotation)
+        if isinstance(node.target, ast.Name) and model:
+            self.variables[node.target.id] = model
+        elif node.value is not None:
+            self._target(node.target, node.value)
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> None:
+        self.visit(node.value)
+        self._target(node.target, node.value)
+
+    def visit_NamedExpr(self, node: ast.NamedExpr) -> None:
+        self.visit(node.value)
+        self._target(node.target, node.value)
+
+    def visit_For(self, node: ast.For) -> None:
+        self.visit(node.iter)
+        self._target(node.target, node.iter)
+        for statement in [*node.body, *node.orelse]:
+            self.visit(statement)
+
+    def visit_comprehension(self, node: ast.comprehension) -> None:
+        self.visit(node.iter)
+        self._target(node.target, node.iter)
+        for condition in node.ifs:
+            self.visit(condition)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        for statement in node.body:
+            self.visit(statement)
+
+    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
+        for statement in node.body:
+            self.visit(statement)
+
+    def visit_Call(self, node: ast.Call) -> None:
+        name = dotted(node.func)
+        receiver, _, last = name.rpartition(".")
+        if last in _NO_MENTION:
+            return
+        text = self._sql_of(node)
+        if text is not None:
+            self._add("sql", text, node)
+        first = dotted(node.args[0]).split(".")[0] if node.args else ""
+        # `update(Order).where(Order.id == …)` names what it writes; that is no reading.
+        written = _written_by(node)
+        quiet = {written} - self._quiet if written else set()
+        self._quiet |= quiet
+        if isinstance(node.func, ast.Attribute):
+            self.visit(node.func.value)
+        for argument in [*node.args, *(one.value for one in node.keywords)]:
+            self.visit(argument)
+        self._quiet -= quiet
+        if last in _WRITING_CALLS and first[:1].isupper() and not receiver[:1].isupper():
+            self._add("write", first, node)
+        elif last == "setattr" and first in self.variables:
+            self._add("write", self.variables[first], node)
+        elif last in _SAVING_METHODS and (receiver in self.variables or first in self.variables):
+            self._add("write", self.variables.get(receiver) or self.variables[first], node)
+        elif last in _WRITING_METHODS and (root := _root(node.func)) and (root[:1].isupper() or root in self.variables):
+            self._add("write", self.variables.get(root, root), node)
+        elif last in {"select_related", "prefetch_related"} and (root := _root(node.func)):
+            for argument in node.args:
+                for part in (text_of(argument) or "").split("__"):
+                    self._add("relation", part, node, of=self.variables.get(root, root))
+        if receiver.count(".") == 0 and receiver in self.variables:
+            self._add("relation", last, node, of=self.variables[receiver])
+        elif name:
+            self._add("call", f"{self._owner}.{last}" if receiver in {"self", "cls"} and self._owner else name, node)
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        if node.attr in _NO_ATTRIBUTE and isinstance(node.value, ast.Name):
+            if node.attr == "__table__":
+                self.visit(node.value)
+            return
+        self.visit(node.value)
+        if isinstance(node.value, ast.Name) and node.value.id in self.variables and isinstance(node.ctx, ast.Load):
+            self._add("relation", node.attr, node, of=self.variables[node.value.id])
+
+    def visit_Name(self, node: ast.Name) -> None:
+        if isinstance(node.ctx, ast.Load) and node.id not in self.variables.keys() | self._quiet:
+            self._add("read" if node.id[:1].isupper() else "call", node.id, node)
+
+    def visit_Constant(self, node: ast.Constant) -> None:
+        if isinstance(node.value, str) and (_SQL.match(node.value) or _FRAGMENT.match(node.value)):
+            self._add("sql", node.value, node)
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
+        text = self._composed(node)
+        if text is not None and (_SQL.match(text) or _FRAGMENT.match(text)):
+            self._add("sql", text, node)
+        for value in node.values:
+            if isinstance(value, ast.FormattedValue):
+                self.visit(value.value)
+
+    def visit_BinOp(self, node: ast.BinOp) -> None:
+        text = self._composed(node)
+        if text is not None and _SQL.match(text):
+            self._add("sql", text, node)
+        else:
+            self.generic_visit(node)
+
+    def _sql_of(self, node: ast.Call) -> str | None:
+        """`TEMPLATE.format(name="x")` of a text that is SQL."""
+        if not isinstance(node.func, ast.Attribute) or node.func.attr != "format":
+            return None
+        template = self._composed(node.func.value)
+        if template is None or not _SQL.match(template):
+            return None
+        for one in node.keywords:
+            template = template.replace(f"{{{one.arg}}}", self._composed(one.value) or "x")
+        return template
+
+    def _composed(self, node: ast.expr) -> str | None:
+        """A string with `x` for each part that is not known."""
+        if isinstance(node, ast.Constant):
+            return node.value if isinstance(node.value, str) else None
+        if isinstance(node, ast.Name):
+            return self._module.texts.get(node.id)
+        if isinstance(node, ast.FormattedValue):
+            return self._composed(node.value) or "x"
+        if isinstance(node, ast.JoinedStr):
+            return "".join(self._composed(value) or "" for value in node.values)
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+            sides = [self._composed(node.left), self._composed(node.right)]
+            return None if sides == [None, None] else "".join(side or " x " for side in sides)
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod):
+            return self._composed(node.left)
+        return self._sql_of(node) if isinstance(node, ast.Call) else None
+
+    def _target(self, target: ast.expr, value: ast.expr) -> None:
+        if isinstance(target, ast.Name):
+            models = [name for name in names_in(value) if name[:1].isupper()]
+            held = [self.variables[name] for name in names_in(value) if name in self.variables]
+            if models or held:
+                self.variables[target.id] = (models or held)[0]
+            elif isinstance(value, ast.Call):
+                # What the function returns is looked up when the files are joined.
+                self.variables[target.id] = f"{dotted(value.func)}()"
+        elif isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name):
+            if target.value.id in self.variables:
+                self._add("write", self.variables[target.value.id], target)
+        elif isinstance(target, ast.Tuple):
+            for one in target.elts:
+                self._target(one, value)
+
+    def _add(self, kind: StepKind, what: str, node: ast.expr, of: str = "") -> None:
+        self._code.steps.append(Step(kind, what, node.lineno, of))
+
+
+def _root(node: ast.expr) -> str:
+    """The first name of `A.objects.filter(…).update`."""
+    while isinstance(node, ast.Attribute | ast.Call):
+        node = node.value if isinstance(node, ast.Attribute) else node.func
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def _written_by(node: ast.expr) -> str:
+    """The model of `update(Model)`, `insert(Model)` or `delete(Model)` at the root of a chain of calls."""
+    while isinstance(node, ast.Attribute | ast.Call):
+        if isinstance(node, ast.Call) and dotted(node.func).rpartition(".")[2] in _WRITING_CALLS and node.args:
+            first = dotted(node.args[0]).split(".")[0]
+            if first[:1].isupper() and not isinstance(node.func, ast.Attribute):
+                return first
+        node = node.value if isinstance(node, ast.Attribute) else node.func
+    return ""
