@@ -1,13 +1,15 @@
 """Our record batches against kafka-python's own reader and writer, which are the oracle."""
 
 import contextlib
+import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kafka.errors import KafkaTimeoutError, NotLeaderForPartitionError
 from kafka.record import MemoryRecords, MemoryRecordsBuilder
 
-from cdc.changelog.kafka.producing import _WrittenRecords
+from cdc.changelog.kafka.producing import _Batch, _WrittenRecords
 from cdc.changelog.kafka.record_batch import BATCH_HEADER_BYTES, RecordWriter, read_records, varint
 from cdc.changelog.kafka.records import (
     POSITION_HEADER,
@@ -170,3 +172,28 @@ def test_a_table_without_a_key_has_records_without_one():
     keyless = Relation(oid=3, schema="public", name="k", columns=(Column(name="a", type_oid=25),))
     run = InsertRun.of(keyless, [message(("x",)), message(("y",))])
     assert RowForm(keyless, None, "t").run_keys(run) == [None, None]
+
+
+def test_a_batch_counts_only_when_it_is_known_where_it_lies():
+    for offset, failure, error in [
+        (40, None, None),
+        (-1, None, KafkaTimeoutError),
+        (-1, lambda _: NotLeaderForPartitionError(), NotLeaderForPartitionError),
+    ]:
+        batch = _Batch(("topic", 0), 1000)
+        assert batch.writer.add(b"k", b"v", [])
+        batch.seal(0).produce_future.success((offset, -1, failure))
+        if error is None:
+            batch.wait(time.monotonic() + 1)
+            assert batch.offset(0) == 40
+        else:
+            with pytest.raises(error):
+                batch.wait(time.monotonic() + 1)
+
+
+def test_a_batch_that_nobody_acknowledges_is_not_waited_for_without_end():
+    batch = _Batch(("topic", 0), 1000)
+    batch.writer.add(b"k", b"v", [])
+    batch.seal(0)
+    with pytest.raises(KafkaTimeoutError):
+        batch.wait(time.monotonic() - 1)

@@ -167,41 +167,46 @@ class BatchProducer:
 class _Batch:
     """The records of one batch while they come, then what became of it."""
 
-    __slots__ = ("_futures", "_made_at_ms", "_sealed", "_where", "writer")
+    __slots__ = ("_base_offset", "_futures", "_made_at_ms", "_produced", "_where", "writer")
 
     def __init__(self, where: Where, limit: int) -> None:
         self._where = TopicPartition(*where)
         self.writer = RecordWriter(limit)
         self._made_at_ms = int(time.time() * 1000)
-        self._sealed: Any = None
+        self._base_offset = -1
+        self._produced: Any = None
         self._futures: _Futures | None = None
 
     def seal(self, compression: int) -> Any:
-        """As the library's queue holds it."""
-        self._sealed = ProducerBatch(self._where, _WrittenRecords(self.writer, self._made_at_ms, compression))
-        self._futures = self._sealed._record_futures = _Futures(self._sealed.produce_future, self.writer.count)
-        return self._sealed
+        """As the library's queue holds it; this keeps of it only what is told about it."""
+        sealed = ProducerBatch(self._where, _WrittenRecords(self.writer, self._made_at_ms, compression))
+        self._produced = sealed.produce_future
+        self._futures = sealed._record_futures = _Futures(self._produced, self.writer.count)
+        return sealed
 
     def wait(self, deadline_s: float) -> None:
         """Until the brokers have it. Raises what kept them from it."""
-        assert self._futures is not None
-        produced = self._sealed.produce_future
+        produced, futures = self._produced, self._futures
+        assert futures is not None
         left_s = deadline_s - time.monotonic()
         if not produced.is_done and (left_s <= 0 or not produced.wait(left_s)):
             raise kafka_errors.KafkaTimeoutError("records were not acknowledged in time")
         if produced.is_done:
-            _, _, failure = produced.value
+            self._base_offset, _, failure = produced.value
             if failure is not None:
                 raise failure(0)
+            if self._base_offset < 0:
+                # What a broker says of a batch that it had long ago: it is there, but no END could name it.
+                raise kafka_errors.KafkaTimeoutError("records were acknowledged without their offset")
             return
         for number in range(self.writer.count):
             # Split in two by the library, and each record has a batch of its own to wait for.
-            self._futures[number].get(timeout=max(0.0, deadline_s - time.monotonic()))
+            futures[number].get(timeout=max(0.0, deadline_s - time.monotonic()))
 
     def offset(self, number: int) -> int:
+        """Of a record, after `wait`."""
         assert self._futures is not None
-        produced = self._sealed.produce_future
-        return int(produced.value[0] + number if produced.is_done else self._futures[number].value.offset)
+        return int(self._futures[number].value.offset if self._base_offset < 0 else self._base_offset + number)
 
 
 class _InBatch:
