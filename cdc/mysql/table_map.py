@@ -81,7 +81,8 @@ class TableReader:
         if rows.column_count != len(self._decoders):
             raise malformed(f"{rows.column_count} columns of {self._name}, which was described with another number")
         for bitmap in (rows.old_present, rows.new_present):
-            if int.from_bytes(bitmap, "little") != self._full_bitmap:
+            # MySQL sets the bits behind the last column, too.
+            if int.from_bytes(bitmap, "little") & self._full_bitmap != self._full_bitmap:
                 raise SourceUnfit(
                     thing=f"row of {self._name}",
                     reason="the binlog holds only some of its columns",

@@ -5,8 +5,10 @@ A rig has one table `t (id bigint primary key, a text, n numeric/decimal, b int)
 
 import contextlib
 import itertools
+import subprocess
 
 import psycopg
+import pytest
 
 from cdc.events import TableName
 from cdc.mysql.memory import FileMemory
@@ -16,7 +18,9 @@ from cdc.postgres_source import PostgresSource
 from cdc.provision import deprovision_source, provision_source
 from cdc.triggers.install import install, uninstall
 from cdc.triggers.source import TriggerSource
+from sandbox.errors import PartMissing
 from sandbox.mariadb import create_mysql_database, mariadb_program
+from sandbox.mysql import find_mysql, mysql_program
 from sandbox.postgres import create_database, postgres_program, server_url
 from tests.mariadb_pair import Mysql, need_mariadb
 
@@ -45,6 +49,18 @@ class Servers:
             self.stack.run(mariadb_program(self.stack.folder, port=port, settings=settings), timeout_s=60)
             self.urls["mariadb"] = f"mysql://root@127.0.0.1:{port}/"
         return self.urls["mariadb"]
+
+    def mysql(self):
+        try:
+            find_mysql()
+        except (PartMissing, subprocess.TimeoutExpired) as missing:
+            pytest.skip(str(missing))
+        if "mysql" not in self.urls:
+            (port,) = self.stack.reserve_ports(1)
+            settings = {"innodb-lock-wait-timeout": "3", "sync-binlog": "0", "innodb-flush-log-at-trx-commit": "2"}
+            self.stack.run(mysql_program(self.stack.folder, port=port, settings=settings), timeout_s=120)
+            self.urls["mysql"] = f"mysql://root@127.0.0.1:{port}/"
+        return self.urls["mysql"]
 
 
 class Rig:
@@ -148,7 +164,7 @@ class MariadbRig(Rig):
 
     def __init__(self, servers, folder):
         super().__init__(servers, folder)
-        self.server_url = servers.mariadb()
+        self.server_url = self.start()
         self.url = create_mysql_database(self.server_url, "contract")
         self.mysql = Mysql(self.url)
         self.tables = [self.mysql.table("t"), self.mysql.table("u")]
@@ -156,6 +172,9 @@ class MariadbRig(Rig):
             self.execute(
                 f"CREATE TABLE {name} (id bigint PRIMARY KEY, a mediumtext, n decimal(65,30), b int) CHARSET utf8mb4"
             )
+
+    def start(self):
+        return self.servers.mariadb()
 
     def session(self):
         return self.mysql.other(autocommit=False)
@@ -199,4 +218,14 @@ class MariadbRig(Rig):
         self.execute("RESET MASTER")
 
 
-RIGS = (SlotRig, MariadbRig, TriggerRig)
+class MysqlRig(MariadbRig):
+    """MySQL itself, with GTIDs."""
+
+    kind = "mysql binlog"
+    server = "mysql"
+
+    def start(self):
+        return self.servers.mysql()
+
+
+RIGS = (SlotRig, MariadbRig, MysqlRig, TriggerRig)
