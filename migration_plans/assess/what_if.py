@@ -1,7 +1,7 @@
 """What it would change to move a contested table to its rival. Pure.
 
-Moves are shown, not made: against known cuts, moving tables wherever the costs fall made every cut worse, because the
-cheapest place for a table is wherever most of its callers are, not where it belongs.
+Moves are shown, not made: moving tables wherever the costs fall led away from known cuts (docs/assess.md), because the
+cheapest place for a table is where most of its callers are, which is not always where it belongs.
 """
 
 from collections.abc import Mapping, Sequence
