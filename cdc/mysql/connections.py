@@ -27,7 +27,7 @@ class ControlConnection(Protocol):
 
 _UNCONVERTED: Final = (
     "SET time_zone = '+00:00', sql_mode = '', wait_timeout = 28800, net_write_timeout = 600, "
-    "tx_isolation = 'REPEATABLE-READ', character_set_results = NULL"
+    "character_set_results = NULL"
 )
 """Without modes: PAD_CHAR_TO_FULL_LENGTH would show blanks that the binlog does not have."""
 _CONNECT_S: Final = 10

@@ -170,6 +170,7 @@ class MysqlCopySource:
     def _snapshot(self, plan: CopyPlan) -> Iterator[None]:
         """One consistent read. Once the table is open in it, its definition stays until the end."""
         try:
+            self._rows("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             self._rows("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
             self._rows(plan.nothing())
             if self._columns(plan.relation.table) != self._facts[plan.relation.table]:
