@@ -240,6 +240,9 @@ class ApplySession:
         return sent
 
     def _query(self, group: RowGroup, target: TargetTable) -> bytes:
+        if group.kind in ("replace", "remove"):
+            # Its text depends on which values are NULL, too.
+            return statement(group, target).encode()
         shape = (group.kind, group.table, group.key, group.columns)
         query = self._queries.get(shape)
         if query is None:

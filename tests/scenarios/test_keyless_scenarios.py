@@ -2,6 +2,7 @@
 
 import random
 import re
+import sqlite3
 import uuid
 from collections import Counter
 from dataclasses import replace
@@ -9,16 +10,19 @@ from dataclasses import replace
 import pytest
 
 from cdc.applier import Applier
-from cdc.errors import ApplyFailed, MappingInvalid, SchemaChanged, SourceUnfit
+from cdc.errors import ApplyFailed, MappingInvalid, SchemaChanged, SourceUnfit, TargetUnfit
 from cdc.events import TableName
 from cdc.lsn import Lsn
 from cdc.mapping.compiled import compile_mapping
-from cdc.provision import provision_source
+from cdc.positions import start_ledger
+from cdc.provision import provision_source, provision_target
 from cdc.schema import reflect
+from cdc.sql_target.schema import reflect_target
 from cdc.target_port import RaceLost
 from cdc.verify import changed_keys, verify_all, verify_keys
 from sandbox.postgres import create_database
 from strangler.clock import SystemClock
+from tests.evolving_pair import EvolvingPair
 from tests.scenarios.test_keyless_copy_scenarios import undoing
 from tests.stream_pair import StreamPair, identical
 
@@ -447,3 +451,42 @@ def test_a_table_that_loses_its_key_or_gets_one_stops_rather_than_guess(pair):
         pair.applier.session.forget_tables()
         pair.applier.apply(batch)
     same(pair, "plain", "keyed")
+
+
+def test_S01_a_column_that_comes_is_part_of_what_a_row_is(new_database, tmp_path):
+    ddl = "CREATE TABLE t (id bigint, a text, n int NOT NULL DEFAULT 0); ALTER TABLE t REPLICA IDENTITY FULL"
+    pair = EvolvingPair(new_database, tmp_path, ddl=ddl)
+    try:
+        pair.reopen()
+        pair.source.execute("INSERT INTO t SELECT 1, 'x' FROM generate_series(1, 6)")
+        pair.sync()
+        pair.source.execute("ALTER TABLE t ADD extra int DEFAULT 7; ALTER TABLE t ALTER extra DROP DEFAULT")
+        pair.source.execute("DELETE FROM t WHERE " + one("id = 1", "t"))
+        pair.source.execute("INSERT INTO t VALUES (1, 'x', 0, NULL), (1, 'x', 0, 7)")
+        pair.source.execute("UPDATE t SET extra = NULL WHERE " + one("extra = 7", "t"))
+        pair.source.execute("DELETE FROM t WHERE " + one("extra IS NULL", "t"))
+        pair.sync()
+        assert pair.rows("SELECT thing, reason FROM strangler.parked_row WHERE state = 'refused'") == []
+        counted = "SELECT id, a, extra, count(*) FROM t GROUP BY 1, 2, 3 ORDER BY 3"
+        found = pair.rows(counted, "source")
+        assert found == [(1, "x", 7, 5), (1, "x", None, 1)]
+        assert pair.rows(counted) == found
+    finally:
+        pair.close()
+
+
+def test_a_target_that_is_not_postgresql_refuses_the_table_by_name(tmp_path, pair):
+    target = f"sqlite:///{tmp_path / 'service.db'}"
+    with sqlite3.connect(tmp_path / "service.db") as session:
+        session.execute("CREATE TABLE plain (a int, b text)")
+    session.close()
+    mapping = identical(("plain", "a b"))
+    source = reflect(pair.source_dsn, mapping.source_tables)
+    provision_target(target, "strangler_lite_forward")
+    start_ledger(target, "strangler_lite_forward", Lsn(1))
+    link = replace(
+        pair.link, move="lite", target_dsn=target, source_keys={TableName(name="plain"): ()},
+        mapper=compile_mapping(mapping, source, reflect_target(target, mapping, source)),
+    )  # fmt: skip
+    with pytest.raises(TargetUnfit, match="target table plain: has no primary key"):
+        Applier(link, clock=SystemClock())
