@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from migration_plans.assess.document import json_schema
+from migration_plans.assess.assessment import assess
+from migration_plans.assess.document import FactsDocument, json_schema
 from migration_plans.assess.facts_file import load_facts, read_facts
 from migration_plans.errors import FactsInvalid
 
@@ -112,6 +113,17 @@ def test_an_unknown_table_is_named(rest, where):
 def test_a_misspelt_table_gets_a_suggestion():
     facts = {"tables": {"orders": {}}, "functionalities": {"f": {"transactions": [[["order", "R"]]]}}}
     assert "did you mean 'orders'" in refused(facts).mend
+
+
+def test_the_example_of_the_documentation_is_valid_and_shows_every_key():
+    text = Path("docs/assess.md").read_text()
+    example = text.partition("```json\n")[2].partition("```")[0]
+    ignored = []
+    facts = read_facts(example, ignored=ignored.append)
+    assert not ignored
+    assert set(json.loads(example)) == set(FactsDocument.model_fields)
+    assert len(facts.joins) == 3
+    assert sorted(assess(facts).as_dict()["stability"]) == sorted(json.loads(example)["tables"])
 
 
 def test_keys_that_are_not_known_are_reported():
