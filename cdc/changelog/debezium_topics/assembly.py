@@ -107,7 +107,7 @@ class TopicAssembler:
     def feed(self, event: TopicEvent, now_s: float) -> None:
         """Raises `SlotMismatch` for one of another history of the source."""
         queue = self._queues[event.place]
-        seen = "new" if queue.newest is None else queue.newest.seen(event)
+        seen = queue.seen(event)
         if seen == "other history":
             raise other_history(event.place, event.offset)
         if seen == "repeat":

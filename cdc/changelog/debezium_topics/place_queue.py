@@ -4,7 +4,7 @@ from collections import deque
 from typing import Final
 
 from cdc.changelog.debezium_topics.options import Place
-from cdc.changelog.debezium_topics.topic_events import EndMark, Newest, TopicEvent, newest_of
+from cdc.changelog.debezium_topics.topic_events import EndMark, Newest, Seen, TopicEvent, newest_of, said_by
 
 MOST_EVENTS: Final = 5_000
 MOST_BYTES: Final = 8 << 20
@@ -35,6 +35,7 @@ class PlaceQueue:
         self.open_progress: Progress | None = None
         """Of what was taken for a unit that is not whole yet."""
         self._newest = progress[1]
+        self._said = said_by(progress[1])
         self._bytes = 0
 
     @property
@@ -46,6 +47,10 @@ class PlaceQueue:
         """The newest event that was read."""
         return self._newest
 
+    def seen(self, event: TopicEvent) -> Seen:
+        """Whether it was read before."""
+        return "new" if self._newest is None else self._newest.seen(event, self._said)
+
     def event(self) -> TopicEvent | None:
         """The next event, if there is one."""
         item = self.waiting[0].item if self.waiting else None
@@ -53,7 +58,13 @@ class PlaceQueue:
 
     def add(self, event: TopicEvent, now_s: float) -> None:
         """A new event."""
-        self._newest = newest_of(event, self._newest)
+        before, self._newest = self._newest, newest_of(event, self._newest)
+        if self._newest is not before and not event.in_block:
+            if before is None or (before.xid, before.lsn) != (event.xid, event.lsn):
+                self._said = {}
+            self._said[event.digest[0]] = event.digest[1]
+            if len(self._said) > MOST_EVENTS:
+                del self._said[next(iter(self._said))]
         self._bytes += event.size
         self.waiting.append(Queued(event, (event.offset + 1, self._newest), now_s))
 

@@ -89,26 +89,29 @@ class Newest:
     time_us: int
     digests: "Chain | None" = None
 
-    def seen(self, event: TopicEvent) -> Seen:
-        """What a following event of the same partition is. Rows of a snapshot are always new: they say what is."""
+    def seen(self, event: TopicEvent, said: Mapping[int, int]) -> Seen:
+        """What a following event of the same partition is. Rows of a snapshot are always new: they say what is.
+
+        `said`: what the newest event of each key said at this place of the source's log, as far as this reader saw.
+        """
         if event.op == "r":
             return "new"
         if event.xid == self.xid:
-            return "repeat" if self._again(event) else "new"
-        if event.previous is None or self.previous is None:
+            return "repeat" if self._again(event, said) else "new"
+        if self.previous is None:
             is_older = event.lsn < self.lsn and event.time_us <= self.time_us
             return "repeat" if is_older and event.previous is None else "new"
-        if event.previous >= self.previous or event.lsn >= self.previous:
+        if (event.previous or 0) >= self.previous or event.lsn >= self.previous:
             return "new"
         return "repeat" if event.time_us <= self.time_us + CLOCK_SKEW_US else "other history"
 
-    def _again(self, event: TopicEvent) -> bool:
+    def _again(self, event: TopicEvent, said: Mapping[int, int]) -> bool:
         if event.order is not None and self.order is not None:
             return event.order <= self.order
         if event.lsn != self.lsn:
             return event.lsn < self.lsn
-        key, said = event.digest
-        return next((each.said for each in chained(self.digests) if each.key == key), None) == said
+        key, says = event.digest
+        return said.get(key) == says
 
     def as_json(self) -> list[Any]:
         kept = [[each.key, each.said] for each in islice(chained(self.digests), _SAVED_DIGESTS)]
@@ -129,6 +132,12 @@ def chained(chain: Chain | None) -> Iterator[Chain]:
     while chain is not None:
         yield chain
         chain = chain.earlier
+
+
+def said_by(newest: "Newest | None") -> dict[int, int]:
+    """By key, as far as it was kept."""
+    chain = None if newest is None else newest.digests
+    return {each.key: each.said for each in reversed(list(chained(chain)))}
 
 
 def newest_of(event: TopicEvent, before: Newest | None) -> Newest | None:
