@@ -20,14 +20,10 @@ from cdc.lsn import Lsn
 from cdc.mapping.check import check_mapping
 from cdc.mapping.compiled import compile_mapping
 from cdc.mapping.model import ColumnRule, MoveMapping, TableMapping, TargetMapping
-from cdc.mysql.connections import parse_url
 from cdc.mysql.memory import FileMemory
-from cdc.mysql.provision import deprovision_mysql_source, provision_mysql_source
-from cdc.mysql.schema import reflect_mysql
 from cdc.provision import deprovision_source, deprovision_target, provision_source, provision_target
 from cdc.schema import reflect
 from cdc.server_kinds import is_mysql, is_postgresql
-from cdc.sql_target.schema import reflect_target
 from cdc.sql_target.value_types import value_types
 from cdc.tables import Schema
 from strangler.errors import BadInput
@@ -76,7 +72,11 @@ class OwnStream:
 
     def _pair(self, text: str) -> tuple[TableName, TableName]:
         source, _, target = text.partition("=")
-        database = parse_url(self.source_dsn).database if is_mysql(self.source_dsn) else "public"
+        database = "public"
+        if is_mysql(self.source_dsn):
+            from cdc.mysql.connections import parse_url
+
+            database = parse_url(self.source_dsn).database
         source_schema, _, source_name = source.rpartition(".")
         target_schema, _, target_name = (target or source_name).rpartition(".")
         if not (source_schema or database) or not source_name or not target_name:
@@ -92,11 +92,7 @@ class OwnStream:
         """Bound to the databases as they are. Raises `MappingInvalid` with the first thing that does not fit."""
         source = self._source_schema()
         mapping = _same_columns(self._pairs, source)
-        target = (
-            reflect(self.target_dsn, mapping.target_tables)
-            if is_postgresql(self.target_dsn)
-            else reflect_target(self.target_dsn, mapping, source)
-        )
+        target = self._target_schema(mapping, source)
         _refuse_misfits(mapping, source, target)
         return LinkSpec(
             move=self.name,
@@ -112,7 +108,18 @@ class OwnStream:
 
     def _source_schema(self) -> Schema:
         tables = tuple(self._pairs)
-        return reflect_mysql(self.source_dsn, tables) if is_mysql(self.source_dsn) else reflect(self.source_dsn, tables)
+        if is_mysql(self.source_dsn):
+            from cdc.mysql.schema import reflect_mysql
+
+            return reflect_mysql(self.source_dsn, tables)
+        return reflect(self.source_dsn, tables)
+
+    def _target_schema(self, mapping: MoveMapping, source: Schema) -> Schema:
+        if is_postgresql(self.target_dsn):
+            return reflect(self.target_dsn, mapping.target_tables)
+        from cdc.sql_target.schema import reflect_target
+
+        return reflect_target(self.target_dsn, mapping, source)
 
     def provision(self) -> None:
         """All that is missing, in an order in which it may be killed anywhere: the copy is asked for last, and the
@@ -129,11 +136,15 @@ class OwnStream:
         tables = list(self._pairs)
         if not is_mysql(self.source_dsn):
             return provision_source(self.source_dsn, self.stream, tables)
+        from cdc.mysql.provision import provision_mysql_source
+
         return provision_mysql_source(self.source_dsn, self.stream, tables, memory=FileMemory(self._log))
 
     def remove(self) -> None:
         """Everything of ours in both databases and on disk; the rows that were copied stay."""
         if is_mysql(self.source_dsn):
+            from cdc.mysql.provision import deprovision_mysql_source
+
             deprovision_mysql_source(self.source_dsn, self.stream)
         else:
             deprovision_source(self.source_dsn, self.stream)

@@ -26,6 +26,6 @@ def test_the_scheme_says_which_server_it_is(dsn, postgresql, mysql):
 
 def test_a_worker_between_postgresql_servers_loads_no_other_driver():
     """They are a quarter of its memory, and what a large value needs comes on top."""
-    loaded = "import cdc.worker, cdc.lag, cdc.provision, sys; print({'sqlalchemy', 'pymysql'} & sys.modules.keys())"
+    loaded = "import commands.stream, cdc.provision, sys; print({'sqlalchemy', 'pymysql'} & sys.modules.keys())"
     said = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True, timeout=120)
     assert said.stdout.strip() == "set()"
