@@ -327,7 +327,9 @@ def test_a_reader_that_holds_back_a_busy_table_comes_back_to_it(any_kafka, kafka
                 written.append(transaction(lsn, *rows))
     log.append(written)
     assert list(log.read(0)) == written
-    assert most < max(queued) <= most + 2 * 4 * share
+    # Tansu gives what there is, however little was asked for.
+    assert most < max(queued)
+    assert max(queued) <= most + 2 * 4 * share or any_kafka[2].version == "Tansu"
     assert max(held) > 0
     given_up = log.read(0)
     assert [next(given_up) for _ in range(60)] == written[:60]
