@@ -24,6 +24,13 @@ from migration_plans.gather.code_values import (
 )
 
 _VERBS: Final = frozenset({"get", "post", "put", "patch", "delete", "head", "options"})
+_VERB_DECORATORS: Final[dict[str, set[str]]] = {
+    "require_POST": {"POST"},
+    "require_GET": {"GET"},
+    "require_safe": {"GET"},
+    "require_http_methods": set(),
+    "api_view": set(),
+}
 _TASKS: Final = frozenset({"task", "shared_task", "command", "periodic_task", "job", "actor", "scheduled_job"})
 
 
@@ -93,6 +100,11 @@ class _Reader:
             )
             for one in verbs:
                 self._module.ways_in.append(WayIn(method=one.upper(), path=path, router=router, function=function))
+        elif verb in _VERB_DECORATORS:
+            given = call.args[0] if call is not None and call.args else None
+            answered = given.elts if isinstance(given, ast.List | ast.Tuple) else []
+            named = {text_of(one) or "" for one in answered} | _VERB_DECORATORS[verb]
+            self._module.functions[function].verbs |= {one.upper() for one in named if one}
         elif verb in _TASKS:
             self._module.ways_in.append(WayIn(method="", path="", router=verb, function=function))
 

@@ -48,11 +48,15 @@ class CodeNames:
         return model.relations.get(attribute) or self._reverse.get((model.name, attribute), "")
 
     def returned(self, module: ModuleCode, name: str) -> str:
-        """The model that a variable holds: by its name, or by the annotation of the function that made it."""
-        if not name.endswith("()"):
+        """The model that a variable holds: by its name, by a relation, or by what the function that made it returns."""
+        name, _, attribute = name.partition("#")
+        if name.endswith("()"):
+            target = self.resolve(module, name[:-2])
+            name = (target[1].returns or "") if target is not None else ""
+        if not attribute:
             return name
-        target = self.resolve(module, name[:-2])
-        return (target[1].returns or "") if target is not None else ""
+        holder = self.model(module, name)
+        return self.related(holder[1], attribute) if holder is not None else ""
 
     def model(self, module: ModuleCode, name: str) -> tuple[ModuleCode, ModelCode] | None:
         """The model of that name, as seen from a file."""

@@ -24,6 +24,7 @@ _WRITING_CALLS: Final = frozenset({"insert", "update", "delete", "Insert", "Upda
 _WRITING_METHODS: Final = frozenset(
     {"create", "bulk_create", "get_or_create", "update_or_create", "bulk_update", "update", "delete", "acreate"}
 )
+_ONLY_WRITING_METHODS: Final = _WRITING_METHODS - {"get_or_create", "update_or_create"}
 _SAVING_METHODS: Final = frozenset({"save", "delete", "asave", "adelete", "refresh_from_db"})
 _NO_MENTION: Final = frozenset({"isinstance", "issubclass", "cast", "TypeVar"})
 _NO_ATTRIBUTE: Final = frozenset({"DoesNotExist", "MultipleObjectsReturned", "Meta", "__name__", "__table__"})
@@ -66,6 +67,14 @@ class Steps(ast.NodeVisitor):
         self._target(node.target, node.iter)
         for statement in [*node.body, *node.orelse]:
             self.visit(statement)
+
+    def visit_ListComp(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp) -> None:
+        for generator in node.generators:
+            self.visit(generator)
+        for value in [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]:
+            self.visit(value)
+
+    visit_SetComp = visit_GeneratorExp = visit_DictComp = visit_ListComp  # noqa: N815
 
     def visit_comprehension(self, node: ast.comprehension) -> None:
         self.visit(node.iter)
@@ -115,6 +124,12 @@ class Steps(ast.NodeVisitor):
             self._add("relation", last, node, of=self.variables[receiver])
         elif name:
             self._add("call", f"{self._owner}.{last}" if receiver in {"self", "cls"} and self._owner else name, node)
+
+    def visit_Compare(self, node: ast.Compare) -> None:
+        if dotted(node.left).endswith("request.method"):
+            named = {text_of(one) for one in ast.walk(node) if isinstance(one, ast.Constant)}
+            self._code.verbs |= {"GET", *(name for name in named if name)}
+        self.generic_visit(node)
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
         if node.attr in _NO_ATTRIBUTE and isinstance(node.value, ast.Name):
@@ -178,10 +193,9 @@ class Steps(ast.NodeVisitor):
 
     def _target(self, target: ast.expr, value: ast.expr) -> None:
         if isinstance(target, ast.Name):
-            models = [name for name in names_in(value) if name[:1].isupper()]
-            held = [self.variables[name] for name in names_in(value) if name in self.variables]
-            if models or held:
-                self.variables[target.id] = (models or held)[0]
+            held = self._held(value)
+            if held:
+                self.variables[target.id] = held
             elif isinstance(value, ast.Call):
                 # What the function returns is looked up when the files are joined.
                 self.variables[target.id] = f"{dotted(value.func)}()"
@@ -191,6 +205,15 @@ class Steps(ast.NodeVisitor):
         elif isinstance(target, ast.Tuple):
             for one in target.elts:
                 self._target(one, value)
+
+    def _held(self, value: ast.expr) -> str:
+        """The model whose objects a value seems to hold: `Model`, or `Model#relation` for an attribute of one."""
+        root, attribute = _first_attribute(value)
+        if root in self.variables and attribute:
+            return f"{self.variables[root].split('#')[0]}#{attribute}"
+        names = names_in(value)
+        models = [name for name in names if name[:1].isupper()]
+        return next(iter([*models, *(self.variables[name] for name in names if name in self.variables)]), "")
 
     def _add(self, kind: StepKind, what: str, node: ast.expr, of: str = "") -> None:
         self._code.steps.append(Step(kind, what, node.lineno, of))
@@ -203,8 +226,23 @@ def _root(node: ast.expr) -> str:
     return node.id if isinstance(node, ast.Name) else ""
 
 
+def _first_attribute(node: ast.expr) -> tuple[str, str]:
+    """`order` and `lines` of `order.lines.all()`; no attribute where the first one is called (`query.limit(5)`)."""
+    attribute, called = "", False
+    while isinstance(node, ast.Attribute | ast.Call):
+        if isinstance(node, ast.Call):
+            node, called = node.func, True
+        else:
+            attribute, called, node = ("" if called else node.attr), False, node.value
+    return (node.id, attribute) if isinstance(node, ast.Name) else ("", "")
+
+
 def _written_by(node: ast.expr) -> str:
-    """The model of `update(Model)`, `insert(Model)` or `delete(Model)` at the root of a chain of calls."""
+    """The model that a chain of calls writes: of `update(Model)…`, or of `Model.objects….delete()`."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        root = _root(node.func)
+        if node.func.attr in _ONLY_WRITING_METHODS and root[:1].isupper():
+            return root
     while isinstance(node, ast.Attribute | ast.Call):
         if isinstance(node, ast.Call) and dotted(node.func).rpartition(".")[2] in _WRITING_CALLS and node.args:
             first = dotted(node.args[0]).split(".")[0]

@@ -27,6 +27,8 @@ class FunctionCode:
     steps: list[Step] = field(default_factory=list)
     returns: str | None = None
     """The model that its annotation names."""
+    verbs: set[str] = field(default_factory=set)
+    """HTTP methods that it says it answers; empty when it says nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

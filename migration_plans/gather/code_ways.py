@@ -37,9 +37,8 @@ class WaysIn:
             name = f"{way.method} {path}" if way.method else f"job {way.function}"
             yield name, [] if target is None else [target]
         elif target is not None:
-            yield f"GET {path}", [target]
-            if any(step.what.endswith("POST") for step in target[1].steps) or self._says_post(*target):
-                yield f"POST {path}", [target]
+            for verb in sorted(target[1].verbs or {"GET"}):
+                yield f"{verb} {path}", [target]
         else:
             yield from self._class_entries(module, way.function, path)
 
@@ -78,9 +77,6 @@ class WaysIn:
         owner = module.imports.get(first, "").rpartition(".")[0]
         there = self._modules.get(owner)
         return (there, bare) if there is not None and bare in there.bases else (None, bare)
-
-    def _says_post(self, module: ModuleCode, function: FunctionCode) -> bool:
-        return any("require_POST" in step.what or "is_valid" in step.what for step in function.steps)
 
     def _prefix(self, module: ModuleCode, router: str) -> str:
         """What stands before a route: of its router, and of what that is mounted under."""

@@ -18,7 +18,7 @@ _LOGGED: Final = re.compile(
     r"(?:duration: [\d.]+ ms  )?(?:(?P<how>statement)|(?P<execute>execute) (?P<name>[^\n]*?)): (?P<text>.*)", re.DOTALL
 )
 _FETCH: Final = re.compile(r"(?:duration: [\d.]+ ms  )?execute fetch from ")
-_PREPARED: Final = re.compile(r"prepare: (?P<text>.*)", re.DOTALL)
+_PREPARED: Final = re.compile(r"prepare: PREPARE\s+\S+\s*(?:\([^)]*\)\s*)?AS\s+(?P<text>.*)", re.DOTALL | re.IGNORECASE)
 _FIRST: Final = re.compile(r"(?:\s+|/\*.*?\*/|--[^\n]*\n)*(?P<words>[A-Za-z]+(?:\s+[A-Za-z]+)?)", re.DOTALL)
 _BEGIN: Final = frozenset({"BEGIN", "START"})
 _END: Final = frozenset({"COMMIT", "END"})
