@@ -26,6 +26,7 @@ def gather_group() -> None:
 @click.option("--source", help="URL of the monolith's database; read only, and never its rows but to prove keys.")
 @click.option("--log", "logs", type=_FILES, multiple=True, help="PostgreSQL log: csvlog, jsonlog or stderr.")
 @click.option("--log-prefix", default=DEFAULT_PREFIX, show_default=True, help="log_line_prefix, for stderr logs.")
+@click.option("--log-timezone", help="log_timezone of the server; default: asked of --source, else UTC.")
 @click.option("--log-database", help="Only entries of this database; default: that of --source.")
 @click.option("--requests", type=_FILES, multiple=True, help="Recorded requests: HAR, or JSON lines.")
 @click.option("--code", type=_FOLDER, multiple=True, help="Folder of Python code; read, never run.")
@@ -36,6 +37,7 @@ def facts_command(
     source: str | None,
     logs: tuple[Path, ...],
     log_prefix: str,
+    log_timezone: str | None,
     log_database: str | None,
     requests: tuple[Path, ...],
     code: tuple[Path, ...],
@@ -52,6 +54,7 @@ def facts_command(
         source=source,
         logs=logs,
         log_prefix=log_prefix,
+        log_timezone=log_timezone,
         log_database=log_database,
         requests=requests,
         code=code,

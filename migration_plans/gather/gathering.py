@@ -3,9 +3,11 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
 from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from sqlalchemy import Connection, make_url
+from sqlalchemy import Connection, make_url, text
 
 from migration_plans.errors import FactsInvalid, LogUnreadable
 from migration_plans.gather.attribution import Attributed, Ran, attribute, shape_name
@@ -40,6 +42,8 @@ class GatherSettings:
     """Log files of its PostgreSQL, in order of time."""
     log_prefix: str = DEFAULT_PREFIX
     """`log_line_prefix` of the server, for logs of the stderr form."""
+    log_timezone: str | None = None
+    """The server's `log_timezone`; by default asked of `source`, else UTC."""
     log_database: str | None = None
     """Only this database's entries; by default that of `source`."""
     requests: tuple[Path, ...] = ()
@@ -82,7 +86,7 @@ def _gather(
         say(f"{folder}: {len(scanned.functionalities)} ways in")
     shapes = Shapes(reader)
     templates = Templates(one.name for one in code)
-    logged = _logged(settings, shapes, templates)
+    logged = _logged(settings, _zone(settings, connection), shapes, templates)
     ran = dict(logged.functionalities)
     if settings.logs:
         say(f"logs: {len(ran)} functionalities, {logged.ambiguous} transactions that could be of several")
@@ -116,29 +120,41 @@ def _gather(
     return document
 
 
-def _logged(settings: GatherSettings, shapes: Shapes, templates: Templates) -> Attributed:
+def _logged(settings: GatherSettings, zone: tzinfo, shapes: Shapes, templates: Templates) -> Attributed:
     requests = [request for path in settings.requests for request in requests_of(_text(path), thing=str(path))]
     database = settings.log_database
     if database is None and settings.source is not None:
         database = make_url(settings.source).database
     transactions: list[SeenTransaction] = []
     marks: list[Mark] = []
-    for one in transactions_of(_entries(settings), database=database):
+    for one in transactions_of(_entries(settings, zone), database=database):
         seen = shapes.see(one)
         if isinstance(seen, Mark):
             marks.append(seen)
-        elif seen is not None and seen.application != "strangler gather":
+        elif seen is not None:
             transactions.append(seen)
     return attribute(transactions, marks=marks, requests=requests, templates=templates)
 
 
-def _entries(settings: GatherSettings) -> Iterator[LogEntry]:
+def _zone(settings: GatherSettings, connection: Connection | None) -> tzinfo:
+    name = settings.log_timezone
+    if name is None and connection is not None and connection.dialect.name == "postgresql":
+        name = connection.execute(text("SELECT current_setting('log_timezone')")).scalar_one()
+    try:
+        return UTC if name is None else ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise LogUnreadable(
+            thing=f"time zone {name!r}", reason="is not known", mend="give the server's log_timezone, as Europe/Berlin"
+        ) from None
+
+
+def _entries(settings: GatherSettings, zone: tzinfo) -> Iterator[LogEntry]:
     for path in settings.logs:
         try:
             with path.open(encoding="utf-8", errors="replace", newline="") as file:
                 form = form_of(path.name, file.readline())
                 file.seek(0)
-                yield from entries_of(file, form, settings.log_prefix)
+                yield from entries_of(file, form, settings.log_prefix, zone)
         except OSError as error:
             raise LogUnreadable(
                 thing=str(path), reason=f"not readable: {error.strerror}", mend="name a log file that can be read"

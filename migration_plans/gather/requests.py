@@ -12,6 +12,9 @@ from migration_plans.errors import LogUnreadable
 MARKER: Final = "strangler request"
 """Begins the comment of a statement that marks where a recorded request begins and ends in the server's log."""
 
+OURS: Final = "/* strangler gather */"
+"""Begins every statement of gathering itself, so that none is taken for the monolith's."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecordedRequest:

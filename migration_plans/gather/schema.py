@@ -13,6 +13,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from migration_plans.errors import SourceUnreadable
 from migration_plans.gather import schema_postgres
+from migration_plans.gather.requests import OURS
 from migration_plans.gather.schema_facts import ForeignKey, Index, SchemaFacts, Table, Trigger
 from migration_plans.gather.sql import Dialect
 from migration_plans.gather.statement import Catalog
@@ -144,6 +145,11 @@ def _engine(url: str) -> Engine:
             reason=f"is no database that can be read: {redact(str(error))}",
             mend="give postgresql://…, mysql://…, sqlite:///… or any SQLAlchemy URL whose driver is installed",
         ) from error
+
+    @event.listens_for(engine, "before_cursor_execute", retval=True)
+    def _say_whose(_: Any, __: Any, statement: str, values: Any, *___: Any) -> tuple[str, Any]:
+        return (statement if statement.startswith("/*") else f"{OURS} {statement}"), values
+
     if engine.dialect.name == "postgresql":
 
         @event.listens_for(engine, "connect")

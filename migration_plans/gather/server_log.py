@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Final, Literal
 
 from migration_plans.errors import LogUnreadable
@@ -36,23 +36,36 @@ class LogEntry:
     """Seconds since 1970 when the message was written; None when the log has no time."""
 
 
+_OFFSET: Final = re.compile(r"[+-]\d\d(?::?\d\d)?")
+_ZERO: Final = frozenset({"UTC", "GMT", "Z"})
 _CSV_COLUMNS: Final = 23
 """The columns up to `application_name`, which every version has."""
 
 
-def csvlog_entries(lines: Iterable[str]) -> Iterator[LogEntry]:
-    """Entries of a csvlog. `lines` keep their ends, so that statements keep their line breaks."""
-    for number, row in enumerate(csv.reader(lines), start=1):
+def csvlog_entries(lines: Iterable[str], zone: tzinfo = UTC) -> Iterator[LogEntry]:
+    """Entries of a csvlog. `lines` keep their ends, so that statements keep their line breaks.
+
+    A last row that is not whole is passed over: the server may be writing it.
+    """
+    rows = csv.reader(lines)
+    cut: LogUnreadable | None = None
+    while True:
+        try:
+            row = next(rows, None)
+        except csv.Error as error:
+            raise _unreadable(f"line {rows.line_num} of the csvlog", str(error)) from None
+        if row is None:
+            return
+        if cut is not None:
+            raise cut
         if not row:
             continue
         if len(row) < _CSV_COLUMNS:
-            raise LogUnreadable(
-                thing=f"row {number} of the csvlog",
-                reason=f"has {len(row)} columns, at least {_CSV_COLUMNS} are expected",
-                mend="give the file as the server wrote it, from the beginning of a line",
-            )
+            reason = f"has {len(row)} columns, at least {_CSV_COLUMNS} are expected"
+            cut = _unreadable(f"line {rows.line_num} of the csvlog", reason)
+            continue
         yield LogEntry(
-            at=_moment(row[0]),
+            at=_moment(row[0], zone),
             database=row[2],
             session=row[5],
             transaction=row[9],
@@ -63,21 +76,23 @@ def csvlog_entries(lines: Iterable[str]) -> Iterator[LogEntry]:
         )
 
 
-def jsonlog_entries(lines: Iterable[str]) -> Iterator[LogEntry]:
-    """Entries of a jsonlog, one object a line."""
+def jsonlog_entries(lines: Iterable[str], zone: tzinfo = UTC) -> Iterator[LogEntry]:
+    """Entries of a jsonlog, one object a line. A last line that is not whole is passed over."""
+    cut: LogUnreadable | None = None
     for number, line in enumerate(lines, start=1):
+        if cut is not None:
+            raise cut
         if not line.strip():
             continue
         try:
             entry = json.loads(line)
         except json.JSONDecodeError as error:
-            raise LogUnreadable(
-                thing=f"line {number} of the jsonlog",
-                reason=f"is not JSON: {error.msg}",
-                mend="give the file as the server wrote it; cut off a last line that is not whole",
-            ) from None
+            cut = _unreadable(f"line {number} of the jsonlog", f"is not JSON: {error.msg}")
+            continue
+        if not isinstance(entry, dict):
+            raise _unreadable(f"line {number} of the jsonlog", "is no JSON object")
         yield LogEntry(
-            at=_moment(entry.get("timestamp", "")),
+            at=_moment(entry.get("timestamp", ""), zone),
             database=entry.get("dbname", ""),
             session=entry.get("session_id", ""),
             transaction=entry.get("vxid", ""),
@@ -86,6 +101,12 @@ def jsonlog_entries(lines: Iterable[str]) -> Iterator[LogEntry]:
             detail=entry.get("detail", ""),
             application=entry.get("application_name", ""),
         )
+
+
+def _unreadable(thing: str, reason: str) -> LogUnreadable:
+    return LogUnreadable(
+        thing=thing, reason=reason, mend="give the file as the server wrote it, from the beginning of a line"
+    )
 
 
 _ESCAPES: Final = {
@@ -119,7 +140,8 @@ _BELONGS: Final = frozenset({"DETAIL", "HINT", "CONTEXT", "STATEMENT", "QUERY", 
 class StderrForm:
     """Reads a stderr log with the `log_line_prefix` that the server had."""
 
-    def __init__(self, prefix: str = DEFAULT_PREFIX) -> None:
+    def __init__(self, prefix: str = DEFAULT_PREFIX, zone: tzinfo = UTC) -> None:
+        self._zone = zone
         self._line = re.compile(_prefix_pattern(prefix))
 
     def entries(self, lines: Iterable[str]) -> Iterator[LogEntry]:
@@ -140,10 +162,10 @@ class StderrForm:
                     current[part] = said["message"]
                 continue
             if current is not None:
-                yield _entry(current)
+                yield _entry(current, self._zone)
             current, part = {**_groups(head), "severity": said["severity"], "message": said["message"]}, "message"
         if current is not None:
-            yield _entry(current)
+            yield _entry(current, self._zone)
 
 
 def _prefix_pattern(prefix: str) -> str:
@@ -182,7 +204,7 @@ def _groups(match: re.Match[str]) -> dict[str, str]:
     return {name: value or "" for name, value in match.groupdict().items()}
 
 
-def _entry(parts: dict[str, str]) -> LogEntry:
+def _entry(parts: dict[str, str], zone: tzinfo) -> LogEntry:
     epoch = parts.get("epoch")
     return LogEntry(
         severity=parts["severity"],
@@ -192,22 +214,22 @@ def _entry(parts: dict[str, str]) -> LogEntry:
         database=parts.get("database", ""),
         application=parts.get("application", ""),
         transaction=parts.get("vxid", ""),
-        at=float(epoch) if epoch else _moment(parts.get("millis") or parts.get("time", "")),
+        at=float(epoch) if epoch else _moment(parts.get("millis") or parts.get("time", ""), zone),
     )
 
 
-def _moment(text: str) -> float | None:
-    """`2026-01-31 12:00:00.123 UTC`. Zones other than UTC and numeric offsets count as UTC: only differences matter."""
+def _moment(text: str, zone: tzinfo) -> float | None:
+    """`2026-01-31 12:00:00.123 CET`, whose abbreviation counts as `zone` unless it is UTC or an offset."""
     if not text:
         return None
-    stamp, _, zone = text.rpartition(" ")
+    stamp, _, named = text.rpartition(" ")
     try:
-        moment = datetime.fromisoformat(stamp if stamp.count(" ") else text)
-        if re.fullmatch(r"[+-]\d\d(?::?\d\d)?", zone):
-            moment = datetime.fromisoformat(f"{stamp}{zone}")
+        if _OFFSET.fullmatch(named):
+            return datetime.fromisoformat(f"{stamp}{named}").timestamp()
+        moment = datetime.fromisoformat(stamp if " " in stamp else text)
     except ValueError:
         return None
-    return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
+    return moment.replace(tzinfo=UTC if named in _ZERO else zone).timestamp()
 
 
 def form_of(name: str, first_line: str) -> LogForm:
@@ -221,10 +243,12 @@ def form_of(name: str, first_line: str) -> LogForm:
     return "stderr"
 
 
-def entries_of(lines: Iterable[str], form: LogForm, prefix: str = DEFAULT_PREFIX) -> Iterator[LogEntry]:
-    """Entries of a log in that form."""
+def entries_of(
+    lines: Iterable[str], form: LogForm, prefix: str = DEFAULT_PREFIX, zone: tzinfo = UTC
+) -> Iterator[LogEntry]:
+    """Entries of a log in that form; `zone` is the server's `log_timezone`."""
     if form == "csvlog":
-        return csvlog_entries(lines)
+        return csvlog_entries(lines, zone)
     if form == "jsonlog":
-        return jsonlog_entries(lines)
-    return StderrForm(prefix).entries(lines)
+        return jsonlog_entries(lines, zone)
+    return StderrForm(prefix, zone).entries(lines)

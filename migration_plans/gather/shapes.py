@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from migration_plans.gather.log_transactions import LoggedTransaction
-from migration_plans.gather.requests import MARKER, trace_id
+from migration_plans.gather.requests import MARKER, OURS, trace_id
 from migration_plans.gather.sql import SqlReader
 from migration_plans.gather.statement import Access, StatementFacts
 from migration_plans.gather.statement_text import comment_tags
@@ -59,10 +59,12 @@ class Shapes:
         self._by_statements: dict[tuple[int, ...], Shape] = {}
 
     def see(self, transaction: LoggedTransaction) -> SeenTransaction | Mark | None:
-        """The transaction's shape and origin; None when it touches no table (`SELECT 1`, SET) or changes the schema."""
+        """The transaction's shape and origin; None when it touches no table, changes the schema, or is our own."""
         mark = _mark(transaction)
         if mark is not None:
             return mark
+        if transaction.statements[0].startswith(OURS):
+            return None
         shape = self.shape(self._reader.read(text) for text in transaction.statements)
         if not shape.accesses and all(one.not_understood is None for one in shape.statements):
             return None

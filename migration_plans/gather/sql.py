@@ -23,7 +23,10 @@ from migration_plans.gather.statement_text import normalised, without_comments
 Dialect = Literal["postgres", "mysql", "sqlite", "oracle", "tsql"]
 
 _KEPT_FORMS: Final = 50_000
-"""Statements remembered; the one that was not asked for the longest goes first."""
+"""Statements remembered; the oldest goes first."""
+_KEPT_TEXTS: Final = 10_000
+_SHORT_TEXT: Final = 2_000
+"""Characters up to which a text is remembered as it stands, besides its form."""
 _LONG_TEXT: Final = 20_000
 """Characters from which on the form without values is parsed instead: it is the same statement."""
 _REASON: Final = 160
@@ -92,9 +95,9 @@ class SqlReader:
             known = self._by_form.get(form)
             if known is None:
                 known = self._read(text, form)
-                _remember(self._by_form, form, known)
-            if len(text) <= _LONG_TEXT:
-                _remember(self._by_text, text, known)
+                _remember(self._by_form, form, known, most=_KEPT_FORMS)
+            if len(text) <= _SHORT_TEXT:
+                _remember(self._by_text, text, known, most=_KEPT_TEXTS)
         return known
 
     def read_view(self, definition: str) -> tuple[View, StatementFacts]:
@@ -212,9 +215,9 @@ def _first_line(error: Exception) -> str:
     return text.splitlines()[0][:_REASON]
 
 
-def _remember(cache: "OrderedDict[str, StatementFacts]", key: str, facts: StatementFacts) -> None:
+def _remember(cache: "OrderedDict[str, StatementFacts]", key: str, facts: StatementFacts, *, most: int) -> None:
     cache[key] = facts
-    if len(cache) > _KEPT_FORMS:
+    if len(cache) > most:
         cache.popitem(last=False)
 
 

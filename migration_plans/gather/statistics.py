@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
+from migration_plans.gather.requests import OURS
+
 _INSTALLED = text("SELECT EXISTS (SELECT 1 FROM pg_extension WHERE extname = 'pg_stat_statements')")
 _WHERE = text(
     "SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace "
@@ -30,4 +32,5 @@ def counted_statements(connection: Connection) -> list[CountedStatement] | None:
         "WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) AND query IS NOT NULL "
         "GROUP BY query ORDER BY 2 DESC, 1"
     )
-    return [CountedStatement(text=query, calls=calls) for query, calls in connection.execute(statement)]
+    rows = connection.execute(statement)
+    return [CountedStatement(text=query, calls=calls) for query, calls in rows if not query.startswith(OURS)]

@@ -3,10 +3,12 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+import legacy_monolith
 from cli import strangler
 from legacy_monolith.app import create_app
 from migration_plans.assess.facts_file import load_facts
@@ -111,6 +113,26 @@ def test_schema_facts_are_those_of_the_store(store, tmp_path):
     out = tmp_path / "facts.json"
     out.write_text(document.as_json())
     assert len(load_facts(out).tables) == 23
+
+
+def test_all_sources_become_one_document_that_assess_reads(store, replayed, tmp_path):
+    _, run = replayed
+    out = tmp_path / "facts.json"
+    code = Path(legacy_monolith.__file__).parent
+    arguments = ["--source", store.database_url, "--log", str(store.log("csv")), "--requests", str(run)]
+    arguments += ["--code", str(code), "--out", str(out), "--json"]
+    done = CliRunner().invoke(strangler, ["gather", "facts", *arguments], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    summary = json.loads(done.stdout)
+    assert (summary["by replay"], summary["not_understood"]) == (50, 0)
+    functionalities = json.loads(out.read_text())["functionalities"]
+    # Named as the code names it, and found there.
+    assert functionalities["POST /api/orders/{order_id}/cancel"]["where"].startswith("legacy_monolith/orders.py:")
+    assert functionalities["POST /api/orders/{order_id}/cancel"]["evidence"] == "replay"
+    assert len(load_facts(out).functionalities) == summary["functionalities"]
+    assessed = CliRunner().invoke(strangler, ["assess", "--facts", str(out), "--json"], catch_exceptions=False)
+    assert assessed.exit_code == 0, assessed.output
+    assert {table for tables in json.loads(assessed.stdout)["services"].values() for table in tables} >= {"orders"}
 
 
 def test_own_traffic_is_attributed_by_time(store, tmp_path):

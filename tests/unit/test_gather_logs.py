@@ -1,5 +1,7 @@
 """Log files in their three forms, and the transactions in them."""
 
+from zoneinfo import ZoneInfo
+
 import pytest
 
 from migration_plans.errors import LogUnreadable
@@ -55,9 +57,27 @@ def test_prefix_of_an_unknown_letter_is_refused():
 
 def test_broken_files_are_refused_by_line():
     with pytest.raises(LogUnreadable, match="line 2"):
-        list(jsonlog_entries([JSON, "{broken\n"]))
-    with pytest.raises(LogUnreadable, match="row 1"):
-        list(csvlog_entries(["a,b\n"]))
+        list(jsonlog_entries([JSON, "{broken\n", JSON]))
+    with pytest.raises(LogUnreadable, match="line 1"):
+        list(jsonlog_entries(["[1]\n"]))
+    with pytest.raises(LogUnreadable, match="line 1"):
+        list(csvlog_entries(["a,b\n", *CSV.splitlines(keepends=True)]))
+
+
+def test_a_last_entry_that_is_being_written_is_passed_over():
+    assert len(list(jsonlog_entries([JSON, JSON[:50]]))) == 1
+    assert len(list(csvlog_entries([*CSV.splitlines(keepends=True), CSV[:50]]))) == 1
+
+
+def test_times_are_of_the_servers_zone():
+    line = "2026-07-01 02:00:00.000 {} [9] LOG:  statement: SELECT 1\n"
+    berlin = ZoneInfo("Europe/Berlin")
+    moments = [
+        next(StderrForm("%m [%p] ", berlin).entries([line.format(zone)])).at
+        for zone in ("CEST", "+02", "UTC", "-03:30")
+    ]
+    midnight = 1782864000.0
+    assert moments == [midnight, midnight, midnight + 7200, midnight + 7200 + 12600]
 
 
 def test_form_is_told_by_name_or_first_line():
