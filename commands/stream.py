@@ -14,7 +14,6 @@ from commands.context import Context
 from commands.lag import thresholds
 from commands.output import service_argument
 from commands.own_stream import OwnEnds, OwnStream, own_stream_options
-from commands.sequences import SequencePusher
 from commands.streams import MoveStreams
 from strangler.clock import SystemClock
 from strangler.settings import StreamSettings
@@ -81,16 +80,15 @@ def _run_while_wanted(streams: MoveStreams, settings: StreamSettings, stop: thre
         ended.set()
 
     watcher = threading.Thread(target=watch, name="watch", daemon=True)
-    with SequencePusher(streams) as push:
-        links = streams.links()
-        worker = StreamWorker(links, push_sequences=push, open_log=streams.change_logs.of_link)
-        watcher.start()
-        try:
-            with _metrics(links, worker, settings), streams.change_logs.publishing_parked(links):
-                worker.run(ended)
-        finally:
-            ended.set()
-            watcher.join()
+    links = streams.links()
+    worker = StreamWorker(links, push_sequences=streams.keep_sequences_ahead, open_log=streams.change_logs.of_link)
+    watcher.start()
+    try:
+        with _metrics(links, worker, settings), streams.change_logs.publishing_parked(links):
+            worker.run(ended)
+    finally:
+        ended.set()
+        watcher.join()
 
 
 @contextmanager

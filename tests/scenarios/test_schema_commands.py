@@ -112,7 +112,7 @@ def test_a_stopped_table_is_not_verified_until_it_was_reconciled(shop):
         shop.legacy.execute("INSERT INTO t VALUES (2, 'two')")
         until(lambda: ("forward", "stopped") in shop.states())
         with pytest.raises(SchemaChanged, match=r"does not follow its schema change yet: v: v text → w text"):
-            shop.streams._await_schema("forward")
+            shop.streams.verification.await_schema("forward")
         [stopped] = [row for row in json.loads(shop.run("--json"))["tables"] if row["state"] == "stopped"]
         assert stopped["mend"] == "say 'w' for 'v' as a source column of t in the plan"
 
@@ -132,4 +132,4 @@ def test_accept_says_that_a_person_dealt_with_it(shop):
         shop.run("--accept", "nothing")
     shop.run("--accept", "t")
     assert shop.states() == [("forward", "met")]
-    shop.streams._await_schema("forward")
+    shop.streams.verification.await_schema("forward")
