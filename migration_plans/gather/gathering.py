@@ -173,15 +173,21 @@ def _text(path: Path) -> str:
 def _counted(
     connection: Connection, reader: SqlReader, shapes: Shapes, *, known: dict[str, Ran]
 ) -> dict[str, Ran] | None:
-    """Statements that no logged transaction has, each as a functionality of its own or of the route in its comment."""
+    """Statements that tell what no logged transaction does, each as a functionality of its own.
+
+    Where there is a log, a statement on one table that others use, too, tells nothing new: it binds nothing.
+    """
     counted = counted_statements(connection)
     if counted is None:
         return None
     logged = {one.accesses for ran in known.values() for shape in ran.shapes for one in shape.statements}
+    used = {access.table for accesses in logged for access in accesses}
     found: dict[str, Ran] = {}
     for statement in counted:
         facts = reader.read(statement.text)
-        if not facts.accesses or facts.accesses in logged:
+        if not facts.accesses or facts.accesses in logged or facts.changes_schema:
+            continue
+        if len(facts.tables) == 1 and facts.tables[0] in used:
             continue
         shape = shapes.shape([facts])
         route = route_of(comment_tags(statement.text))

@@ -30,6 +30,14 @@ _DIALECTS: Final[Mapping[str, Dialect]] = {
 _LEFT_OUT_SCHEMAS: Final = frozenset(
     {"information_schema", "pg_catalog", "pg_toast", "mysql", "performance_schema", "sys"}
 )
+_HOUSEKEEPING: Final = frozenset(
+    {
+        *("alembic_version", "django_migrations", "schema_migrations", "ar_internal_metadata", "flyway_schema_history"),
+        *("databasechangelog", "databasechangeloglock", "knex_migrations", "knex_migrations_lock", "goose_db_version"),
+        *("_prisma_migrations", "__EFMigrationsHistory", "doctrine_migration_versions", "phinxlog", "sqlite_sequence"),
+    }
+)
+"""Tables in which migration tools note what they have done: no service owns them."""
 _OUR_SCHEMA: Final = "strangler"
 _STATEMENT_TIMEOUT_S: Final = 120
 _MYSQL_SIZES: Final = text(
@@ -91,7 +99,7 @@ def read_schema(connection: Connection) -> SchemaFacts:
     tables = {}
     for (schema, bare), described in sorted(columns.items(), key=lambda item: _name(*item[0])):
         name = _name(schema, bare)
-        if name in partitions or name in definitions or name in foreign:
+        if name in partitions or name in definitions or name in foreign or bare in _HOUSEKEEPING:
             continue
         rows, size = sizes.get(name, (None, None))
         tables[name] = Table(
