@@ -31,18 +31,13 @@ class LoggedStore:
 
 
 @contextlib.contextmanager
-def logged_store(folder: Path) -> Iterator[LoggedStore]:
-    """Statements are logged from the moment on at which the store is seeded."""
-    folder.chmod(0o777)
-    for parent in folder.parents[:2]:
-        parent.chmod(0o755)
+def logged_store() -> Iterator[LoggedStore]:
+    """Statements are logged once the store is seeded, into the folder of the server's own data."""
     settings = {
         "fsync": "off",
         "logging_collector": "on",
         "log_destination": "stderr,csvlog,jsonlog",
-        "log_directory": str(folder),
         "log_filename": "postgresql.log",
-        "log_file_mode": "0644",
         "log_rotation_age": "0",
         "log_line_prefix": PREFIX,
         "shared_preload_libraries": "pg_stat_statements",
@@ -55,6 +50,7 @@ def logged_store(folder: Path) -> Iterator[LoggedStore]:
             connection.execute("CREATE EXTENSION pg_stat_statements")
             connection.execute("ANALYZE")
             connection.execute("ALTER DATABASE store SET log_statement = 'all'")
+            (data,) = connection.execute("SHOW data_directory").fetchone()
         port = free_port()
         command = ["gunicorn", "-c", "python:legacy_monolith.gunicorn_conf", "legacy_monolith.wsgi:app"]
         settings = {"DATABASE_URL": database_url, "STORE_BIND": f"127.0.0.1:{port}", "STORE_WORKERS": "1"}
@@ -62,7 +58,7 @@ def logged_store(folder: Path) -> Iterator[LoggedStore]:
         try:
             base_url = f"http://127.0.0.1:{port}"
             _wait_until_it_answers(base_url)
-            yield LoggedStore(base_url=base_url, database_url=database_url, log_folder=folder)
+            yield LoggedStore(base_url=base_url, database_url=database_url, log_folder=Path(data) / "log")
         finally:
             process.terminate()
             process.wait(30)

@@ -56,8 +56,8 @@ SAID_BY_THE_CODE = {
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    with logged_store(tmp_path_factory.mktemp("serverlog")) as running:
+def store():
+    with logged_store() as running:
         yield running
 
 
