@@ -5,9 +5,11 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
+from commands.assess_coupling import show_coupling
 from commands.output import json_option, print_facts, print_rows, stderr, stdout
 from migration_plans.assess.assessment import Assessment, assess
 from migration_plans.assess.facts_file import load_facts
@@ -71,7 +73,11 @@ def _print_entries(brackets: str, entries: Iterator[str]) -> None:
 
 
 def _show(assessment: Assessment) -> None:
-    shown = {key: value for key, value in assessment.document() if key != "sagas"}
+    shown: dict[str, Any] = {
+        key: list(value) if isinstance(value, Iterator) else value
+        for key, value in assessment.document()
+        if key != "sagas"
+    }
     print_rows(
         ("service", "tables", "least stable", "which"),
         [
@@ -92,17 +98,70 @@ def _show(assessment: Assessment) -> None:
     )
     sagas = sorted(assessment.sagas(), key=lambda saga: (-saga.calls, saga.functionality, saga.transaction))
     _show_first(
-        ("saga", "calls", "steps"),
-        [(saga.functionality, f"{saga.calls:g}", " → ".join(map(_step, saga.steps))) for saga in sagas],
+        ("saga", "calls", "steps", "lock", "how"),
+        [
+            (
+                saga.functionality,
+                f"{saga.calls:g}",
+                " → ".join(map(_step, saga.steps)),
+                saga.locked or "",
+                f"{saga.coordination}: {saga.reason}",
+            )
+            for saga in sagas
+        ],
         title="write transactions that become sagas",
     )
     _show_first(
-        ("foreign key", "to", "columns", "on delete"),
+        ("services", "burden", "concentration", "advice"),
         [
-            (f"{key['from']} ({key['from_service']})", f"{key['to']} ({key['to_service']})", *_rule(key))
+            (
+                " + ".join(merge["services"]),
+                f"{merge['burden']:+.3f}",
+                f"{merge['concentration']:+.3f}",
+                f"{'merge' if merge['advised'] else 'keep apart'}: {merge['reason']}",
+            )
+            for merge in shown["merges"]
+        ],
+        title="merges that would make transactions whole",
+    )
+    _show_first(
+        ("foreign key", "to", "on delete", "treatment", "reason", "to do"),
+        [
+            (
+                f"{key['from']} ({key['from_service']})",
+                f"{key['to']} ({key['to_service']})",
+                key["on_delete"],
+                key["treatment"],
+                key["reason"],
+                key["todo"],
+            )
             for key in shown["cut_foreign_keys"]
         ],
         title="cut foreign keys",
+    )
+    _show_first(
+        ("read", "tables", "home", "calls", "treatment", "reason"),
+        [
+            (
+                f"{read['name'] or 'a statement'} ({read['kind']})",
+                ", ".join(read["tables"]),
+                read["home"],
+                f"{read['calls']:g}",
+                read["treatment"],
+                read["reason"],
+            )
+            for read in [*shown["joins"], *shown["queries"]]
+        ],
+        title="reads over several services",
+    )
+    show_coupling(shown["coupling"], _show_first)
+    _show_first(
+        ("service", "store", "reason", "beside"),
+        [
+            (advice["service"], advice["store"], advice["reason"], ", ".join(advice["beside"]))
+            for advice in shown["datastores"]
+        ],
+        title="datastores",
     )
     _show_first(
         ("contested", "from", "to", "burden", "sagas", "hops"),
@@ -143,12 +202,13 @@ def _shares(shares: Mapping[str, float]) -> str:
 
 
 def _step(step: Step) -> str:
-    marks = {"pivot": " (pivot)", "compensatable": " (undo)", "check": " (reads)", "retriable": ""}
+    marks = {
+        "pivot": " (pivot)",
+        "compensatable": f" (undo: {step.compensation})",
+        "check": " (reads)",
+        "retriable": "",
+    }
     return f"{step.service}{marks[step.kind]}"
-
-
-def _rule(key: dict[str, list[str]]) -> tuple[str, str]:
-    return ", ".join(key["columns"]), str(key["on_delete"])
 
 
 def _show_first(headings: tuple[str, ...], rows: list[tuple[object, ...]], *, title: str) -> None:

@@ -11,8 +11,30 @@ import numpy as np
 
 from migration_plans.assess.boundaries import Boundaries, find_boundaries
 from migration_plans.assess.complexity import complexities
+from migration_plans.assess.coupling import (
+    chatty_functionalities,
+    crossing_code,
+    reference_tables,
+    role_services,
+    shared_writers,
+    split_proposals,
+)
+from migration_plans.assess.datastores import advise_datastores
+from migration_plans.assess.entries import (
+    extraction_entry,
+    key_entry,
+    merge_entry,
+    move_entry,
+    read_entry,
+    rounded,
+    saga_entry,
+    tables_by_service,
+)
 from migration_plans.assess.evidence import unplaced_tables
 from migration_plans.assess.facts import Facts, IntArray
+from migration_plans.assess.join_treatments import treat_joins, treat_queries
+from migration_plans.assess.key_treatments import treat_keys
+from migration_plans.assess.merges import Merge, find_merges
 from migration_plans.assess.naming import name_services
 from migration_plans.assess.objective import Costs, Workload, workload, worst_costs
 from migration_plans.assess.order import Extraction, extraction_order
@@ -21,6 +43,7 @@ from migration_plans.assess.service_map import ServiceMap
 from migration_plans.assess.smells import bulk_jobs, hub_tables
 from migration_plans.assess.stability import Standing, standings
 from migration_plans.assess.touches import Touches, touches
+from migration_plans.assess.usage import Usage, usage
 from migration_plans.assess.what_if import Move, contested_moves
 
 _ALTERNATIVES_MOST = 8
@@ -42,12 +65,14 @@ class Assessment:
 
     facts: Facts
     used: Touches
+    usage: Usage
     chosen: Cut
     alternatives: tuple[Cut, ...]
     standings: Mapping[str, Standing]
     what_if: tuple[Move, ...]
     hubs: Mapping[str, float]
     bulk_jobs: Mapping[str, float]
+    merges: tuple[Merge, ...]
     order: tuple[Extraction, ...]
     complexity: Mapping[str, int]
     """By functionality, only where it is not 0."""
@@ -63,25 +88,39 @@ class Assessment:
     def document(self) -> Iterator[tuple[str, Any]]:
         """The documented shape, key by key; what may be very long is an iterator."""
         services, tables = self.chosen.services, self.facts.tables
-        yield "services", _tables_by_service(services, tables)
+        yield "services", tables_by_service(services, tables)
         yield (
             "alternatives",
             [
-                {"services": _tables_by_service(cut.services, tables), "metrics": _metrics(cut)}
+                {"services": tables_by_service(cut.services, tables), "metrics": _metrics(cut)}
                 for cut in self.alternatives
             ],
         )
         yield "stability", {table: round(standing.stability, 4) for table, standing in self.standings.items()}
         yield "contested", {table: standing.rival for table, standing in self.standings.items() if standing.contested}
         yield "unplaced", [tables[table] for table in unplaced_tables(self.facts, self.used)]
-        yield "what_if", [_move(move) for move in self.what_if]
+        yield "what_if", [move_entry(move) for move in self.what_if]
         yield "hubs", dict(self.hubs)
         yield "bulk_jobs", dict(self.bulk_jobs)
         yield "order", [step.service for step in self.order]
-        yield "extractions", [_extraction(step) for step in self.order]
-        yield "sagas", map(_saga, self.sagas())
-        yield "cut_foreign_keys", _cut_foreign_keys(self.facts, services)
-        yield "joins", _cut_joins(self.facts, services)
+        yield "extractions", [extraction_entry(step) for step in self.order]
+        yield "sagas", map(saga_entry, self.sagas())
+        yield "merges", [merge_entry(merge) for merge in self.merges]
+        yield "cut_foreign_keys", (key_entry(key, self.facts, services) for key in treat_keys(self.usage))
+        yield "joins", (read_entry(read, self.facts, services) for read in treat_joins(self.usage))
+        yield "queries", (read_entry(read, self.facts, services) for read in treat_queries(self.usage))
+        yield "datastores", [asdict(advice) for advice in advise_datastores(self.usage)]
+        yield (
+            "coupling",
+            {
+                "shared_writers": list(map(asdict, shared_writers(self.usage))),
+                "stored_code": list(map(asdict, crossing_code(self.usage))),
+                "reference_tables": list(map(asdict, reference_tables(self.usage))),
+                "wide_tables": list(map(asdict, split_proposals(self.usage))),
+                "roles": list(map(asdict, role_services(self.usage))),
+                "chatty": list(map(asdict, chatty_functionalities(self.usage))),
+            },
+        )
         functionalities = len(self.facts.functionalities)
         yield (
             "metrics",
@@ -110,14 +149,17 @@ def assess(facts: Facts, *, seed: int = 0) -> Assessment:
     chosen, work = cuts.pop(found.preferred)
     values = complexities(facts, chosen.services.of_table)
     standing = standings(facts.tables, chosen.services, found.consensus)
+    bulk = bulk_jobs(facts, used)
     return Assessment(
         facts=facts,
         used=used,
+        usage=usage(facts, used, chosen.services, bulk),
         chosen=chosen,
         alternatives=tuple(cut for cut, _ in cuts.values()),
         standings=standing,
         hubs=hub_tables(facts, used),
-        bulk_jobs=bulk_jobs(facts, used),
+        bulk_jobs=bulk,
+        merges=find_merges(work, chosen.services, worst),
         what_if=contested_moves(facts, used, chosen.services, standing, worst),
         order=extraction_order(work, chosen.services, worst),
         complexity={
@@ -137,85 +179,10 @@ def _cut(
     return cut, work
 
 
-def _tables_by_service(services: ServiceMap, tables: tuple[str, ...]) -> dict[str, list[str]]:
-    return {name: [tables[table] for table in services.tables(number)] for number, name in enumerate(services.names)}
-
-
-def _service(services: ServiceMap, table: int) -> str:
-    return services.names[int(services.of_table[table])]
-
-
 def _metrics(cut: Cut) -> dict[str, Any]:
     return {
         "services": len(cut.services.names),
         "burden": round(cut.burden, 4),
         "modularity": round(cut.modularity, 4),
-        **_rounded(asdict(cut.costs)),
-    }
-
-
-def _rounded(values: dict[str, float]) -> dict[str, float]:
-    return {name: round(value, 4) for name, value in values.items()}
-
-
-def _move(move: Move) -> dict[str, Any]:
-    changes = _rounded({"burden": move.burden, "sagas": move.sagas, "hops": move.hops})
-    return {"table": move.table, "from": move.source, "to": move.target, **changes}
-
-
-def _extraction(step: Extraction) -> dict[str, Any]:
-    return {
-        "service": step.service,
-        "benefit": round(step.benefit, 6),
-        "cost": round(step.cost, 6),
-        "worthwhile": step.worthwhile,
-        "state": _rounded(asdict(step.state)),
-    }
-
-
-def _cut_foreign_keys(facts: Facts, services: ServiceMap) -> list[dict[str, Any]]:
-    return [
-        {
-            "from": facts.tables[key.source],
-            "to": facts.tables[key.target],
-            "columns": list(key.columns),
-            "on_delete": key.on_delete,
-            "from_service": _service(services, key.source),
-            "to_service": _service(services, key.target),
-        }
-        for key in facts.foreign_keys
-        if services.of_table[key.source] != services.of_table[key.target]
-    ]
-
-
-def _cut_joins(facts: Facts, services: ServiceMap) -> list[dict[str, Any]]:
-    return [
-        {
-            "tables": [facts.tables[table] for table in sorted(joined)],
-            "services": sorted({_service(services, table) for table in joined}),
-            "calls": calls,
-        }
-        for joined, calls in facts.joins
-        if len({int(services.of_table[table]) for table in joined}) > 1
-    ]
-
-
-def _saga(saga: Saga) -> dict[str, Any]:
-    return {
-        "functionality": saga.functionality,
-        "transaction": saga.transaction,
-        "calls": saga.calls,
-        "services": [step.service for step in saga.steps],
-        "steps": [
-            {
-                "service": step.service,
-                "kind": step.kind,
-                "reads": list(step.reads),
-                "writes": list(step.writes),
-                "compensation": step.compensation,
-            }
-            for step in saga.steps
-        ],
-        "pivot": next(step.service for step in saga.steps if step.kind == "pivot"),
-        "compensations": [step.service for step in saga.steps if step.compensation],
+        **rounded(asdict(cut.costs)),
     }

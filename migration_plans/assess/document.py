@@ -63,6 +63,12 @@ class TriggerFacts(_Part):
     tables: tuple[TableName, ...] = ()
 
 
+class StoredCodeFacts(_Part):
+    """A function or procedure of the database, and the tables that it reads and writes."""
+
+    accesses: tuple[AccessFacts, ...] = ()
+
+
 class ColumnFacts(_Part):
     """Columns of one table that a functionality reads and writes."""
 
@@ -108,6 +114,8 @@ class Surroundings(_Part):
     joins: tuple[JoinFacts, ...] = ()
     views: dict[str, ViewFacts] = {}
     triggers: dict[str, TriggerFacts] = {}
+    routines: dict[str, StoredCodeFacts] = {}
+    """As `strangler gather` writes them."""
     hints: HintFacts = HintFacts()
 
 

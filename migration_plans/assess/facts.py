@@ -6,8 +6,9 @@ Accesses of all functionalities lie in one array, 4 bytes each: five million of 
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +35,26 @@ class ForeignKey:
     inferred: bool
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bond:
+    """A statement, view, trigger or routine that binds tables, by index. A statement's name is its functionality."""
+
+    kind: Literal["statement", "view", "trigger", "routine"]
+    name: str
+    tables: frozenset[int]
+    calls: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ColumnUse:
+    """Columns of one table that one functionality uses; both by index."""
+
+    functionality: int
+    table: int
+    read: tuple[str, ...]
+    written: tuple[str, ...]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Facts:
     """One monolith. Tables in the order of their names, functionalities in that of the document."""
@@ -51,6 +72,9 @@ class Facts:
     foreign_keys: tuple[ForeignKey, ...] = ()
     joins: tuple[tuple[frozenset[int], float], ...] = ()
     """Tables that one statement, view or trigger binds, and how often."""
+    bonds: tuple[Bond, ...] = ()
+    """The same with their names, and the database's routines."""
+    columns: tuple[ColumnUse, ...] = ()
     must_link: tuple[tuple[int, ...], ...] = ()
     cannot_link: tuple[tuple[int, ...], ...] = ()
 
@@ -91,7 +115,10 @@ def build_facts(functionalities: Iterable[tuple[str, FunctionalityFacts]], surro
         )
         for number, key in enumerate(surroundings.foreign_keys)
     ]
-    joins = list(_joins(surroundings, names))
+    bonds = [
+        Bond(kind=kind, name=name, tables=frozenset(tables), calls=calls)
+        for kind, name, tables, calls in _bonds(surroundings, names)
+    ]
     must_link = [names.indexes(group, "hints.must_link") for group in surroundings.hints.must_link]
     cannot_link = [names.indexes(group, "hints.cannot_link") for group in surroundings.hints.cannot_link]
     _check_hints(must_link, cannot_link, list(names.known))
@@ -106,6 +133,7 @@ def build_facts(functionalities: Iterable[tuple[str, FunctionalityFacts]], surro
     for position, table in enumerate(order):
         rank[names.known[table]] = position
     codes = np.frombuffer(gathered.codes, dtype=np.int32)
+    ranked = tuple(replace(bond, tables=frozenset(int(rank[table]) for table in bond.tables)) for bond in bonds)
     return Facts(
         tables=tuple(order),
         described=surroundings.tables or {},
@@ -124,7 +152,12 @@ def build_facts(functionalities: Iterable[tuple[str, FunctionalityFacts]], surro
             )
             for key in foreign_keys
         ),
-        joins=tuple((frozenset(int(rank[table]) for table in tables), calls) for tables, calls in joins),
+        joins=tuple((bond.tables, bond.calls) for bond in ranked if bond.kind != "routine"),
+        bonds=ranked,
+        columns=tuple(
+            ColumnUse(functionality=functionality, table=int(rank[table]), read=read, written=written)
+            for functionality, table, read, written in gathered.columns
+        ),
         must_link=tuple(tuple(int(rank[table]) for table in group) for group in must_link),
         cannot_link=tuple(tuple(int(rank[table]) for table in group) for group in cannot_link),
     )
@@ -198,6 +231,9 @@ class _Gathered:
         self.codes = bytearray()
         self.transaction_starts = [0]
         self.functionality_starts = [0]
+        self.columns: list[tuple[int, int, tuple[str, ...], tuple[str, ...]]] = []
+        self._same: dict[tuple[str, ...], tuple[str, ...]] = {}
+        """Lists of columns that were met before: there are few different ones."""
 
     def add(self, name: str, functionality: FunctionalityFacts, names: _Names) -> None:
         if not name or any("\ud800" <= letter <= "\udfff" for letter in name):
@@ -210,8 +246,9 @@ class _Gathered:
         def where() -> str:
             return f"functionalities.{name}"
 
-        for table in functionality.columns:
-            names.index(table, where)
+        for table, columns in functionality.columns.items():
+            read, written = (self._same.setdefault(some, some) for some in (columns.read, columns.written))
+            self.columns.append((len(self.names), names.index(table, where), read, written))
         known = names.known
         for transaction in functionality.transactions:
             if not transaction:
@@ -227,10 +264,16 @@ class _Gathered:
         self.functionality_starts.append(len(self.transaction_starts) - 1)
 
 
-def _joins(surroundings: Surroundings, names: _Names) -> Iterator[tuple[tuple[int, ...], float]]:
+_Bond = tuple[Literal["statement", "view", "trigger", "routine"], str, tuple[int, ...], float]
+
+
+def _bonds(surroundings: Surroundings, names: _Names) -> Iterator[_Bond]:
     for join in surroundings.joins:
-        yield names.indexes(join.tables, "joins"), join.calls
+        yield "statement", join.functionality or "", names.indexes(join.tables, "joins"), join.calls
     for name, view in surroundings.views.items():
-        yield names.indexes(view.tables, f"views.{name}"), 1.0
+        yield "view", name, names.indexes(view.tables, f"views.{name}"), 1.0
     for name, trigger in surroundings.triggers.items():
-        yield names.indexes((trigger.table, *trigger.tables), f"triggers.{name}"), 1.0
+        yield "trigger", name, names.indexes((trigger.table, *trigger.tables), f"triggers.{name}"), 1.0
+    for name, routine in surroundings.routines.items():
+        tables = [access.table for access in routine.accesses]
+        yield "routine", name, names.indexes(tables, f"routines.{name}"), 1.0

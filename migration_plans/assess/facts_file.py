@@ -12,7 +12,7 @@ from migration_plans.assess.facts import Facts, build_facts
 from migration_plans.errors import FactsInvalid
 
 _FUNCTIONALITIES: Final = "functionalities"
-_GATHERED: Final = ("routines", "sequences", "gathering")
+_GATHERED: Final = ("sequences", "gathering")
 """What `strangler gather` says besides, for people and for later steps."""
 _BLANKS: Final = " \t\r\n"
 

@@ -1,15 +1,19 @@
 """What becomes of a write transaction that a cut goes through: steps, the pivot, compensations. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
+from migration_plans.assess.compensations import WriteKinds, compensation_name
 from migration_plans.assess.facts import Facts
 from migration_plans.assess.service_map import ServiceMap
 
 StepKind = Literal["check", "compensatable", "pivot", "retriable"]
+
+_CHOREOGRAPHED_MOST = 2
+"""Services that write; with more, no single one knows how far a saga has come."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,11 +24,13 @@ class Step:
     kind: StepKind
     reads: tuple[str, ...]
     writes: tuple[str, ...]
+    compensations: tuple[str, ...] = ()
+    """Actions that undo the step, the last write first; they have to be written by hand."""
 
     @property
     def compensation(self) -> str | None:
-        """What has to be written by hand, if anything."""
-        return f"undo what was written to {', '.join(self.writes)}" if self.kind == "compensatable" else None
+        """All of them, if any."""
+        return ", ".join(self.compensations) or None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +41,11 @@ class Saga:
     transaction: int
     calls: float
     steps: tuple[Step, ...]
+    coordination: Literal["choreography", "orchestration"]
+    reason: str
+    """For the coordination."""
+    locked: str | None
+    """The table whose rows carry the semantic lock: a state such as PENDING until the pivot has passed."""
 
 
 def find_sagas(facts: Facts, services: ServiceMap) -> Iterator[Saga]:
@@ -45,15 +56,47 @@ def find_sagas(facts: Facts, services: ServiceMap) -> Iterator[Saga]:
     pairs = np.unique(facts.transaction_of_access[written] * count + service[written])
     spanning = np.flatnonzero(np.bincount(pairs // count, minlength=1) > 1)
     functionality_of = facts.functionality_of_transaction
+    kinds = WriteKinds(facts)
+    parents = frozenset(facts.tables[key.target] for key in facts.foreign_keys)
     for transaction in spanning.tolist():
         begin, end = facts.transaction_starts[transaction : transaction + 2]
         functionality = int(functionality_of[transaction])
+        steps = _steps(
+            facts,
+            services,
+            facts.accesses[begin:end].tolist(),
+            service[begin:end].tolist(),
+            kinds.of(functionality),
+        )
+        coordination, reason = _coordination(steps)
         yield Saga(
             functionality=facts.functionalities[functionality],
             transaction=transaction - int(facts.functionality_starts[functionality]),
             calls=float(facts.calls[functionality]),
-            steps=_steps(facts, services, facts.accesses[begin:end].tolist(), service[begin:end].tolist()),
+            steps=steps,
+            coordination=coordination,
+            reason=reason,
+            locked=_locked(steps, parents),
         )
+
+
+def _coordination(steps: tuple[Step, ...]) -> tuple[Literal["choreography", "orchestration"], str]:
+    undone = sum(step.kind == "compensatable" for step in steps)
+    writing = sum(bool(step.writes) for step in steps)
+    if not undone:
+        return "choreography", "nothing has to be undone: the pivot publishes its event and the others follow"
+    if writing <= _CHOREOGRAPHED_MOST:
+        return "choreography", "two services: one event forth, and one back when the second refuses"
+    return (
+        "orchestration",
+        f"{writing} services write and {undone} may have to be undone: one place has to know how far it came",
+    )
+
+
+def _locked(steps: tuple[Step, ...], parents: frozenset[str]) -> str | None:
+    """Of what is written before the pivot: the first table that others point to, else the first."""
+    written = [table for step in steps if step.kind == "compensatable" for table in step.writes]
+    return next((table for table in written if table in parents), written[0] if written else None)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -66,7 +109,9 @@ class _Part:
     """It reads before it writes: it may find a reason to refuse."""
 
 
-def _steps(facts: Facts, services: ServiceMap, codes: list[int], used: list[int]) -> tuple[Step, ...]:
+def _steps(
+    facts: Facts, services: ServiceMap, codes: list[int], used: list[int], inserted: Mapping[str, bool]
+) -> tuple[Step, ...]:
     parts: dict[int, _Part] = {}
     for code, service in zip(codes, used, strict=True):
         part = parts.setdefault(service, _Part(reads={}, writes={}))
@@ -88,6 +133,10 @@ def _steps(facts: Facts, services: ServiceMap, codes: list[int], used: list[int]
             kind=kinds.get(service, "check"),
             reads=tuple(facts.tables[table] for table in part.reads),
             writes=tuple(facts.tables[table] for table in part.writes),
+            compensations=tuple(
+                compensation_name(facts.tables[table], inserted=inserted.get(facts.tables[table]))
+                for table in reversed(part.writes if kinds.get(service) == "compensatable" else ())
+            ),
         )
         for service, part in parts.items()
     )

@@ -1,0 +1,75 @@
+"""Names for the actions that undo a saga's steps: by what was written, in the words of its domain. Pure."""
+
+from collections.abc import Mapping
+
+from migration_plans.assess.facts import Facts
+from migration_plans.assess.naming import words
+
+_VERBS = {
+    "reservation": "release",
+    "booking": "cancel",
+    "hold": "release",
+    "stock": "release",
+    "inventory": "release",
+    "quota": "release",
+    "seat": "release",
+    "credit": "restore",
+    "balance": "restore",
+    "payment": "refund",
+    "charge": "refund",
+    "invoice": "void",
+    "ledger": "reverse",
+    "journal": "reverse",
+    "entry": "reverse",
+    "posting": "reverse",
+    "shipment": "cancel",
+    "delivery": "cancel",
+    "order": "cancel",
+    "subscription": "cancel",
+    "user": "deactivate",
+    "account": "deactivate",
+    "coupon": "restore",
+    "voucher": "restore",
+}
+"""Word of a table → what undoes a write to it. The last word of a name that is here decides, then the one before."""
+_PART_WORDS = frozenset({"line", "item", "detail", "entry", "note", "row"})
+"""A part is undone with what it is a part of: `order_lines` is `cancel_order_line`."""
+_WHOLE_SHARE = 0.8
+"""Of a table's columns: who writes so many of them inserts."""
+
+
+class WriteKinds:
+    """Whether each write inserts or updates, where the facts tell which columns it writes."""
+
+    def __init__(self, facts: Facts) -> None:
+        self._known: dict[int, dict[str, bool]] = {}
+        for use in facts.columns:
+            table = facts.tables[use.table]
+            described = facts.described.get(table)
+            if use.written and described and described.columns:
+                whole = len(set(use.written) & set(described.columns)) >= _WHOLE_SHARE * len(described.columns)
+                self._known.setdefault(use.functionality, {})[table] = whole
+
+    def of(self, functionality: int) -> Mapping[str, bool]:
+        """Table → whether rows are inserted; tables of which it is not known are left out."""
+        return self._known.get(functionality, {})
+
+
+def compensation_name(table: str, *, inserted: bool | None) -> str:
+    """`reservations` → `release_reservation`. An update that no domain word names is restored, an insert removed."""
+    said = [*words(table)[:-1], _singular(words(table)[-1])]
+    for word in reversed(said):
+        if (verb := _VERBS.get(word)) and (word not in _PART_WORDS or word == said[-1]):
+            return "_".join([verb, *said])
+    verb = {True: "remove", False: "restore", None: "undo"}[inserted]
+    return "_".join([verb, *said])
+
+
+def _singular(word: str) -> str:
+    if word.endswith("ies") and len(word) > 4:
+        return f"{word[:-3]}y"
+    if word.endswith(("sses", "xes", "ches", "shes")):
+        return word[:-2]
+    if word.endswith("s") and not word.endswith(("ss", "us", "is")) and len(word) > 3:
+        return word[:-1]
+    return word
