@@ -84,30 +84,36 @@ class CodeGraph:
                 joined = tuple(sorted({side.table for join in facts.joins for side in join}))
                 if len(joined) > 1:
                     joins[joined] = None
-            elif step.kind == "call":
-                target = self._names.resolve(owner, step.what)
-                if target is not None and len(pending) <= DEPTH:
-                    key = (target[0].name, target[1].name)
-                    if key not in seen:
-                        seen.add(key)
-                        pending.append((target[0], iter(target[1].steps)))
-                elif target is None and self._names.model(owner, step.what) is not None:
-                    # An object that is made is a row that will be written.
-                    self._model_step(owner, step._replace(kind="write"), accesses)
+            elif step.kind != "write":
+                target = self._called(owner, step)
+                if target is None:
+                    self._model_step(owner, step, accesses)
+                elif len(pending) <= DEPTH and (key := (target[0].name, target[1].name)) not in seen:
+                    seen.add(key)
+                    pending.append((target[0], iter(target[1].steps)))
             else:
                 self._model_step(owner, step, accesses)
+
+    def _called(self, module: ModuleCode, step: Step) -> tuple[ModuleCode, FunctionCode] | None:
+        """The function that a step calls; a method by the class of what it is called on."""
+        if step.kind == "relation":
+            return self._names.method(module, self._names.returned(module, step.of), step.what)
+        owner, _, last = step.what.rpartition(".")
+        if not owner and self._names.model(module, step.what) is not None:
+            # `Order = get_model("shop", "Order")` is the model all the same.
+            return None
+        return self._names.resolve(module, step.what) or (self._names.method(module, owner, last) if owner else None)
 
     def _model_step(self, module: ModuleCode, step: Step, accesses: dict[Access, None]) -> None:
         name = step.what
         if step.kind == "relation":
             holder = self._names.model(module, self._names.returned(module, step.of))
-            if holder is None:
-                return
-            name = self._names.related(holder[1], step.what)
-        model = self._names.model(module, self._names.returned(module, name))
+            name = self._names.related(holder[1], step.what) if holder is not None else ""
+        model = self._names.model(module, self._names.returned(module, name)) if name else None
         table = self._names.table(*model) if model is not None else None
         if table is not None:
-            accesses[Access(table, "W" if step.kind == "write" else "R")] = None
+            # An object that is made is a row that will be written.
+            accesses[Access(table, "W" if step.kind in {"write", "call"} else "R")] = None
 
     def _statement(self, module: ModuleCode, step: Step) -> StatementFacts:
         text = re.sub(r"%\(\w+\)s|%s", "NULL", step.what).replace("%%", "%")

@@ -109,6 +109,7 @@ class _Reader:
             self._module.ways_in.append(WayIn(method="", path="", router=verb, function=function))
 
     def _class(self, node: ast.ClassDef) -> None:
+        self._module.class_lines[node.name] = node.lineno
         self._module.bases[node.name] = tuple(dotted(base) for base in node.bases)
         table: str | None = None
         relations: dict[str, str] = {}
@@ -134,6 +135,8 @@ class _Reader:
                             reverse[text_of(keyword(value, "related_name")) or default] = relations[target]
             elif isinstance(one, ast.ClassDef) and one.name == "Meta":
                 meta = dict(assigned(line) for line in one.body)
+                if (named := meta.get("model")) is not None:
+                    self._module.class_models.setdefault(node.name, []).extend(names_in(named))
                 table = text_of(meta.get("db_table")) or table
                 abstract = meta.get("abstract")
                 is_abstract = isinstance(abstract, ast.Constant) and abstract.value is True
@@ -152,6 +155,9 @@ class _Reader:
             return
         self._mounts(value)
         if not target:
+            return
+        if target[:1].isupper() and isinstance(value, ast.Subscript) and (named := annotated(value)):
+            self._module.aliases[target] = named
             return
         text = text_of(value)
         if text is not None:

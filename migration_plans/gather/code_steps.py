@@ -16,9 +16,12 @@ from migration_plans.gather.code_values import (
 )
 
 _SQL: Final = re.compile(
-    r"\s*(?:--[^\n]*\n\s*)*(?:SELECT|INSERT\s+INTO|UPDATE|DELETE\s+FROM|WITH|MERGE\s+INTO|TRUNCATE|LOCK\s+TABLE)\s",
-    re.IGNORECASE,
+    r"\s*(?:--[^\n]*\n\s*)*"
+    r"(?:SELECT\s.*\bFROM\s|INSERT\s+INTO\s|UPDATE\s.*\bSET\s|DELETE\s+FROM\s|MERGE\s+INTO\s|TRUNCATE\s|LOCK\s+TABLE\s"
+    r"|WITH\s+(?:RECURSIVE\s+)?\w+\s*(?:\([^()]*\)\s*)?AS\s*(?:NOT\s+)?(?:MATERIALIZED\s*)?\()",
+    re.IGNORECASE | re.DOTALL,
 )
+"""Not every text that begins with "Select" or "With" is SQL."""
 _FRAGMENT: Final = re.compile(r"\s*(?:LEFT |RIGHT |INNER |CROSS )?(?:JOIN|FROM)\s+\w", re.IGNORECASE)
 _WRITING_CALLS: Final = frozenset({"insert", "update", "delete", "Insert", "Update", "Delete"})
 _WRITING_METHODS: Final = frozenset(
@@ -137,6 +140,9 @@ class Steps(ast.NodeVisitor):
                 self.visit(node.value)
             return
         self.visit(node.value)
+        if isinstance(node.value, ast.Name) and node.value.id in self._module.imports.keys() - self.variables.keys():
+            # A constant of another file: `statements.BY_ID`.
+            self._add("call", dotted(node), node)
         if isinstance(node.value, ast.Name) and node.value.id in self.variables and isinstance(node.ctx, ast.Load):
             self._add("relation", node.attr, node, of=self.variables[node.value.id])
 

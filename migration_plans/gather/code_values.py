@@ -67,10 +67,13 @@ class ModuleCode:
     functions: dict[str, FunctionCode] = field(default_factory=dict)
     models: dict[str, ModelCode] = field(default_factory=dict)
     bases: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    class_lines: dict[str, int] = field(default_factory=dict)
     class_models: dict[str, list[str]] = field(default_factory=dict)
     """Class → names in its `model`, `queryset` and `serializer_class`."""
     imports: dict[str, str] = field(default_factory=dict)
     """Name here → dotted name there."""
+    aliases: dict[str, str] = field(default_factory=dict)
+    """Names of types → the class that they stand for (`Store = Annotated[CatalogStore, …]`)."""
     texts: dict[str, str] = field(default_factory=dict)
     """Constants that are strings."""
     prefixes: dict[str, str] = field(default_factory=dict)
@@ -95,13 +98,21 @@ def names_in(node: ast.expr) -> list[str]:
     return [one.id for one in ast.walk(node) if isinstance(one, ast.Name)]
 
 
+_TYPING = frozenset(
+    {
+        *("Annotated", "Optional", "Union", "List", "Sequence", "Iterable", "Iterator", "Collection", "Set", "Tuple"),
+        *("Dict", "Mapping", "Awaitable", "AsyncIterator", "Type", "Final", "ClassVar", "Mapped", "Depends", "None"),
+    }
+)
+
+
 def annotated(node: ast.expr | None) -> str | None:
     """The one capitalised name of an annotation that may be a model: `Order`, `Order | None`, `list["Order"]`."""
     if node is None:
         return None
     texts = [one.value for one in ast.walk(node) if isinstance(one, ast.Constant) and isinstance(one.value, str)]
     names = [name for name in [*names_in(node), *texts] if name[:1].isupper() and name.isidentifier()]
-    return names[-1] if names else None
+    return next((name for name in names if name not in _TYPING), None)
 
 
 def assigned(node: ast.stmt) -> tuple[str, ast.expr | None]:

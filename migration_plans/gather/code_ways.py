@@ -8,7 +8,24 @@ from migration_plans.gather.code_values import FunctionCode, ModuleCode, Step, W
 from migration_plans.gather.paths import unified
 
 _DEPTH: Final = 8
-_CLASS_WRITES: Final = ("Create", "Update", "Delete", "Destroy", "ModelViewSet", "Edit")
+_GENERIC: Final = {
+    "List": "get",
+    "Detail": "get",
+    "Retrieve": "get",
+    "Create": "get post",
+    "Update": "get post",
+    "Delete": "get post",
+}
+"""Words in the names of generic views → what those answer."""
+_REST: Final = {
+    "List": "get",
+    "Retrieve": "get",
+    "Create": "post",
+    "Update": "put patch",
+    "Destroy": "delete",
+    "ModelViewSet": "get post put patch delete",
+}
+"""The same of Django REST framework."""
 _VIEW_METHODS: Final = ("get", "post", "put", "patch", "delete")
 
 Answering = list[tuple[ModuleCode, FunctionCode]]
@@ -44,7 +61,7 @@ class WaysIn:
 
     def _class_entries(self, module: ModuleCode, name: str, path: str) -> Iterator[tuple[str, Answering]]:
         """A class-based view: its methods, and the models that it names."""
-        owner, bare = self._class(module, name)
+        owner, bare = self._names.find_class(module, name)
         if owner is None:
             return
         methods = {
@@ -52,31 +69,31 @@ class WaysIn:
             for function in owner.functions.values()
             if function.name.startswith(f"{bare}.")
         }
-        bases = " ".join(owner.bases.get(bare, ()))
-        writes = any(word in bases for word in _CLASS_WRITES)
-        mentioned = [Step("read", model, 0) for model in owner.class_models.get(bare, ())]
-        shared = [item for name, item in methods.items() if name not in _VIEW_METHODS]
-        generic = FunctionCode(name=bare, line=next((f.line for _, f in methods.values()), 1), steps=mentioned)
-        verbs = [verb for verb in _VIEW_METHODS if verb in methods]
-        verbs = verbs or (["get", "post"] if writes else ["get"])
-        for verb in verbs:
-            answering = [(owner, generic), *([methods[verb]] if verb in methods else []), *shared]
-            if verb != "get" and writes:
-                changed = [Step("write", step.what, 0) for step in mentioned]
-                answering.append((owner, FunctionCode(name=bare, line=generic.line, steps=changed)))
-            yield f"{verb.upper()} {path}", answering
+        bases = " ".join((bare, *owner.bases.get(bare, ())))
+        mentioned = self._models_of(owner, bare)
+        shared = [item for method, item in methods.items() if method not in _VIEW_METHODS]
+        line = owner.class_lines.get(bare, 1)
+        read = (owner, FunctionCode(name=bare, line=line, steps=[Step("read", model, 0) for model in mentioned]))
+        written = (owner, FunctionCode(name=bare, line=line, steps=[Step("write", model, 0) for model in mentioned]))
+        known = _REST if "API" in bases or "ViewSet" in bases else _GENERIC
+        generic = {verb for word, verbs in known.items() if word in bases for verb in verbs.split()}
+        for verb in sorted({*generic, *(verb for verb in _VIEW_METHODS if verb in methods)} or {"get"}):
+            own = [methods[verb]] if verb in methods else []
+            changed = [written] if verb in generic - {"get"} else []
+            yield f"{verb.upper()} {path}", [read, *own, *shared, *changed]
 
-    def _class(self, module: ModuleCode, name: str) -> tuple[ModuleCode | None, str]:
-        first, _, rest = name.partition(".")
-        bare = (rest or first).rpartition(".")[2]
-        if not rest and bare in module.bases:
-            return module, bare
-        there = self._modules.get(module.imports.get(first, ""))
-        if there is not None and bare in there.bases:
-            return there, bare
-        owner = module.imports.get(first, "").rpartition(".")[0]
-        there = self._modules.get(owner)
-        return (there, bare) if there is not None and bare in there.bases else (None, bare)
+    def _models_of(self, module: ModuleCode, name: str, depth: int = 0) -> list[str]:
+        """Models that a view names itself, or by its serializer or form."""
+        found: dict[str, None] = {}
+        for one in module.class_models.get(name, ()):
+            owner, bare = self._names.find_class(module, one)
+            if self._names.model(module, one) is not None:
+                found[one] = None
+            elif (
+                owner is not None and bare in owner.class_models and depth < _DEPTH and (owner, bare) != (module, name)
+            ):
+                found |= dict.fromkeys(self._models_of(owner, bare, depth + 1))
+        return list(found)
 
     def _prefix(self, module: ModuleCode, router: str) -> str:
         """What stands before a route: of its router, and of what that is mounted under."""

@@ -172,6 +172,94 @@ def nightly():
     assert told["job nightly"].endswith("things:R archive:W")
 
 
+def test_rest_framework_views_that_are_loaded_by_name(tmp_path):
+    scan = scanned(
+        tmp_path,
+        {
+            "shop/__init__.py": "",
+            "shop/urls.py": """
+(ItemList, ItemDetail) = get_api_classes("views", ["ItemList", "ItemDetail"])
+urlpatterns = [path("items/", ItemList.as_view()), path("items/<int:pk>/", ItemDetail.as_view())]
+""",
+            "shop/views.py": """
+Item = get_model("stock", "Item")
+
+class ItemList(generics.ListCreateAPIView):
+    serializer_class = ItemSerializer
+
+class ItemDetail(generics.RetrieveUpdateDestroyAPIView):
+    queryset = Item.objects.all()
+""",
+            "shop/serializers.py": "class ItemSerializer(ModelSerializer):\n    class Meta:\n        model = Item\n",
+            "shop/stock/__init__.py": "",
+            "shop/stock/abstract_models.py": """
+class AbstractItem(models.Model):
+    name = models.TextField()
+    class Meta:
+        abstract = True
+""",
+            "shop/stock/models.py": """
+from shop.stock.abstract_models import AbstractItem
+if not is_model_registered("stock", "Item"):
+    class Item(AbstractItem):
+        pass
+""",
+        },
+    )
+    assert spelled(scan) == {
+        "GET /items": "stock_item:R",
+        "POST /items": "stock_item:R stock_item:W",
+        "GET /items/{pk}": "stock_item:R",
+        "PUT /items/{pk}": "stock_item:R stock_item:W",
+        "PATCH /items/{pk}": "stock_item:R stock_item:W",
+        "DELETE /items/{pk}": "stock_item:R stock_item:W",
+    }
+
+
+def test_methods_by_annotation_and_constants_of_other_files(tmp_path):
+    scan = scanned(
+        tmp_path,
+        {
+            "app/__init__.py": "",
+            "app/routes.py": """
+from typing import Annotated
+from app.store import Store
+Stored = Annotated[Store, Depends(make)]
+
+@router.get("/a")
+async def a(store: Stored):
+    return await store.one()
+
+@router.put("/b")
+async def b(store: Store):
+    store.inherited()
+""",
+            "app/store.py": """
+from app import statements
+from app.statements import CHANGE
+
+class Base:
+    def inherited(self):
+        self.run(CHANGE)
+
+class Store(Base):
+    def one(self):
+        return self.run(statements.BY_ID)
+""",
+            "app/statements.py": "BY_ID = 'SELECT * FROM a'\nCHANGE = text('UPDATE b SET x = 1')\n",
+        },
+    )
+    assert spelled(scan) == {"GET /a": "a:R", "PUT /b": "b:W"}
+
+
+def test_prose_is_no_sql(tmp_path):
+    scan = scanned(
+        tmp_path,
+        {"a.py": "def f():\n    log('Select a file')\n    log('With this, update all')\n    log('Update the docs')\n"},
+    )
+    assert scan.functionalities == scan.not_understood == ()
+
+
 def test_tables_that_the_schema_has_not_are_left_out(tmp_path):
     files = {"a.py": "def f():\n    run('SELECT 1 FROM a JOIN nowhere USING (id)')\n    return 'Update the docs'\n"}
     assert spelled(scanned(tmp_path, files, catalog_of({"a": ["id"]}))) == {"a.f": "a:R"}
