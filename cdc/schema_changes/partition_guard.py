@@ -1,7 +1,7 @@
 """What the stream of a partitioned table does not say is kept in its database, in the transaction that does it.
 
 No event comes of rows that a partition brings when it is attached, of those that leave with one that is detached or
-dropped, and of a single partition that is truncated. Triggers on the partitions see the truncation, an event trigger
+dropped, of a single partition that is truncated, and of any that is not logged or lies elsewhere. Triggers on the partitions see the truncation, an event trigger
 sees the others (where the role may make one; otherwise a comparison of catalogs, made again and again), and each leaves
 a row in `strangler.partition_change`. Whoever reads those rows stops the table. A partition without rows is nobody's
 loss, so the daily making of new ones stops nothing, nor does detaching one whose rows were deleted before.
@@ -129,6 +129,15 @@ _CREATE: Final = (
                 VALUES (seen.stream, seen.root, seen.leaf, seen.link, seen.name) ON CONFLICT DO NOTHING;
             END IF;
         END LOOP;
+        INSERT INTO strangler.partition_change (stream, root, what)
+        SELECT n.* FROM (
+            SELECT k.stream, k.root, 'partition ' || k.name || ' is unlogged or foreign: its changes are not logged'
+              FROM strangler.partition k JOIN strangler.partitioned p ON p.stream = k.stream AND p.root = k.root
+              JOIN pg_class c ON c.oid = k.leaf
+             WHERE p.noted AND (c.relpersistence <> 'p' OR c.relkind = 'f')
+        ) AS n (stream, root, what) WHERE NOT EXISTS (
+            SELECT FROM strangler.partition_change x
+             WHERE x.stream = n.stream AND x.root = n.root AND x.what = n.what);
         UPDATE strangler.partitioned SET noted = true WHERE NOT noted;
         FOR seen IN
             SELECT w.* FROM (

@@ -140,6 +140,33 @@ def test_H13_a_partition_that_came_later_is_watched_too(pair):
         look(pair)
 
 
+UNLOGGED = {
+    "made": "CREATE UNLOGGED TABLE p_it PARTITION OF p FOR VALUES IN ('it')",
+    "attached": f"CREATE UNLOGGED TABLE p_it (LIKE p); {ATTACH}",
+    "later": "CREATE TABLE p_it PARTITION OF p FOR VALUES IN ('it'); ALTER TABLE p_it SET UNLOGGED",
+}
+
+
+@pytest.mark.parametrize("ddl", UNLOGGED.values(), ids=UNLOGGED)
+def test_H13_a_partition_whose_changes_are_not_logged_stops_the_table(pair, ddl):
+    look(pair)
+    pair.source.execute(ddl)
+    pair.source.execute("INSERT INTO p VALUES (7, 'it', 'x')")
+    if ddl == UNLOGGED["later"]:
+        pair.source.execute("ALTER TABLE p_it SET LOGGED")
+    pair.sync()
+    assert differing(pair)
+    with pytest.raises(SchemaChanged, match="p_it is unlogged or foreign"):
+        pair.evolution.refuse_partition_changes()
+    pair.source.execute("ALTER TABLE p_it SET LOGGED")
+    make_good(pair)
+    pair.schema.accept(P)
+    look(pair)
+    pair.source.execute("INSERT INTO p VALUES (8, 'it', 'y')")
+    pair.sync()
+    assert not differing(pair)
+
+
 def test_H13_a_partition_that_came_and_went_with_rows_between_two_looks_is_noticed(pair):
     look(pair)
     pair.source.execute(WITH_ROWS + ATTACH)
