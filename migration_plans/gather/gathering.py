@@ -26,7 +26,7 @@ from migration_plans.gather.server_log import DEFAULT_PREFIX, LogEntry, entries_
 from migration_plans.gather.shapes import Mark, SeenTransaction, Shapes, route_of
 from migration_plans.gather.sql import Dialect, SqlReader
 from migration_plans.gather.statement_text import comment_tags
-from migration_plans.gather.statistics import counted_statements
+from migration_plans.gather.statistics import HIDDEN, CountedStatement, counted_statements
 from strangler.redaction import redact
 
 
@@ -90,13 +90,19 @@ def _gather(
     ran = dict(logged.functionalities)
     if settings.logs:
         say(f"logs: {len(ran)} functionalities, {logged.ambiguous} transactions that could be of several")
+    if settings.logs and not ran:
+        notices.append("the log holds no statement on a table: log_statement = 'all' has to be set while it is written")
     if connection is not None and settings.statements:
-        counted = _counted(connection, reader, shapes, known=ran)
+        counted = counted_statements(connection)
         if counted is None:
             notices.append("pg_stat_statements is not installed: statements that ran before the log began are missing")
         else:
-            say(f"pg_stat_statements: {len(counted)} functionalities besides")
-            ran |= counted
+            told = _counted(counted, reader, shapes, known=ran)
+            problems += told.not_understood
+            if any(one.text == HIDDEN for one in counted):
+                notices.append("pg_stat_statements hides other accounts' statements: GRANT pg_read_all_stats")
+            say(f"pg_stat_statements: {len(told.functionalities)} functionalities besides")
+            ran |= told.functionalities
     keys = _keys(ran.values(), schema, connection)
     document = merged(
         schema=schema,
@@ -170,21 +176,29 @@ def _text(path: Path) -> str:
         ) from None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Counted:
+    functionalities: dict[str, Ran]
+    not_understood: list[NotUnderstood]
+
+
 def _counted(
-    connection: Connection, reader: SqlReader, shapes: Shapes, *, known: dict[str, Ran]
-) -> dict[str, Ran] | None:
+    counted: Iterable[CountedStatement], reader: SqlReader, shapes: Shapes, *, known: dict[str, Ran]
+) -> _Counted:
     """Statements that tell what no logged transaction does, each as a functionality of its own.
 
     Where there is a log, a statement on one table that others use, too, tells nothing new: it binds nothing.
     """
-    counted = counted_statements(connection)
-    if counted is None:
-        return None
     logged = {one.accesses for ran in known.values() for shape in ran.shapes for one in shape.statements}
     used = {access.table for accesses in logged for access in accesses}
     found: dict[str, Ran] = {}
+    problems: list[NotUnderstood] = []
     for statement in counted:
+        if statement.text == HIDDEN:
+            continue
         facts = reader.read(statement.text)
+        if facts.not_understood is not None:
+            problems.append(NotUnderstood(what=facts.text, why=facts.not_understood, times=statement.calls))
         if not facts.accesses or facts.accesses in logged or facts.changes_schema:
             continue
         if len(facts.tables) == 1 and facts.tables[0] in used:
@@ -197,7 +211,7 @@ def _counted(
         name = route or shape_name(seen)
         if name not in known:
             found.setdefault(name, Ran(name=name, evidence="statements")).shapes[shape] += statement.calls
-    return found
+    return _Counted(functionalities=found, not_understood=problems)
 
 
 def _keys(ran: Iterable[Ran], schema: SchemaFacts | None, connection: Connection | None) -> Sequence[InferredKey]:

@@ -76,6 +76,8 @@ def replay(plays: Iterable[Play], settings: ReplaySettings, *, say: Callable[[st
             if line["status"] >= 400:
                 say(f"{play.method} {line['path']}: {line['status']}")
             out.write(json.dumps(line | marked.named) + "\n")
+            # What was played counts, whatever becomes of the rest.
+            out.flush()
     return Replayed(requests=requests, refused=refused, restless=restless)
 
 

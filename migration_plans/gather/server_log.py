@@ -141,31 +141,52 @@ class StderrForm:
     """Reads a stderr log with the `log_line_prefix` that the server had."""
 
     def __init__(self, prefix: str = DEFAULT_PREFIX, zone: tzinfo = UTC) -> None:
+        if not re.search(r"%-?\d*[pc]", prefix):
+            raise LogUnreadable(
+                thing=f"log_line_prefix {prefix!r}",
+                reason="has neither %p nor %c: sessions cannot be told apart",
+                mend="set log_line_prefix = '%m [%p] %v %q%a@%d ' or log_destination = 'jsonlog', and record again",
+            )
         self._zone = zone
+        self._prefix = prefix
         self._line = re.compile(_prefix_pattern(prefix))
 
     def entries(self, lines: Iterable[str]) -> Iterator[LogEntry]:
-        """Entries in order. Lines that do not begin with the prefix continue the one before (they begin with a tab)."""
-        current: dict[str, str] | None = None
+        """Entries in order. Lines that do not begin with the prefix continue the one before (they begin with a tab).
+
+        Raises `LogUnreadable` when no line at all begins with the prefix: it is another one.
+        """
+        current: dict[str, list[str]] | None = None
         part = "message"
+        has_text = has_entries = False
         for line in lines:
             line = line.rstrip("\n").rstrip("\r")
+            has_text = has_text or bool(line)
             head = self._line.match(line)
             said = _SEVERITY.match(line, head.end()) if head is not None else None
             if head is None or said is None:
                 if current is not None:
-                    current[part] += "\n" + line.removeprefix("\t")
+                    current.setdefault(part, []).append(line.removeprefix("\t"))
                 continue
             if said["severity"] in _BELONGS:
                 part = "detail" if said["severity"] == "DETAIL" else "else"
                 if current is not None:
-                    current[part] = said["message"]
+                    current[part] = [said["message"]]
                 continue
+            has_entries = True
             if current is not None:
                 yield _entry(current, self._zone)
-            current, part = {**_groups(head), "severity": said["severity"], "message": said["message"]}, "message"
+            current = {name: [value or ""] for name, value in head.groupdict().items()}
+            current |= {"severity": [said["severity"]], "message": [said["message"]]}
+            part = "message"
         if current is not None:
             yield _entry(current, self._zone)
+        if has_text and not has_entries:
+            raise LogUnreadable(
+                thing="the log",
+                reason=f"no line begins with log_line_prefix {self._prefix!r}",
+                mend="give the prefix as `SHOW log_line_prefix` prints it, blanks included",
+            )
 
 
 def _prefix_pattern(prefix: str) -> str:
@@ -200,11 +221,8 @@ def _prefix_pattern(prefix: str) -> str:
     return "".join(parts) + ")?" * optional
 
 
-def _groups(match: re.Match[str]) -> dict[str, str]:
-    return {name: value or "" for name, value in match.groupdict().items()}
-
-
-def _entry(parts: dict[str, str], zone: tzinfo) -> LogEntry:
+def _entry(lines: dict[str, list[str]], zone: tzinfo) -> LogEntry:
+    parts = {name: "\n".join(values) for name, values in lines.items()}
     epoch = parts.get("epoch")
     return LogEntry(
         severity=parts["severity"],

@@ -12,10 +12,10 @@ from typing import Final, Literal
 
 import sqlglot
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
+from sqlglot.errors import ParseError, SqlglotError, TokenError
 
+from migration_plans.gather.sql_found import Found
 from migration_plans.gather.sql_names import Names
-from migration_plans.gather.sql_queries import Found
 from migration_plans.gather.sql_walk import Walk
 from migration_plans.gather.statement import Access, Catalog, ColumnName, ColumnUse, RowLock, StatementFacts, View
 from migration_plans.gather.statement_text import normalised, without_comments
@@ -110,7 +110,7 @@ class SqlReader:
                     body = tree.expression if isinstance(tree, exp.Create) else tree
                     columns = {name: column for name, column in walk.statement(body).items() if column is not None}
         except _GAPS as error:
-            walk.found.problem = _first_line(error)
+            walk.found.problem = _why(error)
         facts = _facts("SELECT", walk.found)
         return View(tables=tuple(sorted(facts.tables)), columns=columns), facts
 
@@ -133,7 +133,7 @@ class SqlReader:
             for tree in trees:
                 walk.statement(tree)
         except _GAPS as error:
-            walk.found.problem = _first_line(error)
+            walk.found.problem = _why(error)
         if (
             kind in {"WITH", "EXPLAIN", "DECLARE", "PREPARE", "TABLE", "REPLACE"}
             and walk.found.problem is None
@@ -208,11 +208,16 @@ def _kind(tree: exp.Expr) -> str:
     return "SELECT" if isinstance(tree, exp.Query) else type(tree).__name__.upper()
 
 
-def _first_line(error: Exception) -> str:
-    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip() or type(error).__name__
+def _why(error: Exception) -> str:
+    """The reason without a word of the statement: its values must not reach the facts."""
     if isinstance(error, RecursionError):
         return "nested too deeply"
-    return text.splitlines()[0][:_REASON]
+    if isinstance(error, TokenError):
+        return "cannot be split into tokens"
+    if isinstance(error, ParseError) and error.errors:
+        first = error.errors[0]
+        return f"{str(first.get('description', ''))[:_REASON]} (column {first.get('col')})"
+    return f"the parser fails: {type(error).__name__}"
 
 
 def _remember(cache: "OrderedDict[str, StatementFacts]", key: str, facts: StatementFacts, *, most: int) -> None:

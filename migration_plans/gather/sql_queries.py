@@ -2,10 +2,10 @@
 
 import abc
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 
 from sqlglot import exp
 
+from migration_plans.gather.sql_found import Found
 from migration_plans.gather.sql_names import Names, Scope, Source
 from migration_plans.gather.statement import Access, ColumnName, Join, Predicate, RowLock
 
@@ -28,22 +28,6 @@ _COMPARISONS: Mapping[type[exp.Expr], str] = {
     exp.NullSafeEQ: "=",
 }
 _RELATIONS = (exp.From, exp.Join, exp.Lateral)
-
-
-@dataclass(kw_only=True, slots=True)
-class Found:
-    """What has been found in one statement, in order."""
-
-    accesses: dict[Access, None] = field(default_factory=dict)
-    read: dict[ColumnName, None] = field(default_factory=dict)
-    written: dict[ColumnName, None] = field(default_factory=dict)
-    joins: dict[Join, None] = field(default_factory=dict)
-    predicates: dict[Predicate, None] = field(default_factory=dict)
-    locks: dict[RowLock, None] = field(default_factory=dict)
-    views: dict[str, None] = field(default_factory=dict)
-    functions: dict[str, None] = field(default_factory=dict)
-    unknown_tables: dict[str, None] = field(default_factory=dict)
-    problem: str | None = None
 
 
 class QueryWalk(abc.ABC):

@@ -12,6 +12,9 @@ _WHERE = text(
     "WHERE e.extname = 'pg_stat_statements'"
 )
 
+HIDDEN = "<insufficient privilege>"
+"""Stands for the text of a statement of another account."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CountedStatement:

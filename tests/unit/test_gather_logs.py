@@ -41,7 +41,6 @@ def test_all_forms_say_the_same():
         ("%t:%r:%u@%d:[%p]: ", "2026-01-01 00:00:00 UTC:10.0.0.1(5):u@d:[9]: LOG:  statement: SELECT 1", "9", ""),
         ("%n %c %l %x %v %e ", "1767225600.000 6921a.11 3 0 4/12 00000 LOG:  statement: SELECT 1", "6921a.11", "4/12"),
         ("<%5p|%-8a|100%%> ", "<    9|web     |100%> LOG:  statement: SELECT 1", "9", ""),
-        ("", "LOG:  statement: SELECT 1", "", ""),
         ("%m [%p] %q%u@%d ", "2026-01-01 00:00:00.000 UTC [9] LOG:  checkpoint starting: time", "9", ""),
     ],
 )
@@ -53,6 +52,14 @@ def test_prefixes(prefix, line, session, transaction):
 def test_prefix_of_an_unknown_letter_is_refused():
     with pytest.raises(LogUnreadable, match="%Z"):
         StderrForm("%Z ")
+
+
+def test_a_prefix_that_does_not_fit_is_refused():
+    with pytest.raises(LogUnreadable, match="told apart"):
+        StderrForm("%t %u ")
+    with pytest.raises(LogUnreadable, match="no line begins"):
+        list(StderrForm("%m [%p] ").entries(STDERR.splitlines(keepends=True)))
+    assert list(StderrForm("%m [%p] ").entries([])) == []
 
 
 def test_broken_files_are_refused_by_line():
