@@ -13,6 +13,7 @@ from strangler.errors import ExitCode, StranglerError
 
 _COMMANDS = {
     "assess": "commands.assess:assess_command",
+    "boundaries": "commands.boundaries:boundaries_group",
     "cdc": "commands.cdc:cdc",
     "complete": "commands.move:complete",
     "cutover": "commands.move:cutover",

@@ -12,6 +12,8 @@ import click
 from commands.assess_coupling import show_coupling
 from commands.output import json_option, print_facts, print_rows, stderr, stdout
 from migration_plans.assess.assessment import Assessment, assess
+from migration_plans.assess.decisions import Decisions
+from migration_plans.assess.decisions_file import load_decisions
 from migration_plans.assess.facts_file import load_facts
 from migration_plans.assess.sagas import Step
 
@@ -28,15 +30,22 @@ _SHOWN_MOST = 20
     help="A facts document: tables, foreign keys, and what each functionality reads and writes (docs/assess.md).",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the ensemble.")
+@click.option(
+    "--decisions",
+    "decisions_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="What a person decided, as `strangler boundaries` writes it: a cut to be assessed, and pins that bind.",
+)
 @json_option
-def assess_command(facts_path: Path, seed: int, as_json: bool) -> None:
+def assess_command(facts_path: Path, seed: int, decisions_path: Path | None, as_json: bool) -> None:
     """Propose services, an order of extraction, and the sagas that a cut makes necessary. Needs no database.
 
     \b
     Example: strangler assess --facts facts.json --json
     """
     facts = load_facts(facts_path, ignored=lambda key: stderr.print(f"{facts_path}: key {key!r} is not known, ignored"))
-    assessment = assess(facts, seed=seed)
+    decisions = load_decisions(decisions_path) if decisions_path else Decisions()
+    assessment = assess(facts, seed=seed, decisions=decisions)
     if as_json:
         _print_document(assessment)
     else:

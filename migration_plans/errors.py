@@ -11,6 +11,10 @@ class FactsInvalid(BadInput):
     """The facts document is malformed or names a table that does not exist."""
 
 
+class BoundariesInvalid(BadInput):
+    """What a person decided about boundaries is malformed, contradicts itself, or does not fit the facts."""
+
+
 class LogUnreadable(BadInput):
     """A server's log, or a record of requests, is not in the form that was said."""
 

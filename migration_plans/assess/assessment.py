@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from migration_plans.assess.coupling import (
     split_proposals,
 )
 from migration_plans.assess.datastores import advise_datastores
+from migration_plans.assess.decisions import Decisions
 from migration_plans.assess.entries import (
     extraction_entry,
     key_entry,
@@ -47,6 +48,7 @@ from migration_plans.assess.usage import Usage, usage
 from migration_plans.assess.what_if import Move, contested_moves
 
 _ALTERNATIVES_MOST = 8
+_UNDECIDED = Decisions()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,7 +58,8 @@ class Cut:
     services: ServiceMap
     costs: Costs
     burden: float
-    modularity: float
+    modularity: float | None
+    """None for a cut that a person made."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,8 +139,13 @@ class Assessment:
         yield "complexity", dict(self.complexity)
 
 
-def assess(facts: Facts, *, seed: int = 0) -> Assessment:
-    """Deterministic for equal facts and seed."""
+def assess(facts: Facts, *, seed: int = 0, decisions: Decisions = _UNDECIDED) -> Assessment:
+    """Deterministic for equal facts and seed. A person's own cut is assessed as it is; pins bind what is proposed.
+
+    Raises `BoundariesInvalid` for decisions that do not fit the facts.
+    """
+    decisions.check(facts)
+    facts = decisions.pinned(facts)
     used = touches(facts)
     found = find_boundaries(facts, used, seed=seed)
     worst = worst_costs(facts, used)
@@ -146,7 +154,11 @@ def assess(facts: Facts, *, seed: int = 0) -> Assessment:
         for count, labels in found.by_count.items()
         if abs(count - found.preferred) <= _ALTERNATIVES_MOST // 2
     }
-    chosen, work = cuts.pop(found.preferred)
+    if decisions.services:
+        chosen, work = _decided(facts, used, decisions.service_map(facts), worst)
+    else:
+        chosen, work = cuts.pop(found.preferred)
+        chosen = replace(chosen, services=decisions.named(facts, chosen.services))
     values = complexities(facts, chosen.services.of_table)
     standing = standings(facts.tables, chosen.services, found.consensus)
     bulk = bulk_jobs(facts, used)
@@ -179,10 +191,17 @@ def _cut(
     return cut, work
 
 
+def _decided(facts: Facts, used: Touches, services: ServiceMap, worst: Costs) -> tuple[Cut, Workload]:
+    """A person's cut. What its modularity would be over the runs was not measured: it is not compared by that."""
+    work = workload(facts, used, services)
+    costs = work.costs(np.arange(len(services.names)))
+    return Cut(services=services, costs=costs, burden=costs.burden(worst), modularity=None), work
+
+
 def _metrics(cut: Cut) -> dict[str, Any]:
     return {
         "services": len(cut.services.names),
         "burden": round(cut.burden, 4),
-        "modularity": round(cut.modularity, 4),
+        "modularity": None if cut.modularity is None else round(cut.modularity, 4),
         **rounded(asdict(cut.costs)),
     }

@@ -14,9 +14,9 @@ _EXAMPLES_MOST = 3
 _CHATTY_SWITCHES_LEAST = 4
 _CHATTY_FACTOR = 2
 """Times as many changes of service as visiting each once would need."""
-_ROLE_WORDS = frozenset(
-    ["admin", "administrator", "backoffice", "buyer", "clerk", "employee", "guest", "manager", "merchant", "moderator", "operator", "seller", "staff", "superuser", "supervisor", "vendor"]
-)
+_ROLE_WORDS = frozenset({"admin", "administrator", "backoffice", "buyer", "clerk", "employee", "guest", "manager"}) | {
+    *("merchant", "moderator", "operator", "seller", "staff", "superuser", "supervisor", "vendor")
+}
 _ROLE_TABLES_SHARE = 1 / 3
 """Of a service's tables: when fewer carry the role's word, the role only uses them."""
 _WHOLE_SHARE = 0.8
