@@ -16,6 +16,8 @@ from migration_plans.assess.decisions import Decisions
 from migration_plans.assess.decisions_file import load_decisions
 from migration_plans.assess.facts_file import load_facts
 from migration_plans.assess.sagas import Step
+from strangler.durable_files import replace_file
+from strangler.errors import BadInput
 
 _SHOWN_MOST = 20
 """Rows of a table in the terminal; `--json` has all."""
@@ -36,8 +38,9 @@ _SHOWN_MOST = 20
     type=click.Path(path_type=Path, dir_okay=False),
     help="What a person decided, as `strangler boundaries` writes it: a cut to be assessed, and pins that bind.",
 )
+@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with a picture there, too.")
 @json_option
-def assess_command(facts_path: Path, seed: int, decisions_path: Path | None, as_json: bool) -> None:
+def assess_command(facts_path: Path, seed: int, decisions_path: Path | None, html: Path | None, as_json: bool) -> None:
     """Propose services, an order of extraction, and the sagas that a cut makes necessary. Needs no database.
 
     \b
@@ -46,10 +49,24 @@ def assess_command(facts_path: Path, seed: int, decisions_path: Path | None, as_
     facts = load_facts(facts_path, ignored=lambda key: stderr.print(f"{facts_path}: key {key!r} is not known, ignored"))
     decisions = load_decisions(decisions_path) if decisions_path else Decisions()
     assessment = assess(facts, seed=seed, decisions=decisions)
+    if html is not None:
+        _write_page(html, assessment)
     if as_json:
         _print_document(assessment)
     else:
         _show(assessment)
+
+
+def _write_page(path: Path, assessment: Assessment) -> None:
+    from migration_plans.assess.report_html import render_html
+
+    try:
+        replace_file(path, render_html(assessment))
+    except OSError as error:
+        raise BadInput(
+            thing=str(path), reason=f"cannot be written: {error.strerror}", mend="name a file in a folder that can be"
+        ) from None
+    stderr.print(f"written to {path}", markup=False)
 
 
 def _print_document(assessment: Assessment) -> None:
