@@ -38,6 +38,7 @@ def settle(
 ) -> Settled:
     """Ask at most `rounds` (two or more) times about those of `keys` (target keys) that are still open."""
     different: dict[Key, Kind] = {}
+    counted = isinstance(comparison, BagComparison)
     open_keys = sorted(keys)
     sightings: dict[Key, _Sighting] = {}
     for _ in range(rounds):
@@ -51,6 +52,9 @@ def settle(
         still_open: list[Key] = []
         for key in open_keys:
             outcome = judge(before.get(key), target.get(key), after.get(key))
+            if outcome == "equal" and counted and _version(before.get(key)) != _version(after.get(key)):
+                # One more that came meanwhile looks just like one that the target lacks.
+                outcome = "moving"
             if outcome == "equal":
                 continue
             if outcome != "moving":
@@ -67,6 +71,10 @@ def judge(before: RowState | None, target: RowState | None, after: RowState | No
     """What one round shows about one key. Pure. An absent source row has no version: one round proves nothing of it."""
     if (before and before.hash) == (target and target.hash):
         return "equal"
-    if (before and before.version) != (after and after.version):
+    if _version(before) != _version(after):
         return "moving"
     return "extra" if before is None else "missing" if target is None else "different"
+
+
+def _version(row: RowState | None) -> str | None:
+    return None if row is None else row.version

@@ -172,6 +172,24 @@ def test_V03_rows_that_are_on_their_way_are_no_difference(pair):
     same(pair, "plain")
 
 
+def test_V09_equal_rows_that_come_while_it_looks_make_good_for_none_that_is_missing(pair):
+    pair.source.execute("INSERT INTO plain SELECT 1, 'x' FROM generate_series(1, 5)")
+    pair.sync()
+    pair.target.execute("DELETE FROM plain WHERE " + one("b = 'x'"))
+    writing = [True, False, False, True]
+
+    def one_more():
+        if writing and writing.pop(0):
+            pair.source.execute("INSERT INTO plain VALUES (1, 'x')")
+        pair.sync()
+
+    verdict = verify(pair, wait_caught_up=one_more)
+    assert differing(verdict) == {"plain": Counter({"different": 1})}
+    writing = [True] * 10
+    (table,) = [table for table in verify(pair, wait_caught_up=one_more).tables if table.table == "plain"]
+    assert table.difference_count + table.unsettled == 1
+
+
 def test_V09_in_the_fence_window_a_keyless_table_that_changed_is_compared_whole(pair):
     pair.source.execute("INSERT INTO plain VALUES (1, 'x'), (1, 'x'); INSERT INTO keyed VALUES (1, 'v')")
     batch = pair.capture()
