@@ -1,10 +1,11 @@
 """What the stream of a partitioned table does not say is kept in its database, in the transaction that does it.
 
 No event comes of rows that a partition brings when it is attached, of those that leave with one that is detached or
-dropped, of a single partition that is truncated, and of any that is not logged or lies elsewhere. Triggers on the partitions see the truncation, an event trigger
-sees the others (where the role may make one; otherwise a comparison of catalogs, made again and again), and each leaves
-a row in `strangler.partition_change`. Whoever reads those rows stops the table. A partition without rows is nobody's
-loss, so the daily making of new ones stops nothing, nor does detaching one whose rows were deleted before.
+dropped, of a single partition that is truncated, and of any change of one that is unlogged or foreign. Triggers on the
+partitions see the truncation, an event trigger sees the others (where the role may make one; otherwise a comparison of
+catalogs, made again and again), and each leaves a row in `strangler.partition_change`. Whoever reads those rows stops
+the table. A partition without rows is nobody's loss, so the daily making of new ones stops nothing, nor does detaching
+one whose rows were deleted before.
 
 Servers before 15 go on decoding a table as what it was when they first saw it: there the stream's publication is
 written anew, which makes the server forget what it knew, from exactly that commit on.
