@@ -55,6 +55,8 @@ _REWRITES: Final = (
 )
 _TEMPORARY: Final = re.compile(r"\w+\s+(?:(?:GLOBAL|LOCAL)\s+)?TEMP(?:ORARY)?\b", re.IGNORECASE)
 _CREATED_BY_QUERY: Final = re.compile(r"CREATE\s+(?:\w+\s+)*TABLE\b.*\bAS\b", re.IGNORECASE | re.DOTALL)
+_MANGLED_CAST: Final = re.compile(r"\$(\d+)\(\$\1 AS ", re.IGNORECASE)
+"""What `pg_stat_statements` makes of `CAST('…' AS type)`."""
 _LOCK_TABLES: Final = re.compile(
     r"^\s*LOCK\s+(?:TABLES?\s+)?(?P<names>.+?)(?:\s+IN\s+(?P<mode>[\w\s]+?)\s+MODE)?(?:\s+NOWAIT)?\s*;?\s*$",
     re.IGNORECASE | re.DOTALL,
@@ -127,6 +129,7 @@ class SqlReader:
         plain = form if len(text) > _LONG_TEXT else without_comments(text, backslashes=self._backslashes)
         for pattern, replacement in _REWRITES:
             plain = pattern.sub(replacement, plain, count=1)
+        plain = _MANGLED_CAST.sub("CAST(NULL AS ", plain)
         walk = Walk(self._names)
         try:
             trees = [tree for tree in sqlglot.parse(plain, read=self.dialect) if tree is not None]

@@ -49,6 +49,7 @@ def joined(facts):
         ("BEGIN ISOLATION LEVEL SERIALIZABLE", ""),
         ("SET search_path = x", ""),
         ("SELECT x FROM a WHERE y IN ($1 /*, ... */) AND z = ANY($2::int[])", "a:R"),
+        ("SELECT 1 FROM a WHERE x = $2($2 AS REGCLASS) AND y IN ($4 /*, ... */) OR z = $3($3 AS jsonb)", "a:R"),
         ("", ""),
         ("-- nothing", ""),
     ],
