@@ -4,17 +4,22 @@ from dataclasses import replace
 from typing import Any, Final
 
 from sqlalchemy import Connection, Select, TableClause, column, exists, func, select, table
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 
 from migration_plans.gather.inferred_keys import InferredKey
 from migration_plans.gather.statement import ColumnName
 
+_NOT_COMPARABLE: Final = ("42883", "42804", "22")
+"""SQLSTATE: no such operator, types that do not match, values that cannot be converted."""
 SAMPLE: Final = 10_000
 """Values looked up per key."""
 
 
 def proven(key: InferredKey, connection: Connection) -> InferredKey:
-    """The key with what a sample of its values shows. Columns that the database cannot compare refute it."""
+    """The key with what a sample of its values shows. Columns that the database cannot compare refute it.
+
+    Unproven, `sampled` stays None: where the account may not read the tables, or it took too long.
+    """
     source, target = _table(key.source), _table(key.target)
     value = source.c[key.source.column]
     sample = select(value.label("value")).where(value.is_not(None)).limit(SAMPLE).subquery("sample")
@@ -23,8 +28,9 @@ def proven(key: InferredKey, connection: Connection) -> InferredKey:
         with connection.begin_nested():
             sampled = _count(connection, select(func.count()).select_from(sample))
             absent = _count(connection, select(func.count()).select_from(sample).where(missing))
-    except SQLAlchemyError:
-        return replace(key, sampled=1, not_matching=1)
+    except DBAPIError as error:
+        state = str(getattr(error.orig, "sqlstate", None) or "")
+        return replace(key, sampled=1, not_matching=1) if state.startswith(_NOT_COMPARABLE) else key
     return replace(key, sampled=sampled, not_matching=absent)
 
 

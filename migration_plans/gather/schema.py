@@ -4,12 +4,13 @@ Only catalogs and statistics are read, never rows, in a session that cannot writ
 """
 
 import contextlib
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.engine.interfaces import ReflectedForeignKeyConstraint, ReflectedIndex
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SAWarning, SQLAlchemyError
 
 from migration_plans.errors import SourceUnreadable
 from migration_plans.gather import schema_postgres
@@ -67,6 +68,13 @@ def reading(url: str) -> Iterator[Connection]:
 
 def read_schema(connection: Connection) -> SchemaFacts:
     """Everything that the catalogs tell. Schemas besides the default one are told apart by a prefix."""
+    with warnings.catch_warnings():
+        # Types and indexes that SQLAlchemy does not know matter to nobody here.
+        warnings.simplefilter("ignore", SAWarning)
+        return _read_schema(connection)
+
+
+def _read_schema(connection: Connection) -> SchemaFacts:
     inspector = inspect(connection)
     is_postgres = connection.dialect.name == "postgresql"
     default = inspector.default_schema_name or ""

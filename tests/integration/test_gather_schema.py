@@ -145,6 +145,16 @@ def test_keys_from_joins_are_held_against_the_data(shop, tmp_path):
     assert set(load_facts(out).tables) == set(document.tables)
 
 
+def test_a_key_whose_tables_may_not_be_read_is_unproven_not_refuted(shop, tmp_path):
+    with psycopg.connect(shop, autocommit=True) as connection:
+        connection.execute("CREATE ROLE onlooker LOGIN")
+    log = tmp_path / "postgresql.log"
+    log.write_text(LOG.splitlines(keepends=True)[0])
+    document = gather(GatherSettings(source=shop.replace("//postgres@", "//onlooker@"), logs=(log,)))
+    (key,) = (key for key in document.foreign_keys if key.inferred)
+    assert (key.source, key.target, key.sampled, key.not_matching) == ("events", "orders", None, None)
+
+
 def test_mariadb(mariadb_url):
     base = mariadb_url.rsplit("/", 1)[0]
     engine = create_engine(base.replace("mysql://", "mysql+pymysql://").replace("mariadb://", "mysql+pymysql://") + "/")
