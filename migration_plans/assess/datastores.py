@@ -50,8 +50,8 @@ def advise_datastores(use: Usage) -> Iterator[Datastore]:
 def _choose(tables: int, reads: float, writes: float, keys: int, together: float) -> tuple[Store, str]:
     if not reads and not writes:
         return "relational", "nothing was seen using it: stay with what there is"
-    if writes and reads <= _HARDLY_READ * writes and not keys:
-        return "append_only", f"{writes:g} writes, {reads:g} reads, and no keys within: it is recorded, hardly asked"
+    if writes and reads <= _HARDLY_READ * writes and not keys and not together:
+        return "append_only", f"{writes:g} writes, {reads:g} reads, each table by itself: it is recorded, hardly asked"
     if keys or together:
         what = [f"{keys} foreign keys within" if keys else "", f"{together:g} calls use several of its tables at once"]
         return "relational", " and ".join(filter(None, what if together else what[:1]))

@@ -1,0 +1,331 @@
+"""What becomes of every cut, and what else ties services together; each answer worked out by hand."""
+
+import json
+
+import numpy as np
+import pytest
+
+from migration_plans.assess.assessment import assess
+from migration_plans.assess.compensations import compensation_name
+from migration_plans.assess.coupling import (
+    chatty_functionalities,
+    crossing_code,
+    reference_tables,
+    role_services,
+    shared_writers,
+    split_proposals,
+)
+from migration_plans.assess.datastores import advise_datastores
+from migration_plans.assess.decisions import Decisions
+from migration_plans.assess.facts_file import read_facts
+from migration_plans.assess.join_treatments import treat_joins, treat_queries
+from migration_plans.assess.key_treatments import treat_keys
+from migration_plans.assess.merges import find_merges
+from migration_plans.assess.objective import workload, worst_costs
+from migration_plans.assess.sagas import find_sagas
+from migration_plans.assess.touches import touches
+from migration_plans.assess.usage import usage
+
+
+def facts_of(functionalities, **rest):
+    """`functionalities`: name → (calls, accesses of one transaction as "R table" or "W table")."""
+    document = {
+        name: {"calls": calls, "transactions": [[[word[2:], word[0]] for word in used]]}
+        for name, (calls, *used) in functionalities.items()
+    }
+    for name, columns in rest.pop("columns", {}).items():
+        document[name]["columns"] = columns
+    return read_facts(json.dumps({"functionalities": document, **rest}))
+
+
+def use_of(facts, bulk=(), **services):
+    decisions = Decisions(services={name: tuple(tables) for name, tables in services.items()})
+    decisions.check(facts)
+    return usage(facts, touches(facts), decisions.service_map(facts), dict.fromkeys(bulk, 1.0))
+
+
+def key(child, parent, on_delete="NO ACTION", **rest):
+    return {"from": child, "to": parent, "columns": [f"{parent}_id"], "on_delete": on_delete, **rest}
+
+
+READS_MORE = {"buy": (10, "R customers", "W orders"), "rename": (2, "W customers")}
+CHANGES_MORE = {"buy": (2, "R customers", "W orders"), "rename": (10, "W customers")}
+
+
+@pytest.mark.parametrize(
+    ("functionalities", "foreign_key", "treatment", "lookup"),
+    [
+        (READS_MORE, key("orders", "customers", "CASCADE"), "async_delete", "replica"),
+        (READS_MORE, key("orders", "customers", "SET NULL"), "async_nullify", "replica"),
+        (READS_MORE, key("orders", "customers", "set default"), "async_nullify", "replica"),
+        (READS_MORE, key("orders", "customers"), "replica", "replica"),
+        (READS_MORE, key("orders", "customers", "RESTRICT"), "replica", "replica"),
+        (CHANGES_MORE, key("orders", "customers"), "api_check", "api_check"),
+        (CHANGES_MORE, key("orders", "customers", inferred=True), "api_check", "api_check"),
+        ({"buy": (5, "W orders"), "rename": (2, "W customers")}, key("orders", "customers"), "api_check", None),
+        (
+            {"buy": (5, "W orders"), "rename": (2, "W customers")},
+            key("orders", "customers", inferred=True),
+            "drop",
+            None,
+        ),
+        ({"sign up": (3, "W customers", "W orders")}, key("orders", "customers"), "drop", None),
+        (
+            {"sign up": (3, "W customers", "W orders", "W lines"), "look": (9, "R customers", "R orders", "R lines")},
+            key("orders", "customers"),
+            "drop",
+            "replica",
+        ),
+        ({"look": (3, "R customers")}, key("orders", "customers"), "api_check", None),
+    ],
+)
+def test_treatment_of_a_cut_key(functionalities, foreign_key, treatment, lookup):
+    facts = facts_of(functionalities, foreign_keys=[foreign_key])
+    use = use_of(facts, sales=[table for table in facts.tables if table != "customers"], people=["customers"])
+    (treated,) = treat_keys(use)
+    assert (treated.treatment, treated.lookup) == (treatment, lookup)
+    assert treated.reason
+    assert treated.todo
+
+
+def test_a_key_within_a_service_needs_no_treatment():
+    facts = facts_of(READS_MORE, foreign_keys=[key("orders", "customers")])
+    assert not list(treat_keys(use_of(facts, all=["orders", "customers"])))
+
+
+def test_rates_in_the_reason_are_calls_of_the_childs_service():
+    """`report` reads customers too, but is at home with them: it needs no copy."""
+    facts = facts_of({**READS_MORE, "report": (100, "R customers")}, foreign_keys=[key("orders", "customers")])
+    (treated,) = treat_keys(use_of(facts, sales=["orders"], people=["customers"]))
+    assert "sales reads customers 10 times while it is written 2 times" in treated.reason
+
+
+JOINED = {
+    "order page": (50, "R customers", "R orders"),
+    "buy": (10, "R customers", "W orders"),
+    "rename": (20, "W customers"),
+}
+
+
+@pytest.mark.parametrize(
+    ("functionality", "calls", "treatment"),
+    [
+        ("order page", 50, "read_model"),
+        ("order page", 5, "composition"),
+        ("buy", 50, "replicated_data"),
+        ("buy", 10, "composition"),
+    ],
+)
+def test_treatment_of_a_join_by_what_it_is_for_and_by_rates(functionality, calls, treatment):
+    join = {"tables": ["orders", "customers"], "functionality": functionality, "calls": calls}
+    facts = facts_of(JOINED, joins=[join])
+    (read,) = treat_joins(use_of(facts, sales=["orders"], people=["customers"]))
+    assert read.treatment == treatment
+
+
+def test_regional_orders_is_a_read_model():
+    """Customers of a region with their recent orders and lines: filtered by one side, listed from the other."""
+    tables = ["customers", "orders", "order_lines"]
+    used = {"regional orders": (3, *(f"R {table}" for table in tables)), "buy": (50, "W orders", "W order_lines")}
+    facts = facts_of(used, joins=[{"tables": tables, "functionality": "regional orders", "calls": 3}])
+    use = use_of(facts, sales=["orders", "order_lines"], people=["customers"])
+    assert [(read.name, read.treatment) for read in treat_joins(use)] == [("regional orders", "read_model")]
+    assert [(read.name, read.treatment) for read in treat_queries(use)] == [("regional orders", "read_model")]
+
+
+def test_reference_data_is_copied():
+    used = {
+        "buy": (30, "R currencies", "W orders"),
+        "ship": (30, "R currencies", "W parcels"),
+        "fix": (1, "W currencies"),
+    }
+    join = {"tables": ["orders", "currencies"], "functionality": "buy", "calls": 30}
+    facts = facts_of(used, joins=[join])
+    use = use_of(facts, sales=["orders"], shipping=["parcels"], money=["currencies"])
+    assert [read.treatment for read in treat_joins(use)] == ["reference_table"]
+    (table,) = reference_tables(use)
+    assert (table.table, table.readers, table.reads, table.writes) == ("currencies", ("sales", "shipping"), 60, 1)
+
+
+def test_a_view_and_a_trigger_over_services_are_named():
+    facts = facts_of(
+        {"buy": (1, "W orders"), "pay": (1, "W invoices")},
+        views={"due": {"tables": ["orders", "invoices"]}, "mine": {"tables": ["orders"]}},
+        triggers={"book": {"table": "orders", "tables": ["invoices"]}},
+        routines={"close": {"accesses": [["orders", "W"], ["invoices", "W"]]}},
+    )
+    use = use_of(facts, sales=["orders"], accounting=["invoices"])
+    assert [(code.kind, code.name) for code in crossing_code(use)] == [
+        ("view", "due"),
+        ("trigger", "book"),
+        ("routine", "close"),
+    ]
+    assert [(read.kind, read.treatment) for read in treat_joins(use)] == [("view", "read_model")]
+
+
+PLACE_ORDER = (
+    5,
+    *("R customers", "W orders", "R orders", "W order_lines", "R stock", "W stock", "W reservations"),
+    *("R credit", "W credit", "W invoices"),
+)
+
+
+def test_place_order_is_an_orchestrated_saga_with_named_compensations():
+    """Inventory is the last service that looks before it writes: what customers and orders did has to be undone."""
+    facts = facts_of({"place order": PLACE_ORDER}, foreign_keys=[key("order_lines", "orders")])
+    services = Decisions(
+        services={
+            "orders": ("orders", "order_lines"),
+            "inventory": ("stock", "reservations"),
+            "customers": ("customers", "credit"),
+            "accounting": ("invoices",),
+        }
+    ).service_map(facts)
+    (saga,) = find_sagas(facts, services)
+    assert [(step.service, step.kind, step.compensation) for step in saga.steps] == [
+        ("customers", "compensatable", "restore_credit"),
+        ("orders", "compensatable", "cancel_order_line, cancel_order"),
+        ("inventory", "pivot", None),
+        ("accounting", "retriable", None),
+    ]
+    assert (saga.locked, saga.coordination) == ("orders", "orchestration")
+
+
+def test_the_steps_before_the_pivot_are_undone_backwards_and_locked():
+    used = (1, "W order_lines", "W orders", "W reservations", "R stock", "W audit", "R credit", "W credit", "W log")
+    facts = facts_of({"buy": used}, foreign_keys=[key("order_lines", "orders")])
+    services = Decisions(
+        services={
+            "orders": ("orders", "order_lines"),
+            "inventory": ("stock", "reservations"),
+            "credit": ("credit",),
+            "audit": ("audit", "log"),
+        }
+    ).service_map(facts)
+    (saga,) = find_sagas(facts, services)
+    assert [(step.service, step.kind, step.compensations) for step in saga.steps] == [
+        ("orders", "compensatable", ("cancel_order", "cancel_order_line")),
+        ("inventory", "compensatable", ("release_reservation",)),
+        ("audit", "compensatable", ("undo_log", "undo_audit")),
+        ("credit", "pivot", ()),
+    ]
+    assert saga.locked == "orders"
+    assert saga.coordination == "orchestration"
+
+
+def test_two_services_and_nothing_to_undo_are_choreographed():
+    facts = facts_of({"buy": (1, "R stock", "W stock", "W orders")})
+    (saga,) = find_sagas(facts, use_of(facts, a=["stock"], b=["orders"]).services)
+    assert (saga.coordination, saga.locked) == ("choreography", None)
+
+
+@pytest.mark.parametrize(
+    ("table", "inserted", "name"),
+    [
+        ("reservations", True, "release_reservation"),
+        ("shop.order_lines", None, "cancel_order_line"),
+        ("ledger_entries", True, "reverse_ledger_entry"),
+        ("Payment", None, "refund_payment"),
+        ("addresses", True, "remove_address"),
+        ("settings", False, "restore_setting"),
+        ("settings", None, "undo_setting"),
+        ("status", False, "restore_status"),
+        ("1", None, "undo_1"),
+    ],
+)
+def test_compensations_are_named_in_the_words_of_the_domain(table, inserted, name):
+    assert compensation_name(table, inserted=inserted) == name
+
+
+def test_what_is_always_written_together_is_advised_to_merge_and_what_is_not_is_kept_apart():
+    """a and b are written in every transaction; c and d once in a hundred, in services of ten tables each."""
+    used = {f"ab{number}": (1, "W a", "W b") for number in range(50)}
+    used |= {f"c{number}": (1, f"W c{number}", "W c0") for number in range(1, 10)}
+    used |= {f"d{number}": (1, f"W d{number}", "W d0") for number in range(1, 10)}
+    facts = facts_of({**used, "cd": (1, "W c0", "W d0")})
+    use = use_of(
+        facts, a=["a"], b=["b"], c=[f"c{number}" for number in range(10)], d=[f"d{number}" for number in range(10)]
+    )
+    work = workload(facts, use.used, use.services)
+    found = find_merges(work, use.services, worst_costs(facts, use.used))
+    assert [(merge.services, merge.advised) for merge in found] == [(("a", "b"), True), (("c", "d"), False)]
+    assert found[0].sagas == pytest.approx(-50 * use.used.transaction_weight[0])
+    merged = np.array([0, 0, 1, 2])
+    assert found[0].burden == pytest.approx(
+        work.costs(merged).burden(worst_costs(facts, use.used))
+        - work.costs(np.arange(4)).burden(worst_costs(facts, use.used))
+    )
+
+
+def test_shared_writers_are_those_at_home_elsewhere_and_no_bulk_jobs():
+    used = {
+        "buy": (5, "W orders", "W lines", "W stock"),
+        "restock": (7, "W stock"),
+        "import": (1, "W orders", "W lines", "W stock", "W x"),
+    }
+    facts = facts_of(used)
+    use = use_of(facts, bulk=["import"], sales=["orders", "lines"], inventory=["stock", "x"])
+    (shared,) = shared_writers(use)
+    assert (shared.table, shared.owner, shared.calls) == ("stock", "inventory", {"inventory": 7, "sales": 5})
+    assert shared.examples == ("buy",)
+
+
+def test_columns_that_different_services_change_are_a_split_and_inserts_say_nothing():
+    columns = ["id", "name", "price", "on_hand", "touched"]
+    facts = facts_of(
+        {
+            "create": (9, "W product", "W catalog"),
+            "rename": (9, "W product", "W catalog"),
+            "sell": (9, "W product", "W stock"),
+        },
+        tables={"product": {"columns": columns}, "catalog": {}, "stock": {}},
+        columns={
+            "create": {"product": {"written": columns}},
+            "rename": {"product": {"written": ["name", "price", "touched"]}},
+            "sell": {"product": {"written": ["on_hand", "touched"]}},
+        },
+    )
+    use = use_of(facts, catalog=["catalog"], inventory=["stock"], other=["product"])
+    (split,) = split_proposals(use)
+    assert (split.table, split.parts) == ("product", {"catalog": ("name", "price"), "inventory": ("on_hand",)})
+    assert split.shared == ("touched",)
+
+
+def test_a_role_is_no_service_unless_its_tables_are_about_it():
+    facts = facts_of({"f": (1, "W orders", "W stock", "W prices"), "g": (1, "W merchants", "W merchant_contracts")})
+    by_role = use_of(facts, merchant=["orders", "stock", "prices"], partners=["merchants", "merchant_contracts"])
+    assert [role.service for role in role_services(by_role)] == ["merchant"]
+    by_capability = use_of(facts, order=["orders", "stock", "prices"], merchant=["merchants", "merchant_contracts"])
+    assert not list(role_services(by_capability))
+
+
+def test_going_to_and_fro_is_chatty_and_visiting_each_once_is_not():
+    facts = facts_of({"chat": (1, *["R a", "R b"] * 3), "visit": (1, "R a", "R b", "R c", "R d", "R e", "R f")})
+    use = use_of(facts, a=["a"], b=["b"], c=["c"], d=["d"], e=["e"], f=["f"])
+    (chatty,) = chatty_functionalities(use)
+    assert (chatty.functionality, chatty.services, chatty.switches) == ("chat", ("a", "b"), 5)
+
+
+def test_datastores_follow_the_access_pattern():
+    used = {
+        "act": (100, "W audit"),
+        "buy": (10, "W orders", "W lines"),
+        "session": (500, "R sessions"),
+        "login": (4, "W sessions"),
+    }
+    facts = facts_of(used)
+    use = use_of(facts, audit=["audit"], sales=["orders", "lines"], session=["sessions"])
+    advice = {advice.service: advice for advice in advise_datastores(use)}
+    assert {name: one.store for name, one in advice.items()} == {
+        "audit": "append_only",
+        "sales": "relational",
+        "session": "key_value",
+    }
+    assert advice["session"].beside == ("a cache: 500 reads for 4 writes",)
+
+
+def test_nothing_known_gives_no_treatment_and_no_error():
+    shown = assess(read_facts('{"functionalities": {}, "tables": {"a": {}}}')).as_dict()
+    assert not any(shown[name] for name in ("sagas", "merges", "cut_foreign_keys", "joins", "queries"))
+    assert not any(shown["coupling"].values())
+    assert [advice["store"] for advice in shown["datastores"]] == ["relational"]
