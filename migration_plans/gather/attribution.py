@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from migration_plans.gather.paths import Templates, unified
+from migration_plans.gather.paths import Templates, shape_of, unified
 from migration_plans.gather.requests import RecordedRequest
 from migration_plans.gather.shapes import Mark, SeenTransaction, Shape
 
@@ -62,20 +62,24 @@ def attribute(
     """Name what ran each transaction. `templates` names requests' endpoints."""
     templates = Templates() if templates is None else templates
     templates.learn((request.method, request.path) for request in requests)
-    endpoints = [_endpoint(request, templates) for request in requests]
+    names = _Endpoints(templates)
+    for request in requests:
+        if request.template is not None:
+            names.endpoint(request)
+    endpoints = [names.endpoint(request) for request in requests]
     found: dict[str, Ran] = {}
     by_trace = {request.trace: name for request, name in zip(requests, endpoints, strict=True) if request.trace}
     windows = _Windows.between(marks, requests, endpoints)
     timed: list[SeenTransaction] = []
     for one in transactions:
         if one.route is not None:
-            _add(found, _route(one.route, templates), "comment", one)
+            _add(found, names.route(one.route), "comment", one)
         elif one.trace is not None and one.trace in by_trace:
             _add(found, by_trace[one.trace], "trace", one)
         elif (name := windows.around(one)) is not None:
             _add(found, name, "replay", one)
         elif one.application.split(" ", 1)[0] in _ROUTE_METHODS and " /" in one.application:
-            _add(found, _route(one.application, templates), "application", one)
+            _add(found, names.route(one.application), "application", one)
         else:
             timed.append(one)
     ambiguous = strays = 0
@@ -100,20 +104,32 @@ def shape_name(one: SeenTransaction) -> str:
     return f"{one.application}: {what}" if one.application else what
 
 
-def _endpoint(request: RecordedRequest, templates: Templates) -> str:
-    if request.template is not None:
-        return f"{request.method} {unified(request.template)}"
-    return templates.endpoint(request.method, request.path)
+class _Endpoints:
+    """One name for each endpoint, whatever its parameters are called where it is met."""
 
+    def __init__(self, templates: Templates) -> None:
+        self._templates = templates
+        self._names: dict[str, str] = {}
 
-def _route(text: str, templates: Templates) -> str:
-    """`GET /a/<int:b>` and `a/<int:b>/` as the facts write them; names that are no path stay."""
-    method, space, path = text.partition(" ")
-    if not space or method.upper() not in _ROUTE_METHODS:
-        return unified(text if text.startswith("/") else f"/{text.lstrip('^').rstrip('$')}") if "/" in text else text
-    return (
-        templates.endpoint(method, path) if not any(c in path for c in "<{:") else f"{method.upper()} {unified(path)}"
-    )
+    def endpoint(self, request: RecordedRequest) -> str:
+        """The endpoint that a recorded request was for."""
+        if request.template is not None:
+            return self._one(f"{request.method} {unified(request.template)}")
+        return self._one(self._templates.endpoint(request.method, request.path))
+
+    def route(self, text: str) -> str:
+        """`GET /a/<int:b>` and `a/<int:b>/` as the facts write them; names that are no path stay."""
+        method, space, path = text.partition(" ")
+        if space and method.upper() in _ROUTE_METHODS:
+            if any(mark in path for mark in "<{:"):
+                return self._one(f"{method.upper()} {unified(path)}")
+            return self._one(self._templates.endpoint(method, path))
+        if "/" not in text:
+            return text
+        return self._one(unified(text if text.startswith("/") else f"/{text.lstrip('^').rstrip('$')}"))
+
+    def _one(self, name: str) -> str:
+        return self._names.setdefault(shape_of(name), name)
 
 
 def _add(found: dict[str, Ran], name: str, evidence: str, one: SeenTransaction) -> None:

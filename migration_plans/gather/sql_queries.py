@@ -157,7 +157,7 @@ class QueryWalk(abc.ABC):
         """Names that a recursive query gives itself, so that its own references resolve to something."""
         while isinstance(body, exp.SetOperation | exp.Subquery):
             body = body.this
-        return {} if not isinstance(body, exp.Select) else {_output_name(one): None for one in body.expressions}
+        return {} if not isinstance(body, exp.Select) else {one.alias_or_name: None for one in body.expressions}
 
     def _outputs(self, expressions: Iterable[exp.Expr], scope: Scope) -> Outputs:
         outputs: dict[str, ColumnName | None] = {}
@@ -172,7 +172,7 @@ class QueryWalk(abc.ABC):
                             self._read_column(column)
                 continue
             inner = expression.this if isinstance(expression, exp.Alias) else expression
-            name = self._names.identifier(_output_name(expression), quoted=False)
+            name = self._names.identifier(expression.alias_or_name, quoted=False)
             outputs[name] = self._column(inner, scope) if isinstance(inner, exp.Column) else None
         return outputs
 
@@ -286,10 +286,6 @@ def _bare(node: object) -> object:
     while isinstance(node, exp.Cast | exp.Paren):
         node = node.this
     return node
-
-
-def _output_name(node: exp.Expr) -> str:
-    return node.alias_or_name
 
 
 def nodes_in(value: object) -> list[exp.Expr]:

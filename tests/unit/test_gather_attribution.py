@@ -119,6 +119,14 @@ def test_times_tell_when_requests_do_not_overlap_and_shapes_when_they_do():
     assert attributed.functionalities["GET /b"].shapes.total() == 2
 
 
+def test_an_endpoint_has_one_name_whatever_its_parameters_are_called():
+    transactions, _ = seen(
+        ("SELECT 1 FROM a", 1.0), ("SELECT 2 FROM a", 2.0), ("SELECT 3 FROM a /*route='/a/:x',method='GET'*/", 3.0)
+    )
+    requests = [asked("/a/1", 0.9, 1.1), asked("/a/2", 1.9, 2.1, template="/a/<int:a_id>")]
+    assert told(attribute(transactions, requests=requests)) == {"GET /a/{a_id}": ("comment", 2, ["a:R"])}
+
+
 def test_a_stray_that_overlapped_once_is_left_out():
     statements = [("SELECT 1 FROM a", float(n)) for n in range(100)]
     requests = [asked("/a", n - 0.1, n + 0.1) for n in range(99)]
