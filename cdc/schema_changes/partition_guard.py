@@ -161,6 +161,20 @@ _CREATE: Final = (
                     EXIT; -- the others must not stay locked while we wait for more that are in use: at the next look
             END;
         END LOOP;
+        -- A partition does not inherit it, and without it the server would refuse the application's updates.
+        FOR seen IN
+            SELECT DISTINCT k.leaf::regclass AS name FROM strangler.partition k
+              JOIN pg_class c ON c.oid = k.leaf JOIN pg_class r ON r.oid = k.root
+             WHERE r.relreplident = 'f' AND c.relreplident = 'd' AND c.relkind = 'r'
+               AND (everywhere OR k.leaf = ANY (fresh))
+               AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary AND i.indimmediate)
+        LOOP
+            BEGIN
+                EXECUTE format('ALTER TABLE %s REPLICA IDENTITY FULL', seen.name);
+            EXCEPTION WHEN insufficient_privilege OR undefined_table OR lock_not_available OR object_in_use THEN
+                NULL; -- not ours, or in use: at the next look
+            END;
+        END LOOP;
         IF current_setting('server_version_num')::int < 150000 THEN
             FOR seen IN SELECT DISTINCT pubname FROM pg_publication WHERE pubname = ANY (changed) LOOP
                 EXECUTE format('ALTER PUBLICATION %I SET (publish = ''insert, update, delete, truncate'')',

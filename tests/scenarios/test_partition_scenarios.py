@@ -167,6 +167,35 @@ def test_H13_a_partition_whose_changes_are_not_logged_stops_the_table(pair, ddl)
     assert not differing(pair)
 
 
+@pytest.mark.parametrize("look_first", [False, True], ids=["event trigger", "look"])
+def test_D30_a_new_partition_of_a_table_without_a_key_logs_whole_rows_too(new_database, tmp_path, look_first):
+    """Otherwise the server refuses the application's updates of it, because it is published."""
+    ddl = "CREATE TABLE k (a int, b text) PARTITION BY LIST (a); CREATE TABLE k_1 PARTITION OF k FOR VALUES IN (1);"
+    full = "ALTER TABLE k REPLICA IDENTITY FULL; ALTER TABLE k_1 REPLICA IDENTITY FULL"
+    made = EvolvingPair(
+        new_database,
+        tmp_path,
+        plan=identical(("k", "a b")),
+        ddl=ddl + full,
+        target_ddl="CREATE TABLE k (a int, b text)",
+    )
+    try:
+        made.open()
+        if look_first:
+            made.source.execute("DROP EVENT TRIGGER strangler_partitions")
+        made.source.execute("CREATE TABLE k_2 PARTITION OF k FOR VALUES IN (2)")
+        if look_first:
+            look(made)
+        made.source.execute("INSERT INTO k VALUES (1, 'x'), (2, 'x')")
+        made.source.execute("UPDATE k SET b = 'y'")
+        made.source.execute("DELETE FROM k WHERE a = 1")
+        made.sync()
+        assert made.both("SELECT * FROM k") == [(2, "y")]
+        look(made)
+    finally:
+        made.close()
+
+
 def test_H13_a_partition_that_came_and_went_with_rows_between_two_looks_is_noticed(pair):
     look(pair)
     pair.source.execute(WITH_ROWS + ATTACH)
