@@ -29,7 +29,10 @@ def emit_marker(connection: psycopg.Connection[Any], prefix: str, content: str) 
         except psycopg.errors.InsufficientPrivilege:
             row = None
     if row is None:
-        row = connection.execute(_ROW, (prefix, content)).fetchone()
+        with connection.transaction():
+            # Another stream's marker may come in between; a database may be set to refuse what follows it.
+            connection.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            row = connection.execute(_ROW, (prefix, content)).fetchone()
     assert row is not None
     (position,) = row.values() if isinstance(row, dict) else row
     return parse_lsn(str(position))

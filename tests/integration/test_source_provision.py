@@ -1,11 +1,13 @@
 """Provisioning and its way back, examination, lag and tail against a real server."""
 
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
 from psycopg.types.json import Json
 
+from cdc import markers
 from cdc.doctor import examine_source, examine_target
 from cdc.errors import SlotInUse, SourceUnfit, StreamBusy
 from cdc.events import TableName
@@ -268,3 +270,32 @@ def test_the_error_of_a_stopped_worker_is_shown(source):
     lag = read_lag(source.url, source.url, source.stream)
     assert (lag.state, lag.error) == ("stopped", error)
     deprovision_target(source.url, source.stream)
+
+
+def test_T09_markers_of_two_streams_at_once_on_a_server_that_is_set_to_refuse_that(database, url, stream, monkeypatch):
+    """As a row, of which there is one for all streams, under whatever isolation the database asks for."""
+    monkeypatch.setattr(markers, "MESSAGES", 99)
+    provision_source(url, stream, [T])
+    markers.emit_marker(database, "p", "first")
+    name = psycopg.sql.Identifier(database.info.dbname).as_string()
+    database.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'repeatable read'".encode())
+    try:
+        with (
+            psycopg.connect(url) as other,
+            psycopg.connect(url, autocommit=True) as ours,
+            ThreadPoolExecutor(1) as pool,
+        ):
+            other.execute("UPDATE strangler.message SET content = 'other'")
+            emitted = pool.submit(markers.emit_marker, ours, "p", "ours")
+            while not emitted.done() and not waits(database, ours):
+                pass
+            other.commit()
+            assert emitted.result(30) > 0
+    finally:
+        database.execute(f"ALTER DATABASE {name} RESET default_transaction_isolation".encode())
+    assert database.execute("SELECT content FROM strangler.message").fetchall() == [("ours",)]
+
+
+def waits(database, session):
+    query = "SELECT FROM pg_stat_activity WHERE pid = %s AND wait_event_type = 'Lock'"
+    return database.execute(query, [session.info.backend_pid]).fetchone() is not None
