@@ -1,7 +1,7 @@
 """What becomes of a read that a cut goes through: a join, a view, a query of several services. Pure."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from migration_plans.assess.usage import Usage, is_reference
@@ -38,14 +38,24 @@ def treat_joins(use: Usage) -> Iterator[TreatedRead]:
 
 
 def treat_queries(use: Usage) -> Iterator[TreatedRead]:
-    """Functionalities that only read, in more than one service; bulk jobs are not among them."""
+    """Functionalities that only read, in more than one service, without a statement that does so (see `treat_joins`).
+
+    Bulk jobs are not among them. Where statements are known, these ask each service's tables by themselves.
+    """
+    statements = [bond for bond in use.facts.bonds if bond.kind == "statement"]
+    joining = {bond.name for bond in statements if len({use.service_of(table) for table in bond.tables}) > 1}
     for functionality, read in enumerate(use.tables_read):
-        if use.tables_written[functionality] or use.is_bulk[functionality]:
+        name, calls = use.facts.functionalities[functionality], float(use.facts.calls[functionality])
+        if use.tables_written[functionality] or use.is_bulk[functionality] or name in joining:
             continue
         if len({use.service_of(table) for table in read}) > 1:
-            name, calls = use.facts.functionalities[functionality], float(use.facts.calls[functionality])
-            home = int(use.home[functionality])
-            yield _treat(use, "query", name, tuple(sorted(read)), home, calls, commands=False)
+            treated = _treat(
+                use, "query", name, tuple(sorted(read)), int(use.home[functionality]), calls, commands=False
+            )
+            if statements and treated.treatment == "read_model":
+                reason = "no statement of it joins them: it asks for each by itself, as it will ask the services"
+                treated = replace(treated, treatment="composition", reason=reason)
+            yield treated
 
 
 def _treat(

@@ -99,6 +99,14 @@ def _treat(use: Usage, key: ForeignKey) -> TreatedKey:
             lookup=None,
             todo=f"{here} asks {there} before it writes {child}; {stays}; look for the writer",
         )
+    if all(key.target in use.tables_read[functionality] for functionality in use.writers[key.source]):
+        return TreatedKey(
+            key=key,
+            treatment="api_check",
+            reason=f"whatever writes {child} reads {parent} as well, though from another service than {here}",
+            lookup=None,
+            todo=f"the saga's check in {there} comes before the step in {here}; {stays}",
+        )
     return TreatedKey(
         key=key,
         treatment="api_check",

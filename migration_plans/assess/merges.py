@@ -1,9 +1,6 @@
 """Services that had better stay one: their transactions must stay together, and merging costs less than sagas. Pure."""
 
-from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 
@@ -11,14 +8,16 @@ from migration_plans.assess.objective import Costs, Workload
 from migration_plans.assess.service_map import ServiceMap
 
 _TRIED_MOST = 200
-"""Pairs, those with the most sagas first; each is tried on the whole workload."""
+"""Sets of services, those with the most sagas first; each is tried on the whole workload."""
+_MERGED_MOST = 4
+"""Services; to merge more of them is to keep the monolith."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Merge:
-    """Two services that write in the same transactions, and what changes when they become one: below 0 is less."""
+    """Services that some transactions write, and what changes when they become one: below 0 is less."""
 
-    services: tuple[str, str]
+    services: tuple[str, ...]
     sagas: float
     hops: float
     foreign_keys: float
@@ -30,32 +29,22 @@ class Merge:
 
 
 def find_merges(work: Workload, services: ServiceMap, worst: Costs) -> tuple[Merge, ...]:
-    """Pairs of which a merge makes some transaction whole, or gains more than it costs; the best first."""
-    count = len(services.names)
-    home = np.arange(count)
+    """For every set of services that a transaction writes, and nothing else: merged, it stays whole. The best first."""
+    home = np.arange(len(services.names))
     before = work.costs(home)
+    heaviest = np.argsort(-work.written.weight, kind="stable").tolist()
+    sets = [np.flatnonzero(work.written.members[row]).tolist() for row in heaviest]
     result: list[Merge] = []
-    for first, second in _pairs(work):
-        if count < 2:
-            break
+    for members in [members for members in sets if len(members) <= _MERGED_MOST][:_TRIED_MOST]:
         merged = home.copy()
-        merged[second] = first
+        merged[members] = members[0]
         after = work.costs(np.unique(merged, return_inverse=True)[1])
         burden = after.burden(worst) - before.burden(worst)
         concentration = after.concentration - before.concentration
         advised = -burden > concentration
-        saved = before.sagas - after.sagas
-        reason = (
-            f"the burden falls by {-burden:.3f} and concentration rises by {concentration:.3f} only: keep the "
-            "transactions whole"
-            if advised
-            else f"the burden falls by {-burden:.3f}, but concentration rises by {concentration:.3f}: a saga is cheaper"
-        )
-        if not saved and not advised:
-            continue
         result.append(
             Merge(
-                services=(services.names[first], services.names[second]),
+                services=tuple(services.names[member] for member in members),
                 sagas=after.sagas - before.sagas,
                 hops=after.hops - before.hops,
                 foreign_keys=after.foreign_keys - before.foreign_keys,
@@ -63,15 +52,8 @@ def find_merges(work: Workload, services: ServiceMap, worst: Costs) -> tuple[Mer
                 burden=burden,
                 concentration=concentration,
                 advised=advised,
-                reason=reason,
+                reason=f"the burden falls by {-burden:.3f} and concentration rises by {concentration:.3f}: "
+                + ("keep the transactions whole" if advised else "a saga costs less than services that cannot part"),
             )
         )
     return tuple(sorted(result, key=lambda merge: (merge.burden + merge.concentration, merge.services)))
-
-
-def _pairs(work: Workload) -> Iterable[tuple[int, int]]:
-    weights: dict[tuple[int, int], float] = defaultdict(float)
-    for members, weight in zip(work.written.members, work.written.weight.tolist(), strict=True):
-        for pair in combinations(np.flatnonzero(members).tolist(), 2):
-            weights[pair] += weight
-    return sorted(weights, key=lambda pair: (-weights[pair], pair))[:_TRIED_MOST]

@@ -1,11 +1,12 @@
 """Who uses each table, and how often. Pure.
 
-A functionality's *home* is the service that will serve it: the one in which it writes the most tables, or, when it
-writes none, reads the most; of equals, the one with the most accesses, then the first. Bulk jobs have a home too, but
-count nowhere here: they are rebuilt, and would make everybody a user of everything.
+A functionality's *home* is the service that will serve it: the one in which it writes the most tables, where a table
+counts once more for each key that leads to it from what it writes elsewhere (an order is placed with the orders, though
+more is written about it in accounting). When it writes none, it is the one in which it reads the most; of equals, the
+first. Bulk jobs have a home too, but count nowhere here: they are rebuilt, and would make everybody use everything.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,6 +16,9 @@ import numpy.typing as npt
 from migration_plans.assess.facts import Facts, FloatArray, IntArray, Offsets
 from migration_plans.assess.service_map import ServiceMap
 from migration_plans.assess.touches import Touches
+
+_WRITE = 1e6
+"""One written table outweighs all that are read."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -84,7 +88,9 @@ def usage(facts: Facts, used: Touches, services: ServiceMap, bulk_jobs: Mapping[
     functionality, table = np.divmod(pair, tables)
     service = services.of_table[table].astype(np.int64)
     score = np.zeros((functionalities, count))
-    np.add.at(score, (functionality, service), np.where(written, 1e6, 1.0))
+    np.add.at(score, (functionality, service), np.where(written, _WRITE, 1.0))
+    for user, target in _referring(facts, services, functionality[written == 1], table[written == 1]):
+        score[user, services.of_table[target]] += _WRITE
     home = np.where(score.any(axis=1), score.argmax(axis=1), -1).astype(np.int32) if functionalities else np.zeros(0)
     is_bulk = np.array([name in bulk_jobs for name in facts.functionalities], dtype=np.int64)
     reads, writes = np.zeros((tables, count)), np.zeros((tables, count))
@@ -103,6 +109,21 @@ def usage(facts: Facts, used: Touches, services: ServiceMap, bulk_jobs: Mapping[
         used=used,
         is_bulk=is_bulk,
     )
+
+
+def _referring(
+    facts: Facts, services: ServiceMap, functionality: Offsets, table: Offsets
+) -> Iterator[tuple[Offsets, int]]:
+    """For each cut key: functionalities that write both its tables, and the table that it leads to."""
+    order = np.argsort(table, kind="stable")
+    bounds = np.searchsorted(table[order], np.arange(len(facts.tables) + 1))
+
+    def writers(table: int) -> Offsets:
+        return functionality[order[bounds[table] : bounds[table + 1]]]
+
+    for source, target in sorted({(key.source, key.target) for key in facts.foreign_keys}):
+        if services.of_table[source] != services.of_table[target]:
+            yield np.intersect1d(writers(source), writers(target), assume_unique=True), target
 
 
 def is_reference(use: Usage, table: int) -> bool:

@@ -88,6 +88,16 @@ def test_treatment_of_a_cut_key(functionalities, foreign_key, treatment, lookup)
     assert treated.todo
 
 
+def test_a_parent_that_the_writers_home_reads_is_checked_by_the_saga():
+    """`buy` is at home in sales; accounting, which holds the child, never asks by itself."""
+    facts = facts_of(
+        {"buy": (5, "R customers", "W orders", "W lines", "W ledger")}, foreign_keys=[key("ledger", "customers")]
+    )
+    (treated,) = treat_keys(use_of(facts, sales=["orders", "lines"], accounting=["ledger"], people=["customers"]))
+    assert (treated.treatment, treated.lookup) == ("api_check", None)
+    assert treated.todo.startswith("the saga's check in people")
+
+
 def test_a_key_within_a_service_needs_no_treatment():
     facts = facts_of(READS_MORE, foreign_keys=[key("orders", "customers")])
     assert not list(treat_keys(use_of(facts, all=["orders", "customers"])))
@@ -130,7 +140,31 @@ def test_regional_orders_is_a_read_model():
     facts = facts_of(used, joins=[{"tables": tables, "functionality": "regional orders", "calls": 3}])
     use = use_of(facts, sales=["orders", "order_lines"], people=["customers"])
     assert [(read.name, read.treatment) for read in treat_joins(use)] == [("regional orders", "read_model")]
-    assert [(read.name, read.treatment) for read in treat_queries(use)] == [("regional orders", "read_model")]
+    assert not list(treat_queries(use)), "its one statement says it all"
+
+
+def test_a_query_of_separate_statements_is_composed_and_of_unknown_ones_is_a_read_model():
+    used = {"order page": (3, "R orders", "R order_lines", "R invoices"), "list": (1, "R orders", "R order_lines")}
+    join = {"tables": ["orders", "order_lines"], "functionality": "list", "calls": 1}
+    for joins, treatment in (([join], "composition"), ([], "read_model")):
+        use = use_of(facts_of(used, joins=joins), sales=["orders", "order_lines"], accounting=["invoices"])
+        assert [(read.name, read.treatment) for read in treat_queries(use)] == [("order page", treatment)]
+
+
+def test_a_functionality_is_at_home_where_what_it_writes_elsewhere_points_to():
+    written = ("W orders", "W invoices", "W ledger", "W stock")
+    keys = [key("invoices", "orders"), key("stock", "orders"), key("ledger", "invoices")]
+    for foreign_keys, home in (([], "accounting"), (keys, "sales")):
+        facts = facts_of({"buy": (1, *written)}, foreign_keys=foreign_keys)
+        use = use_of(facts, accounting=["invoices", "ledger"], inventory=["stock"], sales=["orders"])
+        assert use.services.names[use.home[0]] == home
+
+
+def test_a_transaction_over_three_services_stays_whole_only_when_all_three_merge():
+    facts = facts_of({"buy": (1, "W a", "W b", "W c"), "all": (1, *(f"W {table}" for table in "abcde"))})
+    use = use_of(facts, **{table: [table] for table in "abcde"})
+    found = find_merges(workload(facts, use.used, use.services), use.services, worst_costs(facts, use.used))
+    assert [merge.services for merge in found] == [("a", "b", "c")]
 
 
 def test_reference_data_is_copied():
