@@ -45,6 +45,8 @@ class Decisions:
                             mend="take out the pin, or move the table",
                         )
 
+            _check_hints(owner, facts)
+
     def service_map(self, facts: Facts) -> ServiceMap:
         """Of `services`, in the order of the file; services without tables are left out."""
         names = tuple(service for service, tables in self.services.items() if tables)
@@ -169,6 +171,28 @@ def _check_once(what: str, groups: Mapping[str, tuple[str, ...]], facts: Facts) 
                     thing=f"{what}.{service}", reason=f"table {table!r} is named {twice}", mend="name it once"
                 )
             seen[table] = service
+
+
+def _check_hints(owner: Mapping[str, str], facts: Facts) -> None:
+    """The facts' hints come from a person, too: which of the two holds, no program knows."""
+    for group in facts.must_link:
+        services = {owner[facts.tables[table]] for table in group}
+        if len(services) > 1:
+            raise BoundariesInvalid(
+                thing="services",
+                reason=f"{_some([facts.tables[table] for table in group])} must be linked, the facts' hints say",
+                mend="put them into one service, or take the hint out of the facts",
+            )
+    for group in facts.cannot_link:
+        seen: dict[str, str] = {}
+        for table in (facts.tables[table] for table in group):
+            other = seen.setdefault(owner[table], table)
+            if other != table:
+                raise BoundariesInvalid(
+                    thing="services",
+                    reason=f"{other!r} and {table!r} must not be linked, the facts' hints say",
+                    mend="put them into different services, or take the hint out of the facts",
+                )
 
 
 def _some(names: list[str]) -> str:

@@ -121,6 +121,14 @@ def test_a_pin_against_a_hint_is_refused():
         assess(together, decisions=Decisions(pins={"a": ("orders",), "b": ("stock",)}))
 
 
+@pytest.mark.parametrize(
+    "hints", [{"must_link": [["orders", "stock"]]}, {"cannot_link": [["bins", "orders", "lines"]]}]
+)
+def test_an_own_cut_against_a_hint_is_refused(hints):
+    with pytest.raises(BoundariesInvalid, match="the facts' hints say"):
+        assess(facts_of(USED, hints=hints), decisions=Decisions(services=OWN))
+
+
 def test_the_file_keeps_comments_and_reads_back_as_written(tmp_path):
     path = tmp_path / "boundaries.yaml"
     path.write_text("# ours\nservices:\n  sales: [lines, orders]  # agreed in May\n  store:\n  - bins\n  - stock\n")
