@@ -91,6 +91,16 @@ def provision_source(
         return position
 
 
+def published_tables(dsn: str, stream: str) -> list[TableName]:
+    """The tables that the stream's publication has, without ours; none before provisioning."""
+    with open_database(dsn) as connection:
+        rows = connection.execute(
+            "SELECT schemaname AS schema, tablename AS name FROM pg_publication_tables WHERE pubname = %s", [stream]
+        )
+        found = [TableName(schema=row["schema"], name=row["name"]) for row in rows]
+    return [table for table in found if table not in (CANARY_TABLE, MESSAGE_TABLE)]
+
+
 def provision_target(dsn: str, stream: str) -> None:
     """Bookkeeping tables, the stream's status row and its replication origin. Raises `TargetUnfit`."""
     if not is_postgresql(dsn):

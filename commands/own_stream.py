@@ -21,7 +21,13 @@ from cdc.mapping.check import check_mapping
 from cdc.mapping.compiled import compile_mapping
 from cdc.mapping.model import ColumnRule, MoveMapping, TableMapping, TargetMapping
 from cdc.mysql.memory import FileMemory
-from cdc.provision import deprovision_source, deprovision_target, provision_source, provision_target
+from cdc.provision import (
+    deprovision_source,
+    deprovision_target,
+    provision_source,
+    provision_target,
+    published_tables,
+)
 from cdc.schema import reflect
 from cdc.server_kinds import is_mysql, is_postgresql
 from cdc.sql_target.value_types import value_types
@@ -127,10 +133,29 @@ class OwnStream:
         provision_target(self.target_dsn, self.stream)
         try:
             positions.applied_position(self.target_dsn, self.stream)
+            self._refuse_other_tables()
         except NotProvisioned:
             positions.start_ledger(self.target_dsn, self.stream, self._provision_source())
         if self.copies:
             copy_requests.request_copy(self.target_dsn, self.stream, list(self._pairs))
+
+    def _refuse_other_tables(self) -> None:
+        """What a table changed while it was not followed would be missing for good, and nobody would say so."""
+        wanted = {str(table) for table in self._pairs}
+        if is_mysql(self.source_dsn):
+            # Its log has every table: one that comes later is copied, then followed.
+            followed = {each.table for each in copy_requests.copy_progress(self.target_dsn, self.stream)}
+            wanted &= followed
+        else:
+            followed = {str(table) for table in published_tables(self.source_dsn, self.stream)}
+        if followed and (other := sorted(followed ^ wanted)):
+            raise BadInput(
+                thing=f"stream {self.name}",
+                reason=f"was begun with tables {', '.join(sorted(followed))}; {', '.join(other)} would not be followed "
+                "without a gap",
+                mend="name the same tables; give others a stream of their own (--name), or end this one with --remove "
+                "and begin it anew with empty target tables",
+            )
 
     def _provision_source(self) -> Lsn:
         tables = list(self._pairs)
