@@ -131,7 +131,9 @@ def _show(assessment: Assessment) -> None:
                 f"{saga.calls:g}",
                 " → ".join(map(_step, saga.steps)),
                 saga.locked or "",
-                f"{saga.coordination}: {saga.reason}",
+                "a bulk job: rebuild it"
+                if saga.functionality in assessment.bulk_jobs
+                else f"{saga.coordination}: {saga.reason}",
             )
             for saga in sagas
         ],

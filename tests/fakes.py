@@ -155,4 +155,6 @@ class FakeTraffic:
         self._called("reset_parallel_run")
 
     def parallel_run(self):
-        return ParallelRunSeen(compared=self.compared, confirmed=0, noise=0, raced=0, failed=0, state="pass", reason="rare")
+        return ParallelRunSeen(
+            compared=self.compared, confirmed=0, noise=0, raced=0, failed=0, state="pass", reason="rare"
+        )

@@ -20,9 +20,7 @@ _MODES: Final = {
 
 
 _WIDER: Final = {
-    **dict.fromkeys(
-        ("int16", "int32", "int64"), frozenset({"int2", "int4", "int8", "numeric", "text", "varchar"})
-    ),
+    **dict.fromkeys(("int16", "int32", "int64"), frozenset({"int2", "int4", "int8", "numeric", "text", "varchar"})),
     "string": frozenset({"text", "varchar", "bpchar", "citext"}),
     "float": frozenset({"float8"}),
 }

@@ -107,7 +107,7 @@ class Assessment:
         yield "bulk_jobs", dict(self.bulk_jobs)
         yield "order", [step.service for step in self.order]
         yield "extractions", [extraction_entry(step) for step in self.order]
-        yield "sagas", map(saga_entry, self.sagas())
+        yield "sagas", (saga_entry(saga, is_bulk=saga.functionality in self.bulk_jobs) for saga in self.sagas())
         yield "merges", [merge_entry(merge) for merge in self.merges]
         yield "cut_foreign_keys", (key_entry(key, self.facts, services) for key in treat_keys(self.usage))
         yield "joins", (read_entry(read, self.facts, services) for read in treat_joins(self.usage))

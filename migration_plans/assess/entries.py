@@ -72,12 +72,13 @@ def read_entry(read: TreatedRead, facts: Facts, services: ServiceMap) -> dict[st
     }
 
 
-def saga_entry(saga: Saga) -> dict[str, Any]:
+def saga_entry(saga: Saga, *, is_bulk: bool) -> dict[str, Any]:
     """One of `sagas`."""
     return {
         "functionality": saga.functionality,
         "transaction": saga.transaction,
         "calls": saga.calls,
+        "bulk_job": is_bulk,
         "services": [step.service for step in saga.steps],
         "steps": [
             {
