@@ -358,6 +358,14 @@ def test_datastores_follow_the_access_pattern():
     assert advice["session"].beside == ("a cache: 500 reads for 4 writes",)
 
 
+def test_a_bulk_jobs_saga_is_marked_as_one():
+    used = {f"f{number}": (1, f"W t{number}") for number in range(9)}
+    facts = facts_of({**used, "load": (1, *(f"W t{number}" for number in range(9))), "two": (1, "W t0", "W t8")})
+    services = {"a": tuple(f"t{number}" for number in range(5)), "b": tuple(f"t{number}" for number in range(5, 9))}
+    shown = assess(facts, decisions=Decisions(services=services)).as_dict()
+    assert [(saga["functionality"], saga["bulk_job"]) for saga in shown["sagas"]] == [("load", True), ("two", False)]
+
+
 def test_nothing_known_gives_no_treatment_and_no_error():
     shown = assess(read_facts('{"functionalities": {}, "tables": {"a": {}}}')).as_dict()
     assert not any(shown[name] for name in ("sagas", "merges", "cut_foreign_keys", "joins", "queries"))
