@@ -129,6 +129,22 @@ def test_T01_T03_T04_T10_huge_interleaved_rolled_back_and_prepared_ones(server, 
     assert link.rows(counted) == link.rows(counted, "source") == [(0, 3000), (1, 3000), (4, 3000)]
 
 
+@pytest.mark.parametrize("end", ["ROLLBACK", "COMMIT"])
+def test_T03_subtransactions_of_a_large_one_that_was_over_before_it_was_read(server, pair, end):
+    """PostgreSQL 18 tells of their rollback even when it sent nothing of the transaction."""
+    link = pair(identical(("t", "id v")), "CREATE TABLE t (id int PRIMARY KEY, v text)")
+    link.source.execute("BEGIN")
+    for first, after in ((0, "ROLLBACK TO s"), (1000, "RELEASE s"), (2000, "ROLLBACK TO s")):
+        link.source.execute("SAVEPOINT s")
+        link.source.execute(f"INSERT INTO t SELECT {first} + g, repeat('x', 100) FROM generate_series(1, 800) g")
+        link.source.execute(after)
+    link.source.execute(end)
+    link.source.execute("INSERT INTO t VALUES (-1, 'last')")
+    link.sync()
+    counted = "SELECT count(*), sum(id) FROM t"
+    assert link.rows(counted) == link.rows(counted, "source")
+
+
 def recorded(url, major, stream, start, *, streaming):
     """Every logical message that the server sends for what is in its log."""
     options = decoding_options(major, stream, streaming=streaming)

@@ -263,6 +263,16 @@ def test_T3_a_rolled_back_streamed_transaction_leaves_nothing(streaming):
     assert (found, streaming.empty_transactions_dropped) == ([], 1)
 
 
+def test_T3_a_rollback_of_what_was_never_sent_is_nothing(streaming):
+    found = feed(
+        streaming,
+        *(wire.stream_abort(7, 8), wire.stream_abort(7, 7)),
+        *wire.piece(9, wire.relation(TABLE), wire.insert(1, "kept"), first=True),
+        *(wire.stream_abort(7, 10), wire.stream_commit(9, 100, 108)),
+    )
+    assert values(found[0]) == ["kept"]
+
+
 def test_S6_a_table_described_in_an_open_transaction_counts_for_others_from_its_commit_on(streaming):
     found = feed(
         streaming,
@@ -301,7 +311,7 @@ def test_R2_our_own_streamed_transaction_does_not_come_back(streaming):
         [wire.stream_stop()],
         [wire.stream_start(7, True), wire.begin(1)],
         [wire.stream_commit(7, 1, 2)],
-        [wire.stream_abort(7, 8)],
+        [wire.stream_start(7, True), wire.stream_abort(7, 8)],
         [wire.begin(1), wire.stream_stop()],
         [wire.relation(TABLE)],
     ],
