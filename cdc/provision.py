@@ -4,6 +4,7 @@ Slot, publication, replication origin and rows all carry the stream's one name. 
 and dropped after it: a slot without its publication means that somebody else removed it, and is refused.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -39,6 +40,9 @@ _OLDEST_TRANSACTION = """
     SELECT pid, extract(epoch FROM now() - xact_start)::int AS age_s
       FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid() ORDER BY xact_start LIMIT 1
 """
+
+_SOME_OPEN = "SELECT WHERE pg_snapshot_xmin(pg_current_snapshot()) < %s::xid8"
+_OPEN_POLL_S: Final = 0.05
 
 _LEFTOVERS = r"""
     SELECT 'slot' AS kind, slot_name::text AS name FROM pg_replication_slots
@@ -82,8 +86,15 @@ def provision_source(
         with connection.transaction():
             lock_schema(connection)
             guard_partitions(connection, stream, tables)
-        _publish(connection, stream, [*tables, CANARY_TABLE, MESSAGE_TABLE])
+        before = _publish(connection, stream, [*tables, CANARY_TABLE, MESSAGE_TABLE])
         if slot is not None:
+            if not before >= set(tables):
+                try:
+                    _wait_for_open_transactions(connection, stream, slot_timeout_s)
+                except SourceUnfit:
+                    # As it was: who tries again has to wait again.
+                    _publish(connection, stream, sorted(before))
+                    raise
             return before_boundary(int(slot["confirmed"]))
         position = _create_slot(connection, stream, slot_timeout_s, failover=failover)
         # Those that were in use before have ended: the slot waited for them.
@@ -201,19 +212,34 @@ def _refuse_foreign(connection: CatalogConnection, stream: str, slot: DictRow) -
     raise SlotMismatch(thing=f"replication slot {stream}", reason=reason, mend=START_OVER)
 
 
-def _publish(connection: CatalogConnection, stream: str, tables: Sequence[TableName]) -> None:
+def _publish(connection: CatalogConnection, stream: str, tables: Sequence[TableName]) -> set[TableName]:
+    """Returns what was published before."""
     names = sql.SQL(", ").join(sql.Identifier(table.schema, table.name) for table in tables)
     publication = sql.Identifier(stream)
     with connection.transaction():
         lock_schema(connection)
+        before = _published(connection, stream)
         if connection.execute("SELECT FROM pg_publication WHERE pubname = %s", [stream]).fetchone() is None:
             connection.execute(
                 sql.SQL("CREATE PUBLICATION {} FOR TABLE {} WITH (publish_via_partition_root = true)").format(
                     publication, names
                 )
             )
-        elif _published(connection, stream) != set(tables):
+        elif before != set(tables):
             connection.execute(sql.SQL("ALTER PUBLICATION {} SET TABLE {}").format(publication, names))
+    return before
+
+
+def _wait_for_open_transactions(connection: CatalogConnection, stream: str, timeout_s: float) -> None:
+    """What one wrote to a table before it was published is not sent, even if it commits much later: a copy of the table
+    that begins earlier would not see it either."""
+    deadline_s = time.monotonic() + timeout_s
+    row = connection.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text AS next").fetchone()
+    assert row is not None
+    while connection.execute(_SOME_OPEN, [row["next"]]).fetchone() is not None:
+        if time.monotonic() > deadline_s:
+            raise _slot_creation_blocked(connection, stream, timeout_s)
+        time.sleep(_OPEN_POLL_S)
 
 
 def _published(connection: CatalogConnection, publication: str) -> set[TableName]:

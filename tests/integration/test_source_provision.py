@@ -299,3 +299,27 @@ def test_T09_markers_of_two_streams_at_once_on_a_server_that_is_set_to_refuse_th
 def waits(database, session):
     query = "SELECT FROM pg_stat_activity WHERE pid = %s AND wait_event_type = 'Lock'"
     return database.execute(query, [session.info.backend_pid]).fetchone() is not None
+
+
+def test_H03_a_table_that_joins_later_waits_for_transactions_that_wrote_to_it_before(database, url, stream):
+    """What they wrote is not sent, whenever they commit: the copy has to see it."""
+    database.execute("CREATE TABLE late (id int PRIMARY KEY)")
+    late = TableName(name="late")
+    provision_source(url, stream, [T])
+    try:
+        with psycopg.connect(url) as other:
+            other.execute("INSERT INTO late VALUES (1)")
+            for _ in range(2):
+                with pytest.raises(SourceUnfit, match="open write transactions"):
+                    provision_source(url, stream, [T, late], slot_timeout_s=0.3)
+                assert "public.late" not in published(database, stream)
+            with ThreadPoolExecutor(1) as pool:
+                provisioned = pool.submit(provision_source, url, stream, [T, late])
+                while "public.late" not in published(database, stream):
+                    assert not provisioned.done()
+                assert not provisioned.done()
+                other.commit()
+                assert provisioned.result(30) > 0
+    finally:
+        deprovision_source(url, stream)
+        database.execute("DROP TABLE late")
