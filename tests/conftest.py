@@ -10,6 +10,16 @@ from sandbox.mariadb import find_server, mariadb_server
 from sandbox.postgres import create_database, postgres_server
 
 
+_LONGEST = ("tests/integration/test_demo_live.py", "tests/crash/test_kills.py", "tests/integration/test_kafka_log.py")
+"""Files that take a process for minutes: begun last, they would be waited for with the other processes idle."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first; the order is otherwise as it was."""
+    rank = {name: number for number, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: rank.get(item.nodeid.partition("::")[0], len(rank)))
+
+
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """One real server for the whole run. Without fsync: tests that need durability start their own."""
