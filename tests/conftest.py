@@ -9,7 +9,6 @@ from sandbox.errors import PartMissing
 from sandbox.mariadb import find_server, mariadb_server
 from sandbox.postgres import create_database, postgres_server
 
-
 _LONGEST = ("tests/integration/test_demo_live.py", "tests/crash/test_kills.py", "tests/integration/test_kafka_log.py")
 """Files that take a process for minutes: begun last, they would be waited for with the other processes idle."""
 
