@@ -1,5 +1,6 @@
 """Fixtures that more than one folder of tests uses."""
 
+import signal
 import uuid
 from collections.abc import Callable, Iterator
 
@@ -8,6 +9,13 @@ import pytest
 from sandbox.errors import PartMissing
 from sandbox.mariadb import find_server, mariadb_server
 from sandbox.postgres import create_database, postgres_server
+
+# Whoever starts the tests in the background of a script has them ignore Ctrl-C and the end of the terminal, and so would
+# every process that they start: those that are to be ended that way would not end.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 _LONGEST = ("tests/integration/test_demo_live.py", "tests/crash/test_kills.py", "tests/integration/test_kafka_log.py")
 """Files that take a process for minutes: begun last, they would be waited for with the other processes idle."""
