@@ -10,8 +10,8 @@ from sandbox.errors import PartMissing
 from sandbox.mariadb import find_server, mariadb_server
 from sandbox.postgres import create_database, postgres_server
 
-# Whoever starts the tests in the background of a script has them ignore Ctrl-C and the end of the terminal, and so would
-# every process that they start: those that are to be ended that way would not end.
+# Whoever starts the tests in the background of a script has them ignore Ctrl-C and the end of the terminal, and so
+# would every process that they start: those that are to be ended that way would not end.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
