@@ -3,8 +3,7 @@
 import logging
 import re
 import threading
-from collections.abc import Callable
-from typing import Any, get_args
+from typing import Any
 
 import click
 
@@ -23,6 +22,7 @@ from cdc.schema import reflect
 from cdc.server_kinds import is_postgresql
 from cdc.worker import stop_on_signals
 from commands.context import Context
+from commands.handling_modes import handling_mode_options
 from commands.mapping import move_mapping, table_name
 from commands.output import stderr
 from strangler.clock import SystemClock
@@ -33,10 +33,6 @@ _POLL_S = 0.2
 
 class _Stopped(PromiseBroken):
     """The stream cannot go on by itself; the error that stopped it, as it was."""
-
-
-def _mode_option(name: str, values: Any, default: str) -> Callable[[Any], Any]:
-    return click.option(f"--{name}", type=click.Choice(get_args(values)), default=default, show_default=True)
 
 
 @click.command("consume")
@@ -73,11 +69,7 @@ def _mode_option(name: str, values: Any, default: str) -> Callable[[Any], Any]:
 @click.option("--username", metavar="NAME")
 @click.option("--password", envvar="STRANGLER_KAFKA_PASSWORD", help="Better in STRANGLER_KAFKA_PASSWORD.")
 @click.option("--cafile", type=click.Path(exists=True, dir_okay=False))
-@_mode_option("decimal-handling-mode", modes.DecimalHandling, "precise")
-@_mode_option("time-precision-mode", modes.TimePrecision, "adaptive")
-@_mode_option("interval-handling-mode", modes.IntervalHandling, "numeric")
-@_mode_option("binary-handling-mode", modes.BinaryHandling, "bytes")
-@_mode_option("hstore-handling-mode", modes.HstoreHandling, "json")
+@handling_mode_options
 @click.pass_obj
 def consume(
     context: Context,

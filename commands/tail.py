@@ -6,13 +6,12 @@ import sys
 import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
-from typing import Any, get_args
+from typing import Any
 
 import click
 from psycopg.conninfo import conninfo_to_dict
 
 from cdc.debezium import DebeziumEncoder, DebeziumOptions
-from cdc.debezium import options as modes
 from cdc.debezium.catalog_reader import read_catalog
 from cdc.debezium.lossless import LosslessWriter
 from cdc.events import TableName, Transaction
@@ -20,6 +19,7 @@ from cdc.server_kinds import is_mysql
 from cdc.tail import tail_database, tail_log
 from commands.change_logs import ChangeLogs
 from commands.context import Context
+from commands.handling_modes import handling_mode_options
 from commands.mapping import table_name
 from commands.output import service_argument, stderr
 from commands.tail_mysql import mysql_tail
@@ -27,10 +27,6 @@ from strangler.clock import SystemClock
 from strangler.errors import BadInput
 
 Lines = Callable[[Transaction], Iterable[str]]
-
-
-def _mode_option(name: str, values: Any, default: str) -> Callable[[Any], Any]:
-    return click.option(f"--{name}", type=click.Choice(get_args(values)), default=default, show_default=True)
 
 
 @click.command("tail")
@@ -48,11 +44,7 @@ def _mode_option(name: str, values: Any, default: str) -> Callable[[Any], Any]:
 @click.option("--schemas", is_flag=True, help="Keys and values as {schema, payload}, as Connect's JsonConverter does.")
 @click.option("--transactions", is_flag=True, help="Transaction blocks, and BEGIN and END on their own topic.")
 @click.option("--topic-prefix", metavar="NAME", help="Debezium's topic.prefix: the move, or strangler.")
-@_mode_option("decimal-handling-mode", modes.DecimalHandling, "precise")
-@_mode_option("time-precision-mode", modes.TimePrecision, "adaptive")
-@_mode_option("interval-handling-mode", modes.IntervalHandling, "numeric")
-@_mode_option("binary-handling-mode", modes.BinaryHandling, "bytes")
-@_mode_option("hstore-handling-mode", modes.HstoreHandling, "json")
+@handling_mode_options
 @click.pass_obj
 def tail(
     context: Context,

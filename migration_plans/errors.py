@@ -55,9 +55,5 @@ class Busy(Refused):
     """Another runner works on this move."""
 
 
-class VerificationStale(Refused):
-    """The newest proof of equality is too old, of another schema, or missing."""
-
-
 class SidesDiffer(PromiseBroken):
     """A verification found differences."""

@@ -83,28 +83,16 @@ def parse_url(dsn: str) -> MysqlPlace:
 def connect(place: MysqlPlace, *, timeout_s: int = _CONNECT_S) -> ControlConnection:
     """An autocommit connection in UTC and utf8mb4. Raises `DatabaseUnreachable`, or `SourceUnfit` when access is
     denied."""
-    with translated(place):
-        connection: ControlConnection = pymysql.connect(
-            host=place.host,
-            port=place.port,
-            user=place.user,
-            password=place.password,
-            database=place.database or None,
-            charset="utf8mb4",
-            cursorclass=DictCursor,
-            autocommit=True,
-            connect_timeout=timeout_s,
-            read_timeout=_READ_S,
-            write_timeout=_READ_S,
-            init_command="SET time_zone = '+00:00'",
-            ssl=tls_context(place),
-        )
-        return connection
+    return _opened(place, timeout_s, cursorclass=DictCursor, init_command="SET time_zone = '+00:00'")
 
 
 def connect_unconverted(place: MysqlPlace) -> ControlConnection:
     """As `connect`, but every value of a result is the bytes that the server stored or prints: no conversion of
     character sets, none of types. Rows are tuples."""
+    return _opened(place, _CONNECT_S, use_unicode=False, conv=dict(encoders), init_command=_UNCONVERTED)
+
+
+def _opened(place: MysqlPlace, timeout_s: int, **how: Any) -> ControlConnection:
     with translated(place):
         connection: ControlConnection = pymysql.connect(
             host=place.host,
@@ -113,14 +101,12 @@ def connect_unconverted(place: MysqlPlace) -> ControlConnection:
             password=place.password,
             database=place.database or None,
             charset="utf8mb4",
-            use_unicode=False,
-            conv=dict(encoders),
             autocommit=True,
-            connect_timeout=_CONNECT_S,
+            connect_timeout=timeout_s,
             read_timeout=_READ_S,
             write_timeout=_READ_S,
-            init_command=_UNCONVERTED,
             ssl=tls_context(place),
+            **how,
         )
         return connection
 

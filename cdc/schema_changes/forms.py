@@ -62,10 +62,6 @@ class TableForm:
     def named(self, name: str) -> FormColumn | None:
         return next((column for column in self.columns if column.name == name), None)
 
-    @property
-    def highest(self) -> int:
-        return max((column.attnum for column in self.columns), default=0)
-
     def same_shape(self, other: "TableForm") -> bool:
         """The same columns under the same names and types, whatever else is known about them."""
         return _shape(self) == _shape(other)

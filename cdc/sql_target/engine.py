@@ -153,10 +153,6 @@ def _prepare_sqlite(engine: Engine, *, immediate: bool) -> None:
     event.listen(engine, "begin", on_begin)
 
 
-def can_silence_triggers(dialect: Dialect) -> bool:
-    return dialect == "sqlite" and hasattr(sqlite3.Connection, "setconfig")
-
-
 @contextmanager
 def translated(dsn: str, thing: str) -> Iterator[None]:
     """Driver errors inside become those of `cdc.target_port`."""

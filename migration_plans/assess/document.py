@@ -19,18 +19,18 @@ class AccessFacts(NamedTuple):
     mode: Mode
 
 
-class _Part(BaseModel):
+class FactsPart(BaseModel):
     model_config = ConfigDict(frozen=True, populate_by_name=True)
 
 
-class TableFacts(_Part):
+class TableFacts(FactsPart):
     """A table of the monolith's database."""
 
     columns: tuple[str, ...] = ()
     rows: Annotated[int, Field(ge=0)] | None = None
 
 
-class ForeignKeyFacts(_Part):
+class ForeignKeyFacts(FactsPart):
     """`from` holds the columns, `to` is the table that they point to."""
 
     source: TableName = Field(alias="from")
@@ -42,7 +42,7 @@ class ForeignKeyFacts(_Part):
     """Not declared, but concluded from joins or names."""
 
 
-class JoinFacts(_Part):
+class JoinFacts(FactsPart):
     """Tables that one statement joins."""
 
     tables: tuple[TableName, ...] = Field(min_length=1)
@@ -50,33 +50,33 @@ class JoinFacts(_Part):
     calls: float = Field(default=1, ge=0, allow_inf_nan=False)
 
 
-class ViewFacts(_Part):
+class ViewFacts(FactsPart):
     """A view, and the tables that it reads."""
 
     tables: tuple[TableName, ...] = ()
 
 
-class TriggerFacts(_Part):
+class TriggerFacts(FactsPart):
     """A trigger of a table, and the tables that it reads or writes besides."""
 
     table: TableName
     tables: tuple[TableName, ...] = ()
 
 
-class StoredCodeFacts(_Part):
+class StoredCodeFacts(FactsPart):
     """A function or procedure of the database, and the tables that it reads and writes."""
 
     accesses: tuple[AccessFacts, ...] = ()
 
 
-class ColumnFacts(_Part):
+class ColumnFacts(FactsPart):
     """Columns of one table that a functionality reads and writes."""
 
     read: tuple[str, ...] = ()
     written: tuple[str, ...] = ()
 
 
-class FunctionalityFacts(_Part):
+class FunctionalityFacts(FactsPart):
     """What one endpoint, job or message handler does to tables."""
 
     calls: float = Field(default=1, ge=0, allow_inf_nan=False)
@@ -86,14 +86,14 @@ class FunctionalityFacts(_Part):
     columns: dict[TableName, ColumnFacts] = {}
 
 
-class HintFacts(_Part):
+class HintFacts(FactsPart):
     """What a person knows: tables that belong together, and tables that must not."""
 
     must_link: tuple[tuple[TableName, ...], ...] = ()
     cannot_link: tuple[tuple[TableName, ...], ...] = ()
 
 
-class FactsDocument(_Part):
+class FactsDocument(FactsPart):
     """Facts about a monolith: its tables, and what its functionalities do to them."""
 
     tables: dict[TableName, TableFacts] | None = None
@@ -106,7 +106,7 @@ class FactsDocument(_Part):
     hints: HintFacts = HintFacts()
 
 
-class Surroundings(_Part):
+class Surroundings(FactsPart):
     """All of the document but its functionalities, which are read one by one."""
 
     tables: dict[TableName, TableFacts] | None = None

@@ -7,15 +7,15 @@ document reads this one.
 from migration_plans.assess.document import (
     AccessFacts,
     FactsDocument,
+    FactsPart,
     ForeignKeyFacts,
     FunctionalityFacts,
     TableFacts,
     TriggerFacts,
-    _Part,
 )
 
 
-class IndexFacts(_Part):
+class IndexFacts(FactsPart):
     """An index by its columns."""
 
     columns: tuple[str, ...]
@@ -41,7 +41,7 @@ class GatheredForeignKey(ForeignKeyFacts):
     """Rows of those without a match."""
 
 
-class RefutedKeyFacts(_Part):
+class RefutedKeyFacts(FactsPart):
     """Columns that statements set equal, and whose values show that it is no foreign key."""
 
     source: str
@@ -52,7 +52,7 @@ class RefutedKeyFacts(_Part):
     not_matching: int
 
 
-class LockFacts(_Part):
+class LockFacts(FactsPart):
     """Rows that are locked, or a whole table."""
 
     table: str
@@ -77,20 +77,20 @@ class GatheredTrigger(TriggerFacts):
     routine: str | None = None
 
 
-class RoutineFacts(_Part):
+class RoutineFacts(FactsPart):
     """A function or procedure of the database, and what it does."""
 
     accesses: tuple[AccessFacts, ...] = ()
 
 
-class SequenceFacts(_Part):
+class SequenceFacts(FactsPart):
     """A sequence and the column that owns it."""
 
     table: str | None = None
     column: str | None = None
 
 
-class NotUnderstood(_Part):
+class NotUnderstood(FactsPart):
     """A statement, view or routine that could not be read: nothing in the document comes from it."""
 
     what: str
@@ -98,7 +98,7 @@ class NotUnderstood(_Part):
     times: int = 1
 
 
-class Gathering(_Part):
+class Gathering(FactsPart):
     """How the facts came about."""
 
     sources: tuple[str, ...] = ()
