@@ -4,13 +4,10 @@
 """
 
 import sys
-import threading
-from pathlib import Path
 
 from cdc.events import TableName
 from cdc.mapping.model import ColumnRule, MoveMapping, TableMapping, TargetMapping
-from cdc.worker import StreamWorker, stop_on_signals
-from tests.stream_pair import make_link
+from tests.stream_process import run_worker
 
 LEGACY_DDL = """
 CREATE TABLE log (at int, level text, body text, secret text);
@@ -53,17 +50,5 @@ MAPPING = MoveMapping(
 )
 
 
-def main():
-    folder, move, source, target = sys.argv[1:]
-    limits = {"copy_chunk_rows": 50, "takeover_s": 20.0, "retry_min_s": 0.02, "retry_max_s": 0.2}
-    links = [
-        make_link(move, direction, MAPPING, source, target, Path(folder), limits=limits)
-        for direction in ("forward", "reverse")
-    ]
-    stop = threading.Event()
-    stop_on_signals(stop)
-    StreamWorker(links).run(stop)
-
-
 if __name__ == "__main__":
-    main()
+    run_worker(MAPPING, 50, *sys.argv[1:])

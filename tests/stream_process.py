@@ -12,11 +12,11 @@ from tests.catalog_mapping import CATALOG
 from tests.stream_pair import make_link
 
 
-def main():
-    folder, move, source, target, chunk_rows = sys.argv[1:]
-    limits = {"copy_chunk_rows": int(chunk_rows), "takeover_s": 20.0, "retry_min_s": 0.02, "retry_max_s": 0.2}
+def run_worker(mapping, chunk_rows, folder, move, source, target):
+    """Both directions of a move, until signalled."""
+    limits = {"copy_chunk_rows": chunk_rows, "takeover_s": 20.0, "retry_min_s": 0.02, "retry_max_s": 0.2}
     links = [
-        make_link(move, direction, CATALOG, source, target, Path(folder), limits=limits)
+        make_link(move, direction, mapping, source, target, Path(folder), limits=limits)
         for direction in ("forward", "reverse")
     ]
     stop = threading.Event()
@@ -25,4 +25,5 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    *place, chunk_rows = sys.argv[1:]
+    run_worker(CATALOG, int(chunk_rows), *place)

@@ -53,6 +53,20 @@ class Topics:
         self._producer.close()
 
 
+@contextmanager
+def topics_maker(bootstrap):
+    """Gives a function that makes `Topics` at these brokers; all are closed at the end."""
+    made = []
+
+    def make(*arguments, **options):
+        made.append(Topics(bootstrap, *arguments, **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
 def _body(text, with_schema):
     parsed = json.loads(text)
     if not with_schema and isinstance(parsed, dict) and parsed.keys() == {"schema", "payload"}:

@@ -17,7 +17,7 @@ from cdc.changelog.debezium_topics.consume import ends_now
 from sandbox.postgres import create_database
 from strangler.failpoints import VARIABLE
 from tests.debezium import oracle, recorded
-from tests.debezium.topics import NAME, Topics, consume_all, consuming, rows, spec, stops
+from tests.debezium.topics import NAME, consume_all, consuming, rows, spec, stops, topics_maker
 from tests.kafka_rig import real_kafka  # noqa: F401
 
 pytestmark = pytest.mark.integration
@@ -79,15 +79,8 @@ def new_target(postgres_url):
 
 @pytest.fixture
 def new_topics(real_kafka):  # noqa: F811
-    made = []
-
-    def make(*arguments, **options):
-        made.append(Topics(real_kafka[0], *arguments, **options))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
+    with topics_maker(real_kafka[0]) as make:
+        yield make
 
 
 def assert_equal(source, target):

@@ -13,7 +13,7 @@ from cdc.debezium import DebeziumEncoder, DebeziumOptions, TableShape, TypeCatal
 from cdc.errors import LogNotFound, StreamBusy
 from cdc.events import UNCHANGED, Column, Message, Relation, RowChange, TableName, Transaction, Truncate
 from sandbox.postgres import create_database
-from tests.debezium.topics import Topics, consume_all, consuming, parked, rows, spec, stops
+from tests.debezium.topics import Topics, consume_all, consuming, parked, rows, spec, stops, topics_maker
 from tests.kafka_rig import real_kafka  # noqa: F401
 
 pytestmark = pytest.mark.integration
@@ -95,15 +95,8 @@ def target(postgres_url):
 
 @pytest.fixture
 def new_topics(real_kafka):  # noqa: F811
-    made = []
-
-    def make(*arguments, **options):
-        made.append(Topics(real_kafka[0], *arguments, **options))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
+    with topics_maker(real_kafka[0]) as make:
+        yield make
 
 
 def bodies(dsn, table):

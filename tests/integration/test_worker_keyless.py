@@ -5,12 +5,10 @@ import random
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from cdc.copy_requests import request_copy
@@ -21,39 +19,25 @@ from strangler import failpoints
 from strangler.clock import SystemClock
 from tests.integration.test_worker_copy import copied, running, settle, until
 from tests.keyless_process import LEGACY_DDL, MAPPING, SERVICE_DDL
+from tests.seeded_writers import SeededWriters
 from tests.stream_pair import StreamPair
 
 ROOT = Path(__file__).parents[2]
 
 
-class Writers:
-    """Seeded changes of rows, of which many are alike, until told to stop."""
+class Writers(SeededWriters):
+    """Changes of rows, of which many are alike."""
 
     def __init__(self, dsn, seed):
-        self._chance, self._stop, self._dsn = random.Random(seed), threading.Event(), dsn
-        self.count = 0
-        self._thread = threading.Thread(target=self._run)
+        super().__init__(dsn, seed, most=4, pause_s=0.002)
 
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self):
-        with psycopg.connect(self._dsn, autocommit=True) as connection:
-            while not self._stop.is_set():
-                with connection.transaction():
-                    for _ in range(self._chance.randint(1, 4)):
-                        connection.execute(self._statement())
-                        self.count += 1
-                self._stop.wait(0.002)
+    def write(self, connection):
+        connection.execute(self._statement())
+        self.count += 1
 
     def _statement(self):
-        at, chance = self._chance.randint(0, 9), self._chance.random()
-        one = f"ctid IN (SELECT ctid FROM log WHERE at = {at} LIMIT {self._chance.randint(1, 2)}) AND at = {at}"
+        at, chance = self.chance.randint(0, 9), self.chance.random()
+        one = f"ctid IN (SELECT ctid FROM log WHERE at = {at} LIMIT {self.chance.randint(1, 2)}) AND at = {at}"
         if chance < 0.4:
             return f"INSERT INTO log SELECT {at}, 'i', 'b', 's' || g FROM generate_series(1, 2) g"
         if chance < 0.6:

@@ -6,51 +6,32 @@ import random
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from cdc.copy_requests import copy_progress, request_copy
 from strangler import failpoints
 from tests.catalog_mapping import CATALOG, LEGACY_DDL, SERVICE_DDL
 from tests.integration.test_worker_copy import assert_same, copied, seed, settle, until
+from tests.seeded_writers import SeededWriters
 from tests.stream_pair import StreamPair
 
 ROOT = Path(__file__).parents[2]
 POINTS = ["cdc.copy.chunk_read", "cdc.apply.before_commit", "cdc.apply.after_commit", "cdc.capture.after_append"]
 
 
-class Writers:
-    """Seeded writes of every kind until told to stop; their number is the load that really happened."""
+class Writers(SeededWriters):
+    """Writes of every kind."""
 
-    def __init__(self, dsn, seed_number):
-        self._random, self._stop = random.Random(seed_number), threading.Event()
-        self._dsn, self.count = dsn, 0
-        self._thread = threading.Thread(target=self._run)
+    def __init__(self, dsn, seed):
+        super().__init__(dsn, seed, most=5, pause_s=0.001)
 
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self):
-        with psycopg.connect(self._dsn, autocommit=True) as connection:
-            while not self._stop.is_set():
-                with connection.transaction():
-                    for _ in range(self._random.randint(1, 5)):
-                        self._write(connection)
-                self._stop.wait(0.001)
-
-    def _write(self, connection):
+    def write(self, connection):
         self.count += 1
-        any_id, number = self._random.randint(1, 3000), self.count
-        statement, parameters = self._random.choice(
+        any_id, number = self.chance.randint(1, 3000), self.count
+        statement, parameters = self.chance.choice(
             [
                 ("UPDATE product SET name = %s, version = version + 1 WHERE id = %s", (f"n{number}", any_id)),
                 ("UPDATE product SET descr = repeat(%s, 2000) WHERE id = %s", (f"d{number}", any_id)),
