@@ -26,6 +26,8 @@ from strangler.errors import BadInput, PromiseBroken
 
 _SERVICE = "catalog"
 _COMMAND_TIMEOUT_S = 300
+_TRAFFIC_BOUND_S = 3600
+"""Clients run until they are stopped; this only ends those of a story that nobody stops."""
 _DRAIN_S = 60.0
 _WARM_UP_S = 2.0
 _CALIBRATION_S = 3.0
@@ -175,7 +177,7 @@ class Story:
                     *("--seed", str(self.seed)),
                     *("--writes-per-second", str(pace.writes_per_s)),
                     *("--reads-per-second", str(pace.reads_per_s)),
-                    *("--duration", "600"),
+                    *("--duration", str(_TRAFFIC_BOUND_S)),
                     *("--ledger", str(ledger)),
                 ],
                 autorestart=False,

@@ -186,6 +186,7 @@ def _initialise_command(server: Path, installer: Path | None, data: Path, user: 
 
 
 def _write_settings(config: Path, settings: Mapping[str, str], home: Path) -> None:
-    lines = [f"{key} = {value}\n" for key, value in {"datadir": str(home / "data"), **settings}.items()]
+    own = {"datadir": str(home / "data"), "tmpdir": str(home / "data")}
+    lines = [f"{key} = {value}\n" for key, value in {**own, **settings}.items()]
     replace_file(config, "".join(["[mysqld]\n", *lines]))
     config.chmod(0o644)
