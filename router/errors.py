@@ -35,6 +35,10 @@ class ConfigRejected(Refused):
     """The proxy refused the configuration and goes on with the one before."""
 
 
+class ConfigUnread(TooBusy):
+    """The proxy could not read a file of its configuration, and goes on with the one before."""
+
+
 class DrainTimeout(TooBusy):
     """Writes were still in flight when the time for draining ran out."""
 

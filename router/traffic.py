@@ -17,7 +17,7 @@ from router.drain import DrainResult, drain
 from router.envoy.admin import EnvoyAdmin, WritesInFlight
 from router.envoy.options import ProxyOptions
 from router.envoy.publish import prune, publish, retired_clusters
-from router.errors import GateSilent, ProxySilent, UnsafeTraffic
+from router.errors import ConfigUnread, GateSilent, ProxySilent, UnsafeTraffic
 from router.gate_control import GateClient, GateFile
 from router.gate_state import GateMoveStatus, GateState, GateWord
 from router.locked_file import locked
@@ -254,21 +254,29 @@ class Traffic:
 
     def _publish(self, table: RouteTable) -> None:
         folder, proxy = self._settings.envoy_folder, self._settings.proxy
-        timeout_s = self._settings.acknowledge_timeout_s
         is_news = self._admin.route_version() != table.version
-        refused = self._admin.rejections()
-
-        def wait_for_clusters(names: frozenset[str]) -> None:
-            self._admin.wait_for_clusters(names, timeout_s, refused)
-
-        publish(table, folder, proxy, before_routes=wait_for_clusters)
-        self._admin.wait_for_version(table.version, timeout_s, refused)
+        try:
+            self._write_and_wait(table, afresh=False)
+        except ConfigUnread:
+            self._write_and_wait(table, afresh=True)
         if is_news:
             self._clock.sleep(WORKERS_SETTLE_S)
         retired = retired_clusters(table, folder, proxy)
         counts = self._admin.request_counts() if retired else {}
         if retired and not any(counts[name].active for name in retired if name in counts):
             prune(table, folder, proxy)
+
+    def _write_and_wait(self, table: RouteTable, *, afresh: bool) -> None:
+        timeout_s = self._settings.acknowledge_timeout_s
+        before = self._admin.rejections()
+
+        def wait_for_clusters(names: frozenset[str]) -> None:
+            self._admin.wait_for_clusters(names, timeout_s, before)
+
+        publish(
+            table, self._settings.envoy_folder, self._settings.proxy, before_routes=wait_for_clusters, afresh=afresh
+        )
+        self._admin.wait_for_version(table.version, timeout_s, before)
 
 
 def _without(table: RouteTable, move: str) -> RouteTable:

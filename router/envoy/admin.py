@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 from router.envoy.route_config import SIDES
-from router.errors import ConfigRejected, ProxySilent
+from router.errors import ConfigRejected, ConfigUnread, ProxySilent
 from router.wire import GATE_CLUSTER, ROUTE_CONFIG, STAT_PREFIX, write_cluster
 from strangler.clock import Clock, SystemClock
 
@@ -20,6 +20,16 @@ _FILES = {
     f"http.{STAT_PREFIX}.rds.{ROUTE_CONFIG}": "routes",
 }
 _REJECTIONS = {"update_failure": "could not be read or parsed", "update_rejected": "did not pass its checks"}
+_UNREAD_GRACE_S = 0.5
+"""A file that could not be read while it was replaced is read again when the next event of the folder comes."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rejections:
+    """How many files the proxy did not take since it started: not readable (which may pass), or not acceptable."""
+
+    unread: int = 0
+    refused: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,12 +85,12 @@ class EnvoyAdmin:
         configs = self._dump("dynamic_active_clusters", "cluster.name")
         return frozenset(str(config["cluster"]["name"]) for config in configs)
 
-    def wait_for_version(self, version: int, timeout_s: float, refused_before: int) -> None:
+    def wait_for_version(self, version: int, timeout_s: float, refused_before: Rejections) -> None:
         """Until it routes by this table. `ConfigRejected` once it refused more files than `refused_before`
-        (`rejections()` from before they were written)."""
+        (`rejections()` from before they were written), `ConfigUnread` when it could not read one."""
         self._wait(lambda: self.route_version() == version, f"route table {version}", timeout_s, refused_before)
 
-    def wait_for_clusters(self, names: Collection[str], timeout_s: float, refused_before: int) -> None:
+    def wait_for_clusters(self, names: Collection[str], timeout_s: float, refused_before: Rejections) -> None:
         """Until all these clusters are ready for use; otherwise as `wait_for_version`."""
         wanted = frozenset(names)
         what = f"clusters {', '.join(sorted(wanted))}"
@@ -110,26 +120,27 @@ class EnvoyAdmin:
         sample = self.writes_in_flight(move)
         return sample.active + sample.pending
 
-    def rejections(self) -> int:
-        """How many files it refused since it started, for whatever reason."""
-        return sum(self._refused_files().values())
+    def rejections(self) -> Rejections:
+        """How many files it did not take since it started."""
+        counts = self._refused_files()
+        return Rejections(
+            unread=sum(count for (_, counter), count in counts.items() if counter == "update_failure"),
+            refused=sum(count for (_, counter), count in counts.items() if counter == "update_rejected"),
+        )
 
-    def config_rejected(self, since: int = 0) -> str | None:
-        """What it refused, if it refused more than `since` files; it goes on with those before. The whole text of
+    def config_rejected(self, since: Rejections | None = None) -> str | None:
+        """What it did not take, if that was more than `since`; it goes on with the files before. The whole text of
         its complaint is only in its log."""
-        refused = self._refused_files()
-        if sum(refused.values()) <= since:
+        if self.rejections() == (since or Rejections()):
             return None
-        return "; ".join(what for what, count in refused.items() if count) + " (its log says where)"
+        named = [f"the {file} file {_REJECTIONS[counter]}" for (file, counter), n in self._refused_files().items() if n]
+        return "; ".join(named) + " (its log says where)"
 
-    def _refused_files(self) -> dict[str, int]:
-        kinds = [
-            (f"{prefix}.{counter}", f"the {file} file {reason}")
-            for prefix, file in _FILES.items()
-            for counter, reason in _REJECTIONS.items()
-        ]
-        stats = self._stats(f"^({'|'.join(re.escape(name) for name, _ in kinds)})$")
-        return {what: stats.get(name, 0) for name, what in kinds}
+    def _refused_files(self) -> dict[tuple[str, str], int]:
+        """(file, counter) → how often."""
+        names = {(file, counter): f"{prefix}.{counter}" for prefix, file in _FILES.items() for counter in _REJECTIONS}
+        stats = self._stats(f"^({'|'.join(map(re.escape, names.values()))})$")
+        return {key: stats.get(name, 0) for key, name in names.items()}
 
     def request_counts(self) -> Mapping[str, ClusterCounts]:
         """Per cluster, by name."""
@@ -137,16 +148,27 @@ class EnvoyAdmin:
         names = sorted({key.split(".")[1] for key in stats})
         return {name: _counts(stats, name) for name in names}
 
-    def _wait(self, holds: Callable[[], bool], what: str, timeout_s: float, refused_before: int) -> None:
+    def _wait(self, holds: Callable[[], bool], what: str, timeout_s: float, before: Rejections) -> None:
         deadline = self._clock.monotonic() + timeout_s
+        unread_until = None
         while not holds():
-            if (reason := self.config_rejected(refused_before)) is not None:
+            now = self._clock.monotonic()
+            rejections = self.rejections()
+            if rejections.refused > before.refused:
                 raise ConfigRejected(
                     thing=what,
-                    reason=f"the proxy refused it: {reason}",
+                    reason=f"the proxy refused it: {self.config_rejected(before)}",
                     mend="correct the table or the file named; the proxy goes on with the one before",
                 )
-            if self._clock.monotonic() >= deadline:
+            if rejections.unread > before.unread:
+                unread_until = unread_until or now + _UNREAD_GRACE_S
+                if now >= unread_until:
+                    raise ConfigUnread(
+                        thing=what,
+                        reason=f"the proxy goes on with the one before: {self.config_rejected(before)}",
+                        mend="run the command again; if it stays so, see whether the proxy may read the folder",
+                    )
+            if now >= deadline:
                 raise ProxySilent(
                     thing=what,
                     reason=f"the proxy at {self._url} has not applied it in {timeout_s:g} s",

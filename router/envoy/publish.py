@@ -24,8 +24,10 @@ def publish(
     options: ProxyOptions,
     *,
     before_routes: Callable[[frozenset[str]], None] = lambda names: None,
+    afresh: bool = False,
 ) -> None:
-    """Write bootstrap, listeners, clusters and routes; files whose content stays are left alone.
+    """Write bootstrap, listeners, clusters and routes; files whose content stays are left alone, unless `afresh`:
+    so that the proxy reads again what it could not read.
 
     `before_routes` is called with the names of all clusters between the two steps: a place to wait until the proxy
     has them. If it raises, the routes stay as they were.
@@ -36,10 +38,10 @@ def publish(
     retired = [cluster for cluster in _published_clusters(files.clusters) if cluster["name"] not in named]
     everything = sorted([*rendered.clusters, *retired], key=lambda cluster: str(cluster["name"]))
     _write(files.bootstrap, rendered.bootstrap)
-    _write(files.clusters, discovery_response(everything))
+    _write(files.clusters, discovery_response(everything), afresh=afresh)
     before_routes(frozenset(named))
-    _write(files.routes, rendered.routes, SECRET_MODE)
-    _write(files.listeners, rendered.listeners)
+    _write(files.routes, rendered.routes, SECRET_MODE, afresh=afresh)
+    _write(files.listeners, rendered.listeners, afresh=afresh)
 
 
 def prune(table: RouteTable, folder: Path, options: ProxyOptions) -> None:
@@ -64,6 +66,6 @@ def _published_clusters(path: Path) -> list[dict[str, Any]]:
         return []
 
 
-def _write(path: Path, text: str, mode: int = 0o644) -> None:
-    if not path.exists() or path.read_text() != text:
+def _write(path: Path, text: str, mode: int = 0o644, *, afresh: bool = False) -> None:
+    if afresh or not path.exists() or path.read_text() != text:
         replace_file(path, text, mode=mode)

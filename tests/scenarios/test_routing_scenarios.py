@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from router.decide import bucket
-from router.errors import CollidingRoutes, ProxySilent, UnsafeTraffic, UnservedRoute
+from router.envoy import publish as files
+from router.errors import CollidingRoutes, ConfigUnread, ProxySilent, UnsafeTraffic, UnservedRoute
 from router.routes import WHOLE, Backend, MoveRoutes, RouteRule, StickyKey
 from router.testing import TOKEN, running_load, running_rig
 from router.traffic import Traffic
@@ -267,6 +268,42 @@ def test_without_a_proxy_nothing_is_changed(rig, traffic):
         lost.set_read_share("catalog", 5)
     lost.close()
     assert traffic.status("catalog") == before
+
+
+@pytest.fixture
+def torn(monkeypatch):
+    """Makes the next routes files of this process arrive as half of what they should be."""
+    whole = files.replace_file
+
+    def tear(times):
+        left = [times]
+
+        def replace(path, text, mode):
+            if path.name == "routes.json" and left[0]:
+                left[0] -= 1
+                text = text[: len(text) // 2]
+            whole(path, text, mode=mode)
+
+        monkeypatch.setattr(files, "replace_file", replace)
+
+    return tear
+
+
+def test_X71_a_file_that_the_proxy_could_not_read_is_written_again(traffic, client, torn):
+    torn(1)
+    traffic.set_read_share("catalog", WHOLE)
+    assert set(sides(client, KEYS[:10]).values()) == {"service"}
+
+
+def test_X71_a_file_that_stays_unreadable_is_busy_not_refused_and_the_next_command_passes(traffic, client, torn):
+    traffic.set_read_share("catalog", WHOLE)
+    torn(2)
+    with pytest.raises(ConfigUnread) as unread:
+        traffic.set_read_share("catalog", 0)
+    assert "routes file could not be read" in unread.value.reason
+    assert set(sides(client, KEYS[:10]).values()) == {"service"}
+    traffic.set_read_share("catalog", 0)
+    assert set(sides(client, KEYS[:10]).values()) == {"legacy"}
 
 
 def _fields(settings):
