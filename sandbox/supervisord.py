@@ -39,11 +39,6 @@ class ProgramState:
         return self.pid != 0 and self.state in {"STARTING", "RUNNING"}
 
     @property
-    def has_died(self) -> bool:
-        """Ended by itself, whether or not it will be started again."""
-        return self.state in {"BACKOFF", "EXITED", "FATAL", "UNKNOWN"}
-
-    @property
     def is_down(self) -> bool:
         """No process, and none to come."""
         return self.state in {"STOPPED", "EXITED", "FATAL"}

@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 
 from cdc.events import TableName
-from cdc.mapping.check import Problem
 from cdc.mapping.model import MoveMapping
 from cdc.sql_target.catalog import load_table
 from cdc.sql_target.columns import Dialect, SqlColumn, SqlTable
 from cdc.sql_target.engine import dialect_of, open_engine, settled, target_url
-from cdc.sql_target.fitness import misfit, table_problems
+from cdc.sql_target.fitness import misfit
 from cdc.sql_target.value_types import value_types
 from cdc.tables import Schema, Table, TableColumn
 
@@ -34,14 +33,6 @@ def reflect_target(dsn: str, mapping: MoveMapping, source: Schema) -> Schema:
     dialect = dialect_of(target_url(dsn))
     found = read_tables(dsn, {table: types.get(table, {}) for table in mapping.target_tables})
     return Schema(tables={name: _table(table, dialect) for name, table in found.items()})
-
-
-def target_problems(dsn: str, mapping: MoveMapping, source: Schema) -> list[Problem]:
-    """Every column that cannot hold its source type, trigger that would fire, engine without transactions (S12)."""
-    types = value_types(mapping, source)
-    dialect = dialect_of(target_url(dsn))
-    tables = read_tables(dsn, {table: types.get(table, {}) for table in mapping.target_tables})
-    return [problem for table in tables.values() for problem in table_problems(table, dialect)]
 
 
 def _table(table: SqlTable, dialect: Dialect) -> Table:
