@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from commands.gather_record import record_command
 from commands.output import json_option, print_facts, print_json, stderr
 from migration_plans.gather.gathering import GatherSettings, gather
 from migration_plans.gather.plays import plays_of
@@ -20,6 +21,9 @@ _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 @click.group("gather")
 def gather_group() -> None:
     """Gather facts for `strangler assess`: from schema, statements, requests and code."""
+
+
+gather_group.add_command(record_command)
 
 
 @gather_group.command("facts")

@@ -86,7 +86,7 @@ def _gather(
         say(f"{folder}: {len(scanned.functionalities)} ways in")
     shapes = Shapes(reader)
     templates = Templates(one.name for one in code)
-    logged = _logged(settings, _zone(settings, connection), shapes, templates)
+    logged = _logged(settings, _zone(settings, connection), shapes, templates, notices.append)
     ran = dict(logged.functionalities)
     if settings.logs:
         say(f"logs: {len(ran)} functionalities, {logged.ambiguous} transactions that could be of several")
@@ -126,8 +126,12 @@ def _gather(
     return document
 
 
-def _logged(settings: GatherSettings, zone: tzinfo, shapes: Shapes, templates: Templates) -> Attributed:
-    requests = [request for path in settings.requests for request in requests_of(_text(path), thing=str(path))]
+def _logged(
+    settings: GatherSettings, zone: tzinfo, shapes: Shapes, templates: Templates, note: Callable[[str], None]
+) -> Attributed:
+    requests = [
+        request for path in settings.requests for request in requests_of(_text(path), thing=str(path), torn=note)
+    ]
     database = settings.log_database
     if database is None and settings.source is not None:
         database = make_url(settings.source).database

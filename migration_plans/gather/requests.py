@@ -1,7 +1,10 @@
 """Requests that were recorded: HAR, or JSON lines with method, path and times. Pure."""
 
+import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -14,6 +17,11 @@ MARKER: Final = "strangler request"
 
 OURS: Final = "/* strangler gather */"
 """Begins every statement of gathering itself, so that none is taken for the monolith's."""
+
+_SWITCHED: Final = 101
+_TRACEPARENT: Final = re.compile(
+    r"(?!ff)(?P<version>[0-9a-f]{2})-(?!0{32})(?P<trace>[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,8 +46,12 @@ class RecordedRequest:
     body: str | None = None
 
 
-def requests_of(text: str, *, thing: str) -> list[RecordedRequest]:
-    """Requests of a HAR document or of JSON lines, by time. Raises `LogUnreadable`, naming `thing`."""
+def requests_of(text: str, *, thing: str, torn: Callable[[str], None] | None = None) -> list[RecordedRequest]:
+    """Requests of a HAR document or of JSON lines, by time. Raises `LogUnreadable`, naming `thing`.
+
+    `torn` is told of a last line that is not whole, which is left out: the recorder was killed, or still writes.
+    Without it such a line is an error like any other.
+    """
     stripped = text.lstrip()
     if stripped.startswith("{"):
         try:
@@ -48,7 +60,7 @@ def requests_of(text: str, *, thing: str) -> list[RecordedRequest]:
             document = None
         if isinstance(document, dict) and isinstance(document.get("log"), dict):
             return sorted(_har(document["log"], thing), key=lambda request: request.start)
-    return sorted(_lines(text.splitlines(), thing), key=lambda request: request.start)
+    return sorted(requests_in(io.StringIO(text), thing=thing, torn=torn), key=lambda request: request.start)
 
 
 def _har(log: Mapping[str, Any], thing: str) -> Iterator[RecordedRequest]:
@@ -70,36 +82,66 @@ def _har(log: Mapping[str, Any], thing: str) -> Iterator[RecordedRequest]:
             raise _bad(f"{thing}: entry {number}", error) from None
 
 
-def _lines(lines: Iterable[str], thing: str) -> Iterator[RecordedRequest]:
-    """One object a line: `method`, `path`, and `start`/`end` or `t`/`ms`. Lines of another `type` are passed over."""
+def requests_in(
+    lines: Iterable[str], *, thing: str, torn: Callable[[str], None] | None = None
+) -> Iterator[RecordedRequest]:
+    """One object a line: `method`, `path`, and `start`/`end`, or a start (`start`, `t`) and how long (`us`, `ms`).
+
+    Lines keep their ends. Lines of another `type` are passed over, and so are connections that became something else
+    than HTTP (status 101): what they do later is of no request. Otherwise as `requests_of`, in the order of the lines.
+    """
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
             entry = json.loads(line)
-            if entry.get("type", "request") != "request":
+        except ValueError as error:
+            if torn is not None and not line.endswith("\n"):
+                torn(f"{thing}: line {number}, the last, is not whole and was left out: its writer was ended")
+                return
+            raise _bad(f"{thing}: line {number}", error) from None
+        try:
+            if entry.get("type", "request") != "request" or entry.get("status") == _SWITCHED:
                 continue
-            start = float(entry["start"] if "start" in entry else entry["t"])
-            end = float(entry["end"]) if "end" in entry else start + float(entry["ms"]) / 1000
-            headers = {str(name).lower(): str(value) for name, value in (entry.get("headers") or {}).items()}
-            yield RecordedRequest(
-                method=str(entry["method"]).upper(),
-                path=_local(str(entry["path"])),
-                start=start,
-                end=end,
-                status=int(entry.get("status") or 0),
-                template=entry.get("template"),
-                marker=entry.get("marker"),
-                trace=trace_id(entry.get("traceparent") or headers.get("traceparent")),
-            )
+            yield _request(entry)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise _bad(f"{thing}: line {number}", error) from None
 
 
+def _request(entry: Mapping[str, Any]) -> RecordedRequest:
+    headers = {str(name).lower(): str(value) for name, value in (entry.get("headers") or {}).items()}
+    start, end = _times(entry)
+    return RecordedRequest(
+        method=str(entry["method"]).upper(),
+        path=_local(str(entry["path"])),
+        start=start,
+        end=end,
+        status=int(entry.get("status") or 0),
+        template=entry.get("template"),
+        marker=entry.get("marker"),
+        trace=trace_id(entry.get("traceparent") or headers.get("traceparent")),
+        headers=headers,
+        body=entry.get("body"),
+    )
+
+
+def _times(entry: Mapping[str, Any]) -> tuple[float, float]:
+    start = float(entry["start"] if "start" in entry else entry["t"])
+    if "end" in entry:
+        end = float(entry["end"])
+    elif entry.get("us") is not None:
+        end = start + float(entry["us"]) / 1_000_000
+    else:
+        end = start + float(entry["ms"]) / 1000
+    if not (math.isfinite(start) and math.isfinite(end)):
+        raise ValueError("has a time that is no number")
+    return start, end
+
+
 def trace_id(traceparent: str | None) -> str | None:
-    """The trace's id of a W3C traceparent `00-trace-span-flags`."""
-    parts = (traceparent or "").split("-")
-    return parts[1] if len(parts) >= 4 and len(parts[1]) == 32 else None
+    """The trace's id of a W3C traceparent `00-trace-span-flags`; None when it is not valid."""
+    match = _TRACEPARENT.fullmatch(traceparent or "")
+    return match["trace"] if match is not None else None
 
 
 def _local(url: str) -> str:
