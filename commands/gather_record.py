@@ -1,45 +1,48 @@
 """`strangler gather record`: stand before a monolith and write down which request ran when."""
 
+import asyncio
 import re
+import secrets
 import signal
 import socket
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import click
 import httpx
 
 from commands.output import json_option, print_facts, print_json, stderr
+from migration_plans.gather.marks import open_marks
 from migration_plans.gather.paths import Templates
 from migration_plans.gather.requests import requests_in
+from router.inspection.errors import ListenerNotOpened
 from router.learning.envoy_config import FLUSH_MS, STAT_PREFIX, render_recorder
-from router.learning.errors import ListenerTaken, UpstreamSilent
+from router.learning.errors import BadRecording, UpstreamSilent
 from router.learning.record_file import prepare_record
 from router.learning.settings import RecordSettings
 from sandbox.envoy import envoy_program
 from sandbox.supervision import ProgramSpec, Stack
+from strangler.clock import SystemClock
 from strangler.durable_files import replace_file
+from strangler.errors import StranglerError
 
 _POLL_S = 0.1
 _DRAIN_S = 10.0
 _CONNECT_S = 5.0
+_SETTLE_S = 5.0
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-class _Duration(click.ParamType):
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)", str(value).strip())
-        if match is None or float(match[1]) == 0:
-            self.fail(f"{value!r} is no duration: write 90s, 10m or 1h", param, ctx)
-        return float(match[1]) * _UNITS[match[2]]
+def _duration(text: str) -> float:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text.strip())
+    if match is None or float(match[1]) == 0:
+        raise click.BadParameter(f"{text!r} is no duration: write 90s, 10m or 1h")
+    return float(match[1]) * _UNITS[match[2]]
 
 
 @click.command("record")
@@ -47,11 +50,37 @@ class _Duration(click.ParamType):
 @click.option("--listen", default="127.0.0.1:8080", show_default=True, help="HOST:PORT to send the clients to.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The record, JSON lines.")
 @click.option("--append", "appends", is_flag=True, help="Go on with a record that was begun before.")
-@click.option("--for", "for_s", type=_Duration(), help="End after this time, as 90s, 10m, 1h; else Ctrl-C ends it.")
+@click.option(
+    "--for",
+    "for_s",
+    type=_duration,
+    metavar="DURATION",
+    help="End after this time: 90s, 10m, 1h.",
+)
 @click.option("--trace/--no-trace", default=True, show_default=True, help="Give requests without one a traceparent.")
+@click.option("--bodies", is_flag=True, help="Record bodies, too, so that the run can be replayed: personal data!")
+@click.option(
+    "--one-at-a-time", is_flag=True, help="Let each request wait for the one before: exact, under light load."
+)
+@click.option("--source", help="With --one-at-a-time: URL of the monolith's database, to mark requests in its log.")
+@click.option(
+    "--engine",
+    type=click.Choice(["envoy", "mitmproxy"]),
+    help="Default: envoy, for any load; mitmproxy where bodies or turns are asked for.",
+)
 @json_option
 def record_command(
-    upstream: str, listen: str, out: Path, appends: bool, for_s: float | None, trace: bool, as_json: bool
+    upstream: str,
+    listen: str,
+    out: Path,
+    appends: bool,
+    for_s: float | None,
+    trace: bool,
+    bodies: bool,
+    one_at_a_time: bool,
+    source: str | None,
+    engine: str | None,
+    as_json: bool,
 ) -> None:
     """Record a monolith's traffic: a proxy passes everything on unchanged and notes each request's endpoint and times.
 
@@ -61,12 +90,25 @@ def record_command(
     Example: strangler gather record --upstream http://127.0.0.1:8000 --out run.jsonl --for 10m
     """
     settings = RecordSettings(upstream=upstream, out=out, listen=listen, gives_traces=trace)
+    needs = [name for name, given in (("--bodies", bodies), ("--one-at-a-time", one_at_a_time)) if given]
+    if engine == "envoy" and needs:
+        raise BadRecording(
+            thing=needs[0], reason="is nothing that Envoy can do", mend="leave --engine out, or say --engine mitmproxy"
+        )
+    if source is not None and not one_at_a_time:
+        raise BadRecording(
+            thing="--source", reason="is used with --one-at-a-time only", mend="add --one-at-a-time, or leave it out"
+        )
+    engine = engine or ("mitmproxy" if needs else "envoy")
     _check_addresses(settings)
     begin, cut = prepare_record(out, appends=appends)
     if cut:
         stderr.print(f"{out}: {cut} bytes of a last line that was not whole were cut off", markup=False)
-    with _interrupted_by_signals():
-        _record_with_envoy(settings, for_s)
+    if engine == "envoy":
+        with _interrupted_by_signals():
+            _record_with_envoy(settings, for_s)
+    else:
+        _record_with_mitmproxy(settings, for_s, bodies=bodies, one_at_a_time=one_at_a_time, source=source)
     _print_seen(out, begin, as_json=as_json)
 
 
@@ -88,7 +130,7 @@ def _check_addresses(settings: RecordSettings) -> None:
             probe.bind((host, port))
             probe.listen(1)
         except OSError as error:
-            raise ListenerTaken(
+            raise ListenerNotOpened(
                 thing=f"--listen {settings.listen}",
                 reason=f"cannot be listened on: {error.strerror or error}",
                 mend="stop what uses this port, or choose another",
@@ -116,10 +158,48 @@ def _record_with_envoy(settings: RecordSettings, for_s: float | None) -> None:
         replace_file(bootstrap, render_recorder(settings, admin=admin), mode=0o600)
         stack.run(_recorder(bootstrap, admin_port))
         try:
-            _wait(settings, for_s, stack)
+            _say_ready(settings, for_s)
+            _wait(for_s)
         except KeyboardInterrupt:
-            stderr.print("ending: requests under way are waited for")
+            _say_ending()
         _drain(f"http://{admin}")
+
+
+def _record_with_mitmproxy(
+    settings: RecordSettings, for_s: float | None, *, bodies: bool, one_at_a_time: bool, source: str | None
+) -> None:
+    # mitmproxy and its libraries take a second to import, and Envoy needs none of them.
+    from router.learning.process import record
+    from router.learning.secrets_hidden import Hidden
+    from router.learning.turns import TurnLimits, Turnstile
+
+    with ExitStack() as stack:
+        marks = None if source is None else stack.enter_context(open_marks(source, _SETTLE_S))
+        turnstile = Turnstile(marks, TurnLimits()) if one_at_a_time else None
+        asyncio.run(
+            record(
+                settings,
+                clock=SystemClock(),
+                run=secrets.token_hex(4),
+                fresh_id=lambda: secrets.token_hex(16),
+                hidden=Hidden(secrets.token_bytes(32)) if bodies else None,
+                turnstile=turnstile,
+                for_s=for_s,
+                on_ready=lambda: _say_ready(settings, for_s),
+                on_ending=_say_ending,
+            )
+        )
+    if turnstile is not None:
+        _say_turns(turnstile.crowded, turnstile.restless, turnstile.problem)
+
+
+def _say_turns(crowded: int, restless: int, problem: StranglerError | None) -> None:
+    if problem is not None:
+        stderr.print(f"the log could not be marked all the time: {problem}", markup=False)
+    if restless:
+        stderr.print(f"after {restless} requests the database did not become quiet: switch other clients and jobs off")
+    if crowded:
+        stderr.print(f"{crowded} requests did not run alone: they are told apart by time")
 
 
 def _recorder(bootstrap: Path, admin_port: int) -> ProgramSpec:
@@ -127,9 +207,16 @@ def _recorder(bootstrap: Path, admin_port: int) -> ProgramSpec:
     return replace(program, argv=(*program.argv, "--file-flush-interval-msec", str(FLUSH_MS)))
 
 
-def _wait(settings: RecordSettings, for_s: float | None, stack: Stack) -> None:
+def _say_ready(settings: RecordSettings, for_s: float | None) -> None:
     ends = "Ctrl-C ends it" if for_s is None else f"it ends after {for_s:g} s, or with Ctrl-C"
     stderr.print(f"recording: send the clients to {settings.clients_url} instead of {settings.upstream}; {ends}")
+
+
+def _say_ending() -> None:
+    stderr.print("ending: requests under way are waited for")
+
+
+def _wait(for_s: float | None) -> None:
     deadline = None if for_s is None else time.monotonic() + for_s
     while deadline is None or time.monotonic() < deadline:
         time.sleep(_POLL_S)

@@ -10,24 +10,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import httpx
-from sqlalchemy import Connection, text
 
 from migration_plans.errors import LogUnreadable, SourceUnreadable
+from migration_plans.gather.marks import LogMarks, open_marks
 from migration_plans.gather.plays import Play, filled, picked
-from migration_plans.gather.requests import MARKER
-from migration_plans.gather.schema import reading
-
-_BUSY: Final = text(
-    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
-    "AND backend_type = 'client backend' AND state <> 'idle'"
-)
-_LOGGED: Final = text(
-    "SELECT current_setting('log_statement') = 'all' OR current_setting('log_min_duration_statement') = '0'"
-)
-_POLL_S: Final = 0.005
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,9 +55,9 @@ def replay(plays: Iterable[Play], settings: ReplaySettings, *, say: Callable[[st
         settings.out.open("w", encoding="utf-8") as out,
         httpx.Client(base_url=settings.base_url, timeout=settings.timeout_s, trust_env=False) as client,
     ):
-        marks = _Marks(stack.enter_context(reading(settings.database)) if settings.database else None, settings)
+        marks = stack.enter_context(open_marks(settings.database, settings.settle_s)) if settings.database else None
         for number, play in enumerate(plays, start=1):
-            with marks.around(f"{settings.run}-{number}") as marked:
+            with _around(marks, f"{settings.run}-{number}", settings.settle_s) as marked:
                 line = _ask(client, play, values, thing=f"request {number}")
             requests += 1
             refused += line["status"] >= 400
@@ -121,42 +110,14 @@ class _Marked:
     restless: bool = False
 
 
-class _Marks:
-    """Comments in the server's log, or pauses where there is no database to write them."""
-
-    def __init__(self, connection: Connection | None, settings: ReplaySettings) -> None:
-        self._connection = connection
-        self._settings = settings
-        if connection is None:
-            return
-        connection.execution_options(isolation_level="AUTOCOMMIT")
-        if not connection.execute(_LOGGED).scalar_one():
-            raise LogUnreadable(
-                thing="the server's log",
-                reason="statements are not logged",
-                mend="ALTER SYSTEM SET log_statement = 'all'; SELECT pg_reload_conf(); and take it back afterwards",
-            )
-
-    @contextlib.contextmanager
-    def around(self, marker: str) -> Iterator[_Marked]:
-        """Everything inside belongs to the one request that is named so."""
-        if self._connection is None:
-            yield _Marked(named={})
-            time.sleep(self._settings.settle_s)
-            return
-        marked = _Marked(named={"marker": marker})
-        self._mark(self._connection, marker, "begin")
-        yield marked
-        marked.restless = not self._is_quiet(self._connection)
-        self._mark(self._connection, marker, "end")
-
-    def _mark(self, connection: Connection, marker: str, word: str) -> None:
-        connection.exec_driver_sql(f"/* {MARKER} {marker} {word} */ SELECT 1")
-
-    def _is_quiet(self, connection: Connection) -> bool:
-        until = time.monotonic() + self._settings.settle_s
-        while connection.execute(_BUSY).scalar_one():
-            if time.monotonic() >= until:
-                return False
-            time.sleep(_POLL_S)
-        return True
+@contextlib.contextmanager
+def _around(marks: LogMarks | None, marker: str, settle_s: float) -> Iterator[_Marked]:
+    """Everything inside belongs to the one request that is named so; a pause after it where nothing can be marked."""
+    if marks is None:
+        yield _Marked(named={})
+        time.sleep(settle_s)
+        return
+    marked = _Marked(named={"marker": marker})
+    marks.begin(marker)
+    yield marked
+    marked.restless = not marks.end(marker)

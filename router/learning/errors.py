@@ -17,7 +17,3 @@ class RecordNotWritable(Unreachable):
 
 class UpstreamSilent(Unreachable):
     """Nothing listens where the monolith is said to be."""
-
-
-class ListenerTaken(Unreachable):
-    """The recorder cannot listen where it should."""
