@@ -4,13 +4,18 @@ import click
 
 from commands.context import Context
 from commands.output import json_option, print_json, print_rows, service_argument, stdout
+from commands.plan_diff import accept, diff
 from commands.preflight import preflight_problems
 from strangler.errors import BadInput
 
 
 @click.group()
 def plan() -> None:
-    """Read a plan, and check it against both databases."""
+    """Read a plan, check it against both databases, see what changed since it was written."""
+
+
+plan.add_command(diff)
+plan.add_command(accept)
 
 
 @plan.command("show")

@@ -1,0 +1,237 @@
+"""What a plan is held against: both databases, the journal, the route table, the service's migrations."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+
+from cdc.boundary import dependents, foreign_keys_across
+from cdc.connections import CatalogConnection, open_database
+from cdc.events import TableName
+from cdc.link import Direction, stream_name
+from cdc.schema import reflect
+from cdc.schema_changes.store import accepted, load_met
+from cdc.tables import Table
+from commands.layout import Layout
+from commands.mapping import table_name
+from commands.traffic import traffic_settings
+from migration_plans.drift.catalog_marks import (
+    TableMarks,
+    applied_revisions,
+    database_mark,
+    definition_digests,
+    fenced_tables,
+    names_of,
+    settle_names,
+    table_marks,
+)
+from migration_plans.drift.picture import (
+    ColumnPicture,
+    DependentPicture,
+    ForeignKeyPicture,
+    SchemaPicture,
+    TablePicture,
+)
+from migration_plans.drift.running import OwnerSeen, PublishedMove, PublishedRoute, StoppedTable
+from migration_plans.drift.service_tables import Revisions
+from migration_plans.errors import PlanInvalid
+from migration_plans.ownership import OwnershipLedger
+from migration_plans.phases import Phase
+from migration_plans.plan import Plan, StickyPlan
+from migration_plans.ports import Side
+from migration_plans.progress import fold
+from migration_plans.table_names import plain
+from router.table_file import RouteTableFile
+from strangler.journal import Journal
+from strangler.settings import Settings
+
+
+def picture_of(dsn: str, tables: Sequence[str], before: SchemaPicture | None = None) -> SchemaPicture:
+    """These tables (names as in a plan), what crosses their border and what uses them. Missing ones are left out.
+
+    A table that was renamed since `before` was taken is shown under the name that it had; `SchemaPicture.renamed` has
+    the new one. Raises `DatabaseUnreachable`.
+    """
+    names = [plain(each) for each in tables]
+    with open_database(dsn) as connection:
+        settle_names(connection)
+        database = database_mark(connection)
+        known = before if before and before.database == database else None
+        called = _called(connection, names, known)
+        wanted = [table_name(called.get(name, name)) for name in names]
+        said = {now: name for name, now in called.items()}
+        marks = table_marks(connection, [(table.schema, table.name) for table in wanted])
+        found = reflect(connection, wanted).tables
+        return SchemaPicture(
+            database=database,
+            tables={
+                name: _table(found[table], marks[str(table)])
+                for name, table in zip(names, wanted, strict=True)
+                if table in found
+            },
+            renamed=called,
+            foreign_keys=_foreign_keys(connection, wanted, said),
+            dependents=_dependents(connection, wanted, said),
+        )
+
+
+def _called(connection: CatalogConnection, names: Sequence[str], before: SchemaPicture | None) -> dict[str, str]:
+    """Tables of these names that have another name than before."""
+    if before is None:
+        return {}
+    then = {before.tables[name].oid: name for name in names if name in before.tables}
+    there = table_marks(connection, [(table.schema, table.name) for table in map(table_name, names)])
+    now = names_of(connection, then)
+    return {then[oid]: name for oid, name in now.items() if name != then[oid] and then[oid] not in there}
+
+
+def _table(table: Table, marks: TableMarks) -> TablePicture:
+    return TablePicture(
+        oid=marks.oid,
+        columns=tuple(
+            ColumnPicture(
+                name=column.name,
+                number=marks.numbers.get(column.name, 0),
+                type=column.type,
+                nullable=column.nullable,
+                default=column.default,
+                generated=column.generated,
+                identity=column.identity,
+                labels=column.enum_labels,
+            )
+            for column in table.columns
+        ),
+        key=table.primary_key,
+        partitioned=table.partitioned,
+        replica_identity=table.replica_identity,
+    )
+
+
+def _foreign_keys(
+    connection: CatalogConnection, tables: Sequence[TableName], said: Mapping[str, str]
+) -> tuple[ForeignKeyPicture, ...]:
+    return tuple(
+        ForeignKeyPicture(
+            name=crossing.key.name,
+            direction=crossing.direction,
+            table=said.get(str(crossing.key.table), str(crossing.key.table)),
+            columns=crossing.key.columns,
+            ref_table=said.get(str(crossing.key.ref_table), str(crossing.key.ref_table)),
+            ref_columns=crossing.key.ref_columns,
+            on_delete=crossing.key.on_delete,
+            on_update=crossing.key.on_update,
+        )
+        for crossing in foreign_keys_across(connection, tables)
+    )
+
+
+def _dependents(
+    connection: CatalogConnection, tables: Sequence[TableName], said: Mapping[str, str]
+) -> tuple[DependentPicture, ...]:
+    used: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for dependent in dependents(connection, tables):
+        used[dependent.kind, dependent.name].add(said.get(str(dependent.table), str(dependent.table)))
+    digests = definition_digests(connection, [name for _, name in used])
+    return tuple(
+        DependentPicture(kind=kind, name=name, tables=tuple(sorted(each)), digest=digests.get((kind, name), ""))
+        for (kind, name), each in sorted(used.items())
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunningMove:
+    """The move as its journal, both databases and the route table have it."""
+
+    phase: Phase
+    owners: tuple[OwnerSeen, ...]
+    published: PublishedMove | None
+    stopped: tuple[StoppedTable, ...]
+    followed: dict[tuple[str, str], str]
+    """(table, column) that came while the stream ran → what the stream does with it."""
+
+
+def running_move(settings: Settings, plan: Plan) -> RunningMove:
+    """Read only. Raises when a database does not answer, or the journal or the route table is damaged."""
+    service_dsn = settings.service(plan.service).database
+    met: dict[Direction, str] = {"forward": service_dsn, "reverse": settings.legacy.database}
+    stopped, followed = [], {}
+    for direction, dsn in met.items():
+        forms = load_met(dsn, stream_name(plan.move, direction))
+        stopped += [
+            StoppedTable(direction=direction, table=each.table, changes=each.changes, mend=each.mend)
+            for each in forms
+            if each.state != "met"
+        ]
+        if direction == "forward":
+            for table, versions in accepted(forms).items():
+                for column in versions[-1].columns:
+                    if versions[0].column(column.attnum) is None:
+                        does = f"follows it as {column.known_as}" if column.mapped else "leaves it behind"
+                        followed[str(table), column.name] = f"the stream {does}"
+    return RunningMove(
+        phase=fold(Journal(Layout.of(settings).journal(plan.move)).entries()).phase,
+        owners=(
+            _owner("legacy", settings.legacy.database, plan.move, tuple(plan.tables)),
+            _owner("service", service_dsn, plan.move, plan.target_tables),
+        ),
+        published=_published(settings, plan.move),
+        stopped=tuple(stopped),
+        followed=followed,
+    )
+
+
+def _owner(side: Side, dsn: str, move: str, tables: tuple[str, ...]) -> OwnerSeen:
+    ledger = OwnershipLedger(side=side, dsn=dsn, move=move, tables=tables)
+    try:
+        row = ledger.read()
+    finally:
+        ledger.close()
+    if row is None:
+        return OwnerSeen(side=side, owner=None)
+    with open_database(dsn) as connection:
+        return OwnerSeen(side=side, owner=row.owner, fenced=row.fenced, tables=fenced_tables(connection, move))
+
+
+def _published(settings: Settings, name: str) -> PublishedMove | None:
+    file = RouteTableFile(traffic_settings(settings).table_path)
+    move = next((each for each in file.load().moves if each.move == name), None) if file.exists() else None
+    if move is None:
+        return None
+    return PublishedMove(
+        service=move.service,
+        sticky=StickyPlan(header=move.sticky.header, cookie=move.sticky.cookie),
+        routes=tuple(
+            PublishedRoute(id=rule.id, kind=rule.kind, methods=rule.methods, path=rule.path) for rule in move.rules
+        ),
+    )
+
+
+def revisions(dsn: str, plan_path: Path, migrations: Path | None) -> Revisions | None:
+    """Where the service's database is and where its migrations lead to; None when either is not to be found.
+
+    `migrations`: Alembic's folder, the one with `env.py`; None: the only one beside the plan. Raises `PlanInvalid`
+    when its revisions cannot be read.
+    """
+    with open_database(dsn) as connection:
+        applied = applied_revisions(connection)
+    folder = migrations or _migrations_beside(plan_path)
+    if applied is None or folder is None:
+        return None
+    try:
+        heads = ScriptDirectory(str(folder)).get_heads()
+    except (CommandError, ImportError, SyntaxError) as error:
+        raise PlanInvalid(
+            thing=str(folder),
+            reason=f"its revisions cannot be read: {error}",
+            mend="name the folder that holds Alembic's env.py with --migrations",
+        ) from None
+    return Revisions(applied=applied, heads=tuple(heads))
+
+
+def _migrations_beside(plan_path: Path) -> Path | None:
+    folder = plan_path.parent
+    found = [env.parent for pattern in ("migrations/env.py", "*/migrations/env.py") for env in folder.glob(pattern)]
+    return found[0] if len(found) == 1 else None

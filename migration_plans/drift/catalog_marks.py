@@ -1,0 +1,126 @@
+"""What tells objects of a PostgreSQL catalog apart over time: object ids, column numbers, digests of definitions.
+
+All functions take an open connection with dictionary rows, and change nothing.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from migration_plans.table_names import plain
+
+Connection = psycopg.Connection[dict[str, Any]]
+
+_TABLES = """
+SELECT c.oid::bigint AS oid, n.nspname AS schema, c.relname AS name, a.attname AS column, a.attnum::int AS number
+  FROM pg_class c
+  JOIN pg_namespace n ON n.oid = c.relnamespace
+  JOIN unnest(%s::text[], %s::text[]) AS wanted (schema, name) ON (n.nspname, c.relname) = (wanted.schema, wanted.name)
+  LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+ WHERE c.relkind IN ('r', 'p')
+"""
+
+_NAMES = """
+SELECT c.oid::bigint AS oid, n.nspname || '.' || c.relname AS name
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind IN ('r', 'p') AND c.oid = ANY(%s::oid[])
+"""
+
+_DEFINITIONS = """
+WITH bodies AS (
+  SELECT p.oid, p.proname AS name,
+         CASE WHEN p.prokind = 'a' THEN p.prosrc ELSE pg_get_functiondef(p.oid) END AS text
+    FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+   WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'strangler'))
+SELECT CASE c.relkind WHEN 'm' THEN 'materialized view' ELSE 'view' END AS kind, c.relname AS name,
+       pg_get_viewdef(c.oid) AS text
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind IN ('v', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND c.relname = ANY(%(names)s)
+UNION ALL
+SELECT 'function', b.name, b.text FROM bodies b WHERE b.name = ANY(%(names)s)
+UNION ALL
+SELECT 'trigger', g.tgname,
+       replace(pg_get_triggerdef(g.oid), ' ON ' || g.tgrelid::regclass::text || ' ', ' ') || coalesce(b.text, '')
+  FROM pg_trigger g LEFT JOIN bodies b ON b.oid = g.tgfoid
+ WHERE NOT g.tgisinternal AND g.tgname = ANY(%(names)s)
+"""
+
+_FENCED = """
+SELECT DISTINCT n.nspname || '.' || c.relname AS name
+  FROM pg_trigger g
+  JOIN pg_class c ON c.oid = g.tgrelid
+  JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE g.tgname = 'strangler_fence' AND NOT c.relispartition
+   AND encode(g.tgargs, 'escape') = %s || '\\000'
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TableMarks:
+    """Object id, and catalog number by column."""
+
+    oid: int
+    numbers: Mapping[str, int]
+
+
+def settle_names(connection: Connection) -> None:
+    """Types, defaults and definitions read the same whatever the role's search path is."""
+    connection.execute("SELECT set_config('search_path', 'public', false)")
+
+
+def database_mark(connection: Connection) -> str:
+    """The same only for the same database of the same cluster; a restored copy has another one."""
+    oid = "(SELECT oid::text FROM pg_database WHERE datname = current_database())"
+    try:
+        with connection.transaction():
+            query = f"SELECT (SELECT system_identifier::text FROM pg_control_system()) || '/' || {oid} AS mark"
+            row = connection.execute(query.encode()).fetchone()
+    except psycopg.errors.InsufficientPrivilege:
+        row = connection.execute(f"SELECT 'unknown/' || current_database() || '/' || {oid} AS mark".encode()).fetchone()
+    assert row is not None
+    return str(row["mark"])
+
+
+def table_marks(connection: Connection, tables: Sequence[tuple[str, str]]) -> dict[str, TableMarks]:
+    """Of those of `tables` (schema, name) that exist."""
+    oids: dict[str, int] = {}
+    numbers: dict[str, dict[str, int]] = defaultdict(dict)
+    for row in connection.execute(_TABLES, ([schema for schema, _ in tables], [name for _, name in tables])):
+        name = plain(f"{row['schema']}.{row['name']}")
+        oids[name] = row["oid"]
+        if row["column"] is not None:
+            numbers[name][row["column"]] = row["number"]
+    return {name: TableMarks(oid=oid, numbers=numbers[name]) for name, oid in oids.items()}
+
+
+def names_of(connection: Connection, oids: Iterable[int]) -> dict[int, str]:
+    """What the tables with these object ids are called; those that are gone are left out."""
+    return {row["oid"]: plain(row["name"]) for row in connection.execute(_NAMES, (list(oids),))}
+
+
+def definition_digests(connection: Connection, names: Iterable[str]) -> dict[tuple[str, str], str]:
+    """(kind, name) → digest over the definitions of all views, triggers or functions of that name."""
+    texts: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for row in connection.execute(_DEFINITIONS, {"names": sorted(set(names))}):
+        texts[row["kind"], row["name"]].append(row["text"])
+    return {
+        key: hashlib.sha256("\0".join(sorted(definitions)).encode()).hexdigest()[:16]
+        for key, definitions in texts.items()
+    }
+
+
+def fenced_tables(connection: Connection, move: str) -> frozenset[str]:
+    """Tables, not counting partitions, that carry the move's fence, raised or not."""
+    return frozenset(plain(row["name"]) for row in connection.execute(_FENCED, (move,)))
+
+
+def applied_revisions(connection: Connection) -> tuple[str, ...] | None:
+    """Rows of Alembic's version table; None when there is none."""
+    found = connection.execute("SELECT to_regclass('public.alembic_version') IS NOT NULL AS exists").fetchone()
+    if found is None or not found["exists"]:
+        return None
+    return tuple(row["version_num"] for row in connection.execute("SELECT version_num FROM public.alembic_version"))

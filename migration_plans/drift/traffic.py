@@ -1,0 +1,108 @@
+"""Recorded traffic against the plan: who else writes the moved tables, which planned endpoints nobody calls. Pure."""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+from migration_plans.drift.drift import Drift, Kind
+from migration_plans.gather.paths import shape_of
+from migration_plans.plan import Plan, RoutePlan
+from migration_plans.table_names import plain
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Seen:
+    """One functionality of the facts. `reads`: tables; `transactions`: the tables that each one writes."""
+
+    calls: float
+    reads: frozenset[str]
+    transactions: tuple[frozenset[str], ...]
+
+    def writes(self, moved: Collection[str]) -> list[str]:
+        """Moved tables that any of its transactions writes."""
+        return sorted({table for written in self.transactions for table in written if table in moved})
+
+    def writes_beside(self, moved: Collection[str]) -> list[str]:
+        """Tables that stay and that are written in one transaction with a moved one."""
+        both = [written for written in self.transactions if any(table in moved for table in written)]
+        return sorted({table for written in both for table in written if table not in moved})
+
+
+def traffic_drift(plan: Plan, seen: Mapping[str, Seen], known_on_both_sides: Collection[str]) -> Iterator[Drift]:
+    """`seen`: by the functionality's name, `METHOD /path/{x}` for endpoints. Those that a waiver names are passed."""
+    moved = moved_tables(plan)
+    waived = {waiver.object for waiver in plan.waivers}
+    routes = {(method, shape_of(route.path)): route for route in plan.routes for method in route.methods}
+    for name, functionality in seen.items():
+        if name in waived or not (written := functionality.writes(moved)):
+            continue
+        calls = f"writes {', '.join(written)} ({functionality.calls:g} calls)"
+        yield from _unplanned(name, calls, _route_of(name, routes))
+        if name not in known_on_both_sides and (beside := functionality.writes_beside(moved)):
+            yield _drift(
+                "changed",
+                f"transaction of {name}",
+                "moved tables are written by themselves",
+                f"writes {', '.join(written)} together with {', '.join(beside)}, which stay",
+                "make it a saga (`strangler assess` proposes steps), or name it under `waivers` with the reason",
+            )
+    yield from _never_seen(plan, seen)
+
+
+def on_both_sides(plan: Plan, seen: Mapping[str, Seen]) -> tuple[str, ...]:
+    """Functionalities that write moved tables and others in one transaction, for the baseline."""
+    moved = moved_tables(plan)
+    return tuple(sorted(name for name, functionality in seen.items() if functionality.writes_beside(moved)))
+
+
+def moved_tables(plan: Plan) -> frozenset[str]:
+    """The monolith's tables of the plan, without `public.`."""
+    return frozenset(plain(name) for name in plan.tables)
+
+
+def _unplanned(name: str, calls: str, route: RoutePlan | None) -> Iterator[Drift]:
+    method, template = _endpoint(name)
+    if route is None:
+        is_endpoint = bool(template)
+        yield _drift(
+            "added",
+            f"{'endpoint' if is_endpoint else 'job'} {name}",
+            "does not name it",
+            calls,
+            f"add {{id: …, kind: write, methods: [{method}], path: {template!r}}} under `routes`"
+            if is_endpoint
+            else "let it call the service, or name it under `waivers`: after the cutover the fence refuses its writes",
+        )
+    elif route.kind == "read":
+        mend = "declare it `kind: write`, or name the endpoint under `waivers`"
+        yield _drift("changed", f"route {route.id}", "kind: read", calls, mend)
+
+
+def _never_seen(plan: Plan, seen: Mapping[str, Seen]) -> Iterator[Drift]:
+    called = {(method, shape_of(template)) for method, template in map(_endpoint, seen) if template}
+    for route in plan.routes if called else ():
+        shape = shape_of(route.path)
+        if not any((method, shape) in called for method in route.methods):
+            yield _drift(
+                "removed",
+                f"route {route.id}",
+                f"{' '.join(route.methods)} {route.path}",
+                "was not called while the facts were recorded",
+                "correct its path, record for longer, or take it out of the plan",
+            )
+
+
+def _endpoint(name: str) -> tuple[str, str]:
+    """(method, template), or empty texts for what is no endpoint."""
+    method, _, template = name.partition(" ")
+    return (method, template) if method in _METHODS and template.startswith("/") else ("", "")
+
+
+def _route_of(name: str, routes: Mapping[tuple[str, str], RoutePlan]) -> RoutePlan | None:
+    method, template = _endpoint(name)
+    return routes.get((method, shape_of(template))) if template else None
+
+
+def _drift(kind: Kind, thing: str, plan: str, reality: str, mend: str) -> Drift:
+    return Drift(area="traffic", kind=kind, object=thing, plan=plan, reality=reality, mend=mend)
