@@ -5,6 +5,7 @@ import click
 from commands.context import Context
 from commands.output import json_option, print_json, print_rows, service_argument, stdout
 from commands.plan_diff import accept, diff
+from commands.plan_new import new
 from commands.preflight import preflight_problems
 from strangler.errors import BadInput
 
@@ -16,6 +17,7 @@ def plan() -> None:
 
 plan.add_command(diff)
 plan.add_command(accept)
+plan.add_command(new)
 
 
 @plan.command("show")

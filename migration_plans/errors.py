@@ -7,6 +7,10 @@ class PlanInvalid(BadInput):
     """The plan file is malformed or names something that does not exist."""
 
 
+class PlanNotAuthored(BadInput):
+    """A plan cannot be written for these tables: one is not there, or is of a kind that no plan can move."""
+
+
 class FactsInvalid(BadInput):
     """The facts document is malformed or names a table that does not exist."""
 

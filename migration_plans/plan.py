@@ -70,11 +70,14 @@ class StickyPlan(_Part):
         return self
 
 
+KeyDecision = Literal["keep_on_copy", "replica", "api_check", "async_delete", "async_nullify", "drop"]
+
+
 class ForeignKeyPlan(_Part):
-    """What becomes of a foreign key that the cut crosses."""
+    """What becomes of a foreign key that the cut crosses. A decision is a person's word: see docs/plan-authoring.md."""
 
     constraint: str
-    decision: Literal["keep_on_copy", "api_check", "drop"]
+    decision: KeyDecision
     because: str
 
 

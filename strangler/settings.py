@@ -131,7 +131,7 @@ class Settings(_Frozen):
     """The folder of `strangler.toml`; relative paths start here."""
     state_dir: Path = Path(".strangler")
     legacy: SideSettings
-    services: dict[str, ServiceSettings]
+    services: dict[str, ServiceSettings] = {}
     router: RouterSettings = RouterSettings()
     stream: StreamSettings = StreamSettings()
 

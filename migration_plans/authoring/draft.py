@@ -1,0 +1,170 @@
+"""Everything that is decided about a new plan before a word of it is written. Pure."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from migration_plans.authoring.footprints import Footprint, Traffic
+from migration_plans.authoring.key_decisions import DecidedKey, decide_keys
+from migration_plans.authoring.legacy_schema import LegacySchema
+from migration_plans.authoring.names import package_name, route_ids
+from migration_plans.authoring.statements import Ddl, service_ddl
+
+UNKNOWN = "TODO"
+"""What stands where only a person knows."""
+_MAX_UPPER_BOUND = 0.02
+_RULE_OF_THREE = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class User:
+    """A view, trigger or function of the monolith that uses moved tables."""
+
+    kind: str
+    name: str
+    tables: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Waiver:
+    """One of the plan's `waivers`, and what it is about."""
+
+    object: str
+    kind: str
+    tables: tuple[str, ...]
+    because: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Route:
+    """One of the plan's `routes`; `footprint`: what the traffic says of it."""
+
+    id: str
+    kind: str
+    method: str
+    path: str
+    footprint: Footprint
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sticky:
+    """`kind`: `header` or `cookie`."""
+
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Draft:
+    """One plan in the making. `folder`: how the plan's folder is called from where strangler.toml lies."""
+
+    service: str
+    move: str
+    folder: str
+    schema: LegacySchema
+    ddl: Ddl
+    traffic: Traffic | None
+    routes: tuple[Route, ...]
+    keys: tuple[DecidedKey, ...]
+    waivers: tuple[Waiver, ...]
+    sticky: Sticky
+    min_compared: int
+    max_upper_bound: float
+    sample_percent: int
+
+    @property
+    def package(self) -> str:
+        return package_name(self.service)
+
+    @property
+    def staying(self) -> tuple[Footprint, ...]:
+        """What uses moved tables and is not answered by the service."""
+        moving = {route.footprint.name for route in self.routes}
+        return tuple(f for f in (self.traffic.footprints if self.traffic else ()) if f.name not in moving)
+
+
+def draft_plan(
+    *,
+    service: str,
+    move: str,
+    folder: str,
+    schema: LegacySchema,
+    users: Iterable[User],
+    traffic: Traffic | None,
+    facts_names: Sequence[str],
+    sticky: Sticky,
+) -> Draft:
+    """`facts_names`: what the facts call the tables of `schema`, in its order.
+
+    Raises `PlanNotAuthored` for a column that cannot be made elsewhere.
+    """
+    facts_name = {table.name: name for table, name in zip(schema.tables, facts_names, strict=True)}
+    moving = [footprint for footprint in (traffic.footprints if traffic else ()) if footprint.moves]
+    routes = tuple(_routes(moving))
+    reads = sum(route.footprint.calls for route in routes if route.kind == "read")
+    min_compared = round(_RULE_OF_THREE / _MAX_UPPER_BOUND)
+    return Draft(
+        service=service,
+        move=move,
+        folder=folder,
+        schema=schema,
+        ddl=service_ddl(schema),
+        traffic=traffic,
+        routes=routes,
+        keys=tuple(decide_keys(schema.outward_keys, schema.inward_keys, traffic, facts_name)),
+        waivers=(
+            *(_waiver(user, schema) for user in users),
+            *(_endpoint_waiver(f) for f in (traffic.footprints if traffic else ()) if not f.moves and f.writes),
+        ),
+        sticky=sticky,
+        min_compared=min_compared,
+        max_upper_bound=_MAX_UPPER_BOUND,
+        sample_percent=_sample_percent(reads, min_compared),
+    )
+
+
+def _sample_percent(reads: float, min_compared: int) -> int:
+    """So that as much traffic as was recorded would yield ten times the comparisons that are needed; 10 to 50."""
+    if not reads:
+        return 50
+    return min(50, max(10, round(100 * 10 * min_compared / reads)))
+
+
+def _routes(moving: Sequence[Footprint]) -> Iterator[Route]:
+    """Reads first; in each kind the more specific path before one with a parameter in its place."""
+    endpoints: dict[tuple[str, str], Footprint] = {}
+    for footprint in moving:
+        if footprint.endpoint is not None:
+            endpoints[footprint.endpoint] = footprint
+    order = sorted(
+        endpoints, key=lambda endpoint: (endpoints[endpoint].kind, endpoint[1].replace("{", "~"), endpoint[0])
+    )
+    for name, (method, path) in zip(route_ids(order), order, strict=True):
+        footprint = endpoints[method, path]
+        yield Route(id=name, kind=footprint.kind, method=method, path=path, footprint=footprint)
+
+
+def _waiver(user: User, schema: LegacySchema) -> Waiver:
+    if user.kind in ("view", "materialized view"):
+        because = "it reads the live copy"
+        if user.name in schema.writable_views:
+            because += " (nothing may be written through it)"
+    elif user.kind == "function" and user.name in schema.reading_functions:
+        because = "it cannot write (STABLE or IMMUTABLE): it reads the live copy"
+    elif user.kind == "trigger":
+        because = f"{UNKNOWN}: it does not fire on applied rows: who does its work once the service writes?"
+    else:
+        because = (
+            f"{UNKNOWN}: if it writes {', '.join(user.tables)}, the fence refuses it after the cutover; if it only "
+        )
+        because += "reads, it reads the live copy"
+    return Waiver(object=user.name, kind=user.kind, tables=user.tables, because=because)
+
+
+def _endpoint_waiver(footprint: Footprint) -> Waiver:
+    written = ", ".join(footprint.writes)
+    return Waiver(
+        object=footprint.name,
+        kind="endpoint" if footprint.endpoint else "job or statement",
+        tables=footprint.writes,
+        because=f"{UNKNOWN}: it stays in the monolith and writes {written}: the fence refuses it after the cutover",
+    )

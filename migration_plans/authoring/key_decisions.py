@@ -1,0 +1,96 @@
+"""What becomes of each foreign key that the move crosses. Pure.
+
+A key that leads out (a moved table's row points to one that stays) has no place in the service's database: its
+treatment is the assessment's. A key that leads in is still there, in the monolith, where the moved table goes on as a
+live copy: it holds whenever the monolith writes the child. What it did when a parent was deleted it does no longer,
+because neither checks nor ON DELETE actions fire for rows that the stream applies.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from migration_plans.assess.key_treatments import TreatedKey
+from migration_plans.authoring.footprints import Traffic
+from migration_plans.authoring.legacy_schema import ForeignKey
+from migration_plans.plan import KeyDecision
+
+_BY_ACTION: dict[str, KeyDecision] = {
+    "CASCADE": "async_delete",
+    "SET NULL": "async_nullify",
+    "SET DEFAULT": "async_nullify",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DecidedKey:
+    """`todo`: what a person writes for it; empty when nothing is needed."""
+
+    key: ForeignKey
+    direction: Literal["out", "in"]
+    decision: KeyDecision
+    because: str
+    todo: str
+
+
+def decide_keys(
+    outward: Iterable[ForeignKey], inward: Iterable[ForeignKey], traffic: Traffic | None, facts_name: dict[str, str]
+) -> Iterator[DecidedKey]:
+    """`facts_name`: table as the plan names it → as the facts do, where the two differ."""
+    treated = {} if traffic is None else {(child, key.key.columns): key for child, _, key in traffic.keys}
+    for key in outward:
+        yield _outward(key, treated.get((facts_name.get(key.table, key.table), key.columns)))
+    for key in inward:
+        yield _inward(key, treated.get((facts_name.get(key.table, key.table), key.columns)))
+
+
+def _outward(key: ForeignKey, treated: TreatedKey | None) -> DecidedKey:
+    if treated is not None:
+        return DecidedKey(
+            key=key, direction="out", decision=treated.treatment, because=treated.reason, todo=treated.todo
+        )
+    column = f"{key.table}.{', '.join(key.columns)}"
+    if decision := _BY_ACTION.get(key.on_delete):
+        does = "delete its own" if decision == "async_delete" else f"empty {column}"
+        return DecidedKey(
+            key=key,
+            direction="out",
+            decision=decision,
+            because=f"ON DELETE {key.on_delete} in the monolith",
+            todo=f"the monolith publishes that a row of {key.ref_table} was deleted; the service then has to {does}",
+        )
+    return DecidedKey(
+        key=key,
+        direction="out",
+        decision="api_check",
+        because=f"TODO: who writes {column}, and how often is {key.ref_table} read with it? No traffic was given",
+        todo=f"the service asks the monolith for {key.ref_table} before it writes {column}, or keeps a replica",
+    )
+
+
+def _inward(key: ForeignKey, treated: TreatedKey | None) -> DecidedKey:
+    decision = _BY_ACTION.get(key.on_delete, "keep_on_copy")
+    column = f"{key.table}.{', '.join(key.columns)}"
+    late = (
+        f"until the copy has a row of {key.ref_table} that the service has just made, the monolith refuses a row of "
+        f"{key.table} that names it: does a client do both within a second?"
+    )
+    if decision == "keep_on_copy":
+        reason = f"; afterwards {treated.treatment}: {treated.reason}" if treated is not None else ""
+        return DecidedKey(
+            key=key,
+            direction="in",
+            decision=decision,
+            because=f"{key.ref_table} stays in the monolith as a live copy, where the key goes on to hold{reason}",
+            todo=f"the key does not refuse any more to delete a row of {key.ref_table} that {key.table} names: the "
+            f"service asks before it deletes, or marks as deleted; {late}",
+        )
+    does = f"deletes its {key.table}" if decision == "async_delete" else f"empties {column}"
+    return DecidedKey(
+        key=key,
+        direction="in",
+        decision=decision,
+        because=f"ON DELETE {key.on_delete} does not fire when the stream deletes the copy's row",
+        todo=f"the service publishes that a row of {key.ref_table} was deleted (extracted.chassis.outbox), and the "
+        f"monolith {does}; {late}",
+    )

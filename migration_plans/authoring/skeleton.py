@@ -1,0 +1,182 @@
+"""The service's Python package on `extracted.chassis`: a migration, an application, a handler for each route. Pure.
+
+Handlers answer 501 until they are written, and say what to write.
+"""
+
+from collections.abc import Mapping
+
+from migration_plans.authoring.draft import Draft, Route
+from migration_plans.authoring.names import framework_path, function_name
+from migration_plans.authoring.python_text import doc, literal, tuple_of
+
+
+def package_files(draft: Draft) -> Mapping[str, str]:
+    """Path inside the plan's folder → text."""
+    package = draft.package
+    texts = {
+        "__init__.py": f"{doc(f'The {draft.service} service, begun by `strangler plan new`.')}\n",
+        "app.py": _app(draft),
+        "routes.py": _routes(draft),
+        "migrate.py": _migrate(draft),
+        "migrations/__init__.py": '"""The service\'s Alembic history."""\n',
+        "migrations/env.py": _ENV,
+        "migrations/versions/__init__.py": '"""One file a revision."""\n',
+        f"migrations/versions/0001_{package}.py": _migration(draft),
+    }
+    return {f"{package}/{path}": text for path, text in texts.items()}
+
+
+_ENV = '''"""Alembic runs this file for every command."""
+
+from extracted.chassis.migration import run_in_environment
+
+run_in_environment()
+'''
+
+_APP = """{head}
+
+from extracted.chassis.application import create_service
+
+from {package}.routes import router
+
+app = create_service({service}, router)
+"""
+
+_MIGRATE = '''"""`python -m {package}.migrate [--down-to REVISION]`: the service's schema at `DATABASE_URL`."""
+
+import argparse
+
+from extracted.chassis.migration import downgrade, upgrade
+from extracted.chassis.settings import load_settings
+
+PACKAGE = "{package}"
+
+
+def main() -> None:
+    """Up to the newest revision, or down to a named one."""
+    parser = argparse.ArgumentParser(prog="python -m {package}.migrate", description=__doc__)
+    parser.add_argument(
+        "--down-to", metavar="REVISION", help="take the schema back to this revision (base: to nothing)"
+    )
+    arguments = parser.parse_args()
+    database_url = load_settings().database_url
+    if arguments.down_to:
+        downgrade(PACKAGE, database_url, arguments.down_to)
+    else:
+        upgrade(PACKAGE, database_url)
+
+
+if __name__ == "__main__":
+    main()
+'''
+
+_MIGRATION = """{head}
+
+from alembic import op
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+{up}
+{down}
+
+def upgrade() -> None:
+    _execute(_UP)
+
+
+def downgrade() -> None:
+    _execute(_DOWN)
+
+
+def _execute(statements: tuple[str, ...]) -> None:
+    for statement in statements:
+        # A colon would begin a parameter.
+        op.execute(statement.replace(":", r"\\:"))
+"""
+
+_ROUTES_HEAD = '''{head}
+
+from fastapi import APIRouter{request}
+{response}
+from extracted.chassis.errors import ServiceError
+
+router = APIRouter()
+
+
+class NotWritten(ServiceError):
+    """A handler that somebody still has to write."""
+
+    status = 501
+    code = "not_written"
+
+    def __init__(self, endpoint: str, todo: str) -> None:
+        super().__init__(f"{{endpoint}} is not written yet: {{todo}}")
+'''
+
+_HANDLER = """
+
+@router.{method}({path})
+async def {name}({parameters}) -> Response:
+    {doc}
+    raise NotWritten({endpoint}, {todo})
+"""
+
+
+def _app(draft: Draft) -> str:
+    head = doc(
+        f"The {draft.service} service for an ASGI server: `uvicorn {draft.package}.app:app`. Needs `DATABASE_URL`."
+    )
+    return _APP.format(head=head, package=draft.package, service=literal(draft.service))
+
+
+def _migrate(draft: Draft) -> str:
+    return _MIGRATE.format(package=draft.package)
+
+
+def _migration(draft: Draft) -> str:
+    tables = ", ".join(table.name for table in draft.schema.tables)
+    head = doc(f"The tables as they are in the monolith: {tables}.")
+    return _MIGRATION.format(head=head, up=tuple_of("_UP", draft.ddl.up), down=tuple_of("_DOWN", draft.ddl.down))
+
+
+def _routes(draft: Draft) -> str:
+    head = doc("The endpoints that move. Each handler asks `request.state.database`, and answers as the monolith does.")
+    text = _ROUTES_HEAD.format(
+        head=head,
+        request=", Request" if draft.routes else "",
+        response="from fastapi.responses import Response\n" if draft.routes else "",
+    )
+    # The first that matches answers: `/stock/low` before `/stock/{id}`.
+    return text + "".join(map(_handler, sorted(draft.routes, key=lambda route: route.path.replace("{", "~"))))
+
+
+def _handler(route: Route) -> str:
+    path, parameters = framework_path(route.path)
+    return _HANDLER.format(
+        method=route.method.lower(),
+        path=literal(path),
+        name=function_name(route.id),
+        parameters=", ".join(["request: Request", *(f"{name}: str" for name in parameters)]),
+        doc=doc(f"{route.method} {route.path}. {_does(route)}"),
+        endpoint=literal(f"{route.method} {route.path}"),
+        todo=literal(todo_of(route)),
+    )
+
+
+def todo_of(route: Route) -> str:
+    """What its handler has to do, in short."""
+    footprint = route.footprint
+    parts = [
+        f"reads {', '.join(footprint.reads)}" if footprint.reads else "",
+        f"writes {', '.join(footprint.writes)}" if footprint.writes else "",
+        f"reads {', '.join(footprint.reads_elsewhere)} of the monolith" if footprint.reads_elsewhere else "",
+        f"writes {', '.join(footprint.writes_elsewhere)} of the monolith" if footprint.writes_elsewhere else "",
+    ]
+    return "; ".join(part for part in parts if part)
+
+
+def _does(route: Route) -> str:
+    seen = todo_of(route)
+    return f"Seen {route.footprint.calls:g} times: it {seen}." if seen else "No table was seen."
