@@ -8,6 +8,9 @@ from urllib.parse import unquote, urlsplit
 
 _FOLDED_FROM: Final = 20
 """Distinct last words at one place from which on they are taken for values, and not for endpoints."""
+_COUNTED_FROM: Final = 3
+"""Words at one place that differ in the number at their end only (`u1`, `u2`, `u3`), from which on they are values."""
+_NUMBERED: Final = re.compile(r"(?P<word>(?!v\d)[^\W\d][\w-]*?)(?P<number>\d+)")
 _VALUE: Final = re.compile(
     r"""
       \d+
@@ -40,7 +43,8 @@ class Templates:
     def __init__(self, known: Iterable[str] = ()) -> None:
         """`known`: endpoints, `METHOD /template`, as the code or an API description has them."""
         self._known: dict[tuple[str, int], list[tuple[re.Pattern[str], str]]] = defaultdict(list)
-        self._folded: dict[tuple[str, tuple[str, ...]], bool] = {}
+        self._folded: set[tuple[str, tuple[str, ...]]] = set()
+        self._counted: set[tuple[str, tuple[str, ...], str]] = set()
         for endpoint in known:
             method, _, template = endpoint.partition(" ")
             template = unified(template)
@@ -51,13 +55,28 @@ class Templates:
             templates.sort(key=lambda item: item[1].count("{"))
 
     def learn(self, requests: Iterable[tuple[str, str]]) -> None:
-        """Look at all (method, path): a place with very many last words holds values."""
+        """Look at all (method, path): a place with very many last words holds values, and so does one with numbers."""
+        paths = [(method, _inferred(_segments(path))) for method, path in {(m.upper(), p) for m, p in requests}]
+        self._counted = set()
+        for depth in range(max((len(segments) for _, segments in paths), default=0)):
+            numbers: dict[tuple[str, tuple[str, ...], str], set[str]] = defaultdict(set)
+            for method, segments in paths:
+                numbered = _NUMBERED.fullmatch(segments[depth]) if depth < len(segments) else None
+                if numbered is not None:
+                    numbers[method, tuple(segments[:depth]), numbered["word"]].add(numbered["number"])
+            self._counted |= {place for place, seen in numbers.items() if len(seen) >= _COUNTED_FROM}
+            for method, segments in paths:
+                self._fold_counted(method, segments, depth)
         words: dict[tuple[str, tuple[str, ...]], set[str]] = defaultdict(set)
-        for method, path in requests:
-            segments = _inferred(_segments(path))
+        for method, segments in paths:
             if segments and segments[-1] != "{id}":
-                words[method.upper(), tuple(segments[:-1])].add(segments[-1])
-        self._folded = {place: True for place, seen in words.items() if len(seen) >= _FOLDED_FROM}
+                words[method, tuple(segments[:-1])].add(segments[-1])
+        self._folded = {place for place, seen in words.items() if len(seen) >= _FOLDED_FROM}
+
+    def _fold_counted(self, method: str, segments: list[str], depth: int) -> None:
+        numbered = _NUMBERED.fullmatch(segments[depth]) if depth < len(segments) else None
+        if numbered is not None and (method, tuple(segments[:depth]), numbered["word"]) in self._counted:
+            segments[depth] = "{id}"
 
     def endpoint(self, method: str, path: str) -> str:
         """The endpoint that a request of this path is for. Query and fragment do not count."""
@@ -67,6 +86,9 @@ class Templates:
             if pattern.fullmatch(plain):
                 return f"{method} {template}"
         segments = _inferred(_segments(path))
+        if self._counted:
+            for depth in range(len(segments)):
+                self._fold_counted(method, segments, depth)
         if segments and (method, tuple(segments[:-1])) in self._folded:
             segments[-1] = "{id}"
         return f"{method} /{'/'.join(segments)}"

@@ -236,3 +236,12 @@ def test_plays_fill_in_what_earlier_answers_held():
         filled(play.path, {}, thing="request 1")
     with pytest.raises(LogUnreadable, match="line 2"):
         plays_of('{"method": "GET", "path": "/"}\n{"path": "/"}', thing="x")
+
+
+def test_words_that_differ_in_their_number_only_are_values():
+    templates = Templates()
+    templates.learn([("PUT", f"/users/u{n}/mail") for n in range(3)] + [("GET", f"/api/v{n}/a") for n in range(5)])
+    assert templates.endpoint("PUT", "/users/u7/mail") == "PUT /users/{id}/mail"
+    assert templates.endpoint("PUT", "/users/me/mail") == "PUT /users/me/mail"
+    assert templates.endpoint("GET", "/users/u7/mail") == "GET /users/u7/mail"
+    assert templates.endpoint("GET", "/api/v2/a") == "GET /api/v2/a"
