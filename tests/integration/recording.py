@@ -26,7 +26,9 @@ class Recording:
     """What it printed at its end."""
 
     def end(self, number: int = signal.SIGINT) -> dict[str, Any]:
-        self.process.send_signal(number)
+        """Interrupt it, unless it has ended by itself; what it printed."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
         printed, _ = self.process.communicate(timeout=60)
         assert self.process.returncode == 0, self.said.read_text()
         self.seen = json.loads(printed)
