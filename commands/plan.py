@@ -5,6 +5,7 @@ import click
 from commands.context import Context
 from commands.output import json_option, print_json, print_rows, service_argument, stdout
 from commands.plan_diff import accept, diff
+from commands.plan_graph import graph
 from commands.plan_new import new
 from commands.preflight import preflight_problems
 from strangler.errors import BadInput
@@ -12,11 +13,12 @@ from strangler.errors import BadInput
 
 @click.group()
 def plan() -> None:
-    """Read a plan, check it against both databases, see what changed since it was written."""
+    """Read a plan, check it against both databases, see what changed since it was written, draw it."""
 
 
 plan.add_command(diff)
 plan.add_command(accept)
+plan.add_command(graph)
 plan.add_command(new)
 
 
