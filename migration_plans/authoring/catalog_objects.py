@@ -35,8 +35,8 @@ class CatalogObjects:
         self._keys: dict[Node, str] = {}
         self.objects: dict[str, Brought] = {}
         self.extensions: dict[str, Extension] = {}
-        self.schemas: dict[str, str] = {}
-        """Schemas of what has to be made."""
+        self.schemas: set[str] = set()
+        """As SQL: where what has to be made lies, and the extensions that it needs."""
 
     def read(self, starts: Iterable[Start]) -> None:
         """Follow everything that these need, to the end."""
@@ -116,8 +116,7 @@ class CatalogObjects:
         for row in self._rows(queries.OF_EXTENSIONS, **_split(nodes)):
             self._members[row["class"], row["object"]] = row["name"]
             self.extensions[row["name"]] = Extension(name=row["name"], sql=row["sql"], schema=row["schema_sql"])
-            if row["schema"] not in ("public", "pg_catalog"):
-                self.schemas[row["schema"]] = row["schema_sql"]
+            self.schemas.add(row["schema_sql"])
 
     def _describe(self, nodes: set[Node]) -> None:
         nodes = {node for node in nodes if node[0] in self._followed}
@@ -128,8 +127,8 @@ class CatalogObjects:
             sql = row["identity"]
             member = self._members.get(node)
             create, drop, why_not = ((), "", "") if member else self._made(node, sql, relations)
-            if create and row["schema"] not in ("public", "pg_catalog"):
-                self.schemas[row["schema"]] = sql.partition(".")[0]
+            if create:
+                self.schemas.add(row["schema"])
             self.objects[self._keys[node]] = Brought(
                 key=self._keys[node],
                 kind=row["kind"],

@@ -129,9 +129,9 @@ SELECT k.oid, k.conname AS name, quote_ident(k.conname) AS sql, k.conrelid AS ta
 """
 
 SEQUENCES: Final = """
-SELECT c.oid, format('%%I.%%I', n.nspname, c.relname) AS sql, n.nspname AS schema, quote_ident(n.nspname) AS schema_sql,
+SELECT c.oid, format('%%I.%%I', n.nspname, c.relname) AS sql, quote_ident(n.nspname) AS schema_sql,
        format_type(s.seqtypid, NULL) AS type, s.seqstart, s.seqincrement, s.seqmin, s.seqmax, s.seqcache, s.seqcycle,
-       o.refobjid AS owner_oid, format('%%s.%%I', o.refobjid::regclass, oa.attname) AS owned_by,
+       o.refobjid AS owner_oid, o.refobjid::regclass || '.' || quote_ident(oa.attname) AS owned_by,
        ARRAY(SELECT DISTINCT d.adrelid::regclass::text FROM pg_depend p JOIN pg_attrdef d ON d.oid = p.objid
               WHERE p.classid = 'pg_attrdef'::regclass AND p.refclassid = 'pg_class'::regclass AND p.refobjid = c.oid
                 AND d.adrelid <> ALL (%(moved)s) ORDER BY 1) AS stays_with
@@ -168,7 +168,7 @@ SELECT relname AS name, oid::bigint AS oid FROM pg_class
 
 OF_EXTENSIONS: Final = """
 SELECT d.classid::bigint AS class, d.objid::bigint AS object, e.extname AS name, quote_ident(e.extname) AS sql,
-       n.nspname AS schema, quote_ident(n.nspname) AS schema_sql
+       quote_ident(n.nspname) AS schema_sql
   FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid JOIN pg_namespace n ON n.oid = e.extnamespace
  WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
    AND (d.classid, d.objid) IN (SELECT * FROM unnest(%(classes)s::oid[], %(objects)s::oid[]))
@@ -209,7 +209,9 @@ SELECT t.oid::bigint AS oid, t.typtype AS kind, t.typrelid::bigint AS relation, 
                  'subtype_diff', nullif(r.rngsubdiff::regproc::text, '-'),
                  'canonical', nullif(r.rngcanonical::regproc::text, '-'))
           FROM pg_range r WHERE r.rngtypid = t.oid) AS range_parts,
-       (SELECT m.typname FROM pg_range r JOIN pg_type m ON m.oid = (to_jsonb(r) ->> 'rngmultitypid')::oid
+       (SELECT format('%%I.%%I', mn.nspname, m.typname) FROM pg_range r
+          JOIN pg_type m ON m.oid = (to_jsonb(r) ->> 'rngmultitypid')::oid
+          JOIN pg_namespace mn ON mn.oid = m.typnamespace
          WHERE r.rngtypid = t.oid) AS multirange,
        obj_description(t.oid, 'pg_type') AS comment
   FROM pg_type t LEFT JOIN pg_class rc ON rc.oid = t.typrelid

@@ -16,7 +16,15 @@ from migration_plans.authoring.legacy_schema import ForeignKey, LegacySchema
 from migration_plans.errors import PlanNotAuthored, SourceUnreadable
 from strangler.redaction import redact
 
-_TIMEOUT_MS: Final = 60_000
+_SETTINGS: Final = {
+    "statement_timeout": "60000",
+    "datestyle": "'ISO, YMD'",
+    "intervalstyle": "postgres",
+    "timezone": "UTC",
+    "quote_all_identifiers": "off",
+    "search_path": "''",
+}
+"""So that definitions are printed the same, whatever the role or the database has set."""
 _LOCALE_PROVIDERS: Final = {"i": ("icu", "ICU_LOCALE"), "b": ("builtin", "BUILTIN_LOCALE")}
 _NOT_MOVABLE: Final = {
     "v": ("is a view", "name the tables that it reads"),
@@ -50,10 +58,10 @@ class _Reading:
 
     def __init__(self, connection: psycopg.Connection[Row]) -> None:
         self._connection = connection
-        connection.execute(f"SET LOCAL statement_timeout = {_TIMEOUT_MS}".encode())
         (row,) = self._rows("SELECT coalesce(current_schema(), 'public') AS name")
         self._default_schema: str = row["name"]
-        connection.execute("SET LOCAL search_path = ''")
+        for name, value in _SETTINGS.items():
+            connection.execute(f"SET LOCAL {name} = {value}".encode())
 
     def schema(self, names: Sequence[str]) -> LegacySchema:
         chosen = self._chosen(names)
@@ -74,8 +82,7 @@ class _Reading:
                 )
         keys = self._foreign_keys(root_of)
         (database,) = self._rows(queries.DATABASE)
-        schemas = {row["schema"]: row["schema_sql"] for row in details.values()}
-        schemas |= {**read.objects.schemas, **read.sequence_schemas}
+        schemas = {row["schema_sql"] for row in details.values()} | read.objects.schemas | read.sequence_schemas
         return LegacySchema(
             database=database["name"],
             locale=_locale(database["encoding"], database["facts"]),
@@ -84,7 +91,7 @@ class _Reading:
             objects=read.objects.objects,
             sequences=tuple(read.sequences),
             extensions=read.objects.extensions,
-            schemas={name: schemas[name] for name in sorted(schemas) if name not in ("public", "pg_catalog")},
+            schemas=tuple(sorted(schemas - {"public", "pg_catalog"})),
             inner_keys=keys["inner"],
             outward_keys=keys["outward"],
             inward_keys=keys["inward"],

@@ -46,8 +46,9 @@ class CatalogTables:
         return [self._sequence(row) for oid, row in self._sequences.items() if oid not in identities]
 
     @property
-    def sequence_schemas(self) -> Mapping[str, str]:
-        return {row["schema"]: row["schema_sql"] for row in self._sequences.values()}
+    def sequence_schemas(self) -> set[str]:
+        """As SQL."""
+        return {row["schema_sql"] for row in self._sequences.values()}
 
     def table(self, name: str, row: Row, partitions: Sequence[Row]) -> Table:
         """`row` and `partitions`: of `catalog_queries.DETAILS`."""

@@ -30,8 +30,7 @@ def made_type(sql: str, row: Mapping[str, Any]) -> Made:
     if row["kind"] == "r" and row["range_parts"]["canonical"] is None:
         options = {key: value for key, value in row["range_parts"].items() if value is not None}
         if row["multirange"]:
-            schema = sql.rpartition(".")[0]
-            options["multirange_type_name"] = f"{schema}.{_quoted(row['multirange'])}" if schema else row["multirange"]
+            options["multirange_type_name"] = row["multirange"]
         listed = ", ".join(f"{key} = {value}" for key, value in options.items())
         return (f"CREATE TYPE {sql} AS RANGE ({listed})", *comment), f"DROP TYPE {sql}", ""
     return (), "", "is a type whose code is not in the database"
@@ -81,7 +80,3 @@ def literal(text: str) -> str:
     if "\\" in text:
         return "E'" + doubled.replace("\\", "\\\\") + "'"
     return f"'{doubled}'"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

@@ -197,8 +197,8 @@ class LegacySchema:
     sequences: tuple[Sequence, ...] = ()
     """That defaults draw from; those of identity columns are with the columns."""
     extensions: Mapping[str, Extension] = field(default_factory=dict)
-    schemas: Mapping[str, str] = field(default_factory=dict)
-    """Name → as SQL, of every schema but `public` that something of ours lies in."""
+    schemas: tuple[str, ...] = ()
+    """As SQL: every schema but `public` that something of ours lies in."""
     inner_keys: tuple[ForeignKey, ...] = ()
     outward_keys: tuple[ForeignKey, ...] = ()
     inward_keys: tuple[ForeignKey, ...] = ()

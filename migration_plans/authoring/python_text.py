@@ -1,14 +1,14 @@
 """Python source that holds other people's text: literals that are exact and can be read. Pure."""
 
+import re
 from collections.abc import Iterable
 
 
 def literal(text: str) -> str:
-    """A string in double quotes; one of several lines in triple quotes."""
-    if "\n" not in text:
-        return _quoted(text, '"')
-    # A quote at the very end would join the closing ones.
-    return '"""\n' + _quoted(text, '"""')[3:-3] + '"""' if not text.startswith("\n") else _quoted(text, '"""')
+    """In double quotes; in triple ones when it has quotes, or several lines: then it begins with a further newline."""
+    if "\n" in text:
+        return _quoted(f"\n{text}", '"""')
+    return _quoted(text, '"""' if '"' in text else '"')
 
 
 def tuple_of(name: str, texts: Iterable[str]) -> str:
@@ -29,7 +29,5 @@ def _quoted(text: str, quotes: str) -> str:
         escaped.append(letter if keeps else letter.encode("unicode_escape").decode())
     body = "".join(escaped)
     if quotes == '"""':
-        body = body.replace('"""', '\\"\\"\\"')
-        if body.endswith('"'):
-            body = body[:-1] + '\\"'
+        body = re.sub(r'"{3,}|"+$', lambda match: r"\"" * len(match[0]), body)
     return f"{quotes}{body}{quotes}"

@@ -84,8 +84,8 @@ class _Writer:
     def _schemas(self) -> tuple[list[str], list[str]]:
         """Those that are ours alone, and those in which an extension lies: they stay."""
         shared = {self._schema.extensions[name].schema for name in self._bringing.extensions()}
-        sql = list(self._schema.schemas.values())
-        return [each for each in sql if each not in shared], [each for each in sql if each in shared]
+        schemas = self._schema.schemas
+        return [sql for sql in schemas if sql not in shared], [sql for sql in schemas if sql in shared]
 
     def _extension(self, name: str) -> str:
         extension = self._schema.extensions[name]
