@@ -17,7 +17,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
-_LONGEST = ("tests/integration/test_demo_live.py", "tests/crash/test_kills.py", "tests/integration/test_kafka_log.py")
+_LONGEST = (
+    "tests/integration/test_killed_rollbacks.py",
+    "tests/integration/test_killed_cutovers.py",
+    "tests/crash/test_kills.py",
+    "tests/integration/test_kafka_log.py",
+)
 """Files that take a process for minutes: begun last, they would be waited for with the other processes idle."""
 
 
