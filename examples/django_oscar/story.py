@@ -1,0 +1,80 @@
+"""The story in order: record, gather, assess, plan, decide, move, verify."""
+
+import json
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from examples.django_oscar.shop_stack import Shop, start_shop, wait_for_port
+from examples.django_oscar.toolkit import Toolkit
+from sandbox.supervision import Stack
+
+_RECORD_S = 1800
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Story:
+    """What is asked for. `out` is emptied."""
+
+    out: Path
+    products: int
+    rounds: int
+    seed: int
+    say: Callable[[str], None]
+
+
+def tell(story: Story, stack: Stack, *, until: Literal["assessed", "planned", "verified"]) -> None:
+    """All of it, or up to a stage. Raises `PromiseBroken` when something did not hold."""
+    shutil.rmtree(story.out, ignore_errors=True)
+    story.out.mkdir(parents=True)
+    toolkit = Toolkit(folder=story.out, transcript=story.out / "transcript.txt")
+    shop = start_shop(stack, products=story.products, seed=story.seed, say=story.say)
+    _record(story, shop, toolkit)
+    _assess(story, shop, toolkit)
+
+
+def _record(story: Story, shop: Shop, toolkit: Toolkit) -> None:
+    """The shop is a black box: a proxy before it lets one request through at a time, and marks each in the log."""
+    story.say("recording: four clients go on every errand, through `strangler gather record`")
+    shop.log_statements(on=True)
+    (port,) = shop.stack.reserve_ports(1)
+    listen = f"127.0.0.1:{port}"
+    words = ["gather", "record", "--upstream", shop.url, "--listen", listen, "--out", "run.jsonl"]
+    words += ["--one-at-a-time", "--source", shop.database]
+    with (story.out / "record.txt").open("w") as said:
+        recorder = subprocess.Popen(
+            toolkit.command(*words), cwd=story.out, env=toolkit.environment(), stdout=said, stderr=said
+        )
+        try:
+            wait_for_port(port)
+            shop.visit(f"http://{listen}", story.out / "clients.jsonl", clients=4, rounds=story.rounds, seed=story.seed)
+        finally:
+            recorder.send_signal(signal.SIGTERM)
+            recorder.wait(60)
+    shop.log_statements(on=False)
+
+
+def _assess(story: Story, shop: Shop, toolkit: Toolkit) -> None:
+    story.say("gathering facts from schema, log and record; assessing")
+    log = story.out / "postgresql.json"
+    shutil.copy(shop.log, log)
+    toolkit.run(
+        "gather",
+        "facts",
+        "--source",
+        shop.database,
+        "--log",
+        str(log),
+        "--requests",
+        "run.jsonl",
+        "--out",
+        "facts.json",
+    )
+    assessment = toolkit.run("assess", "--facts", "facts.json", "--json", "--html", "assessment.html")
+    (story.out / "assessment.json").write_text(assessment)
+    for name, tables in json.loads(assessment)["services"].items():
+        story.say(f"  {name}: {', '.join(tables)}")
