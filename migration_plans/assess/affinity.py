@@ -21,7 +21,7 @@ _SMALL_ROW = 32
 _PAIRS_AT_ONCE = 1_000_000
 _ROWS_AT_ONCE = 1024
 """Dense rows in memory."""
-_REFERENCE_SHARE = 0.25
+_REFERENCE_SHARE = 0.4
 """Of the graph's mass that foreign keys get where every unit has one."""
 
 

@@ -3,10 +3,11 @@
 1. Ensemble: each run takes one reading of the affinity (`affinity.READINGS`), 80 % of the rows and a resolution around
    1, and finds communities.
 2. Consensus: how often each two units were together; its average linkage gives one nested cut per number of services.
-3. Number: the smallest whose modularity is, over the runs, less than a quarter of a standard deviation behind the best.
+3. Number: the smallest whose modularity is, over the runs, less than a quarter of a standard deviation behind the best;
+   more where that makes a clear cut: modularity does not see services that are small beside the whole.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,7 @@ from migration_plans.assess.clustering import (
     cuts,
     linkage,
     merged_modularities,
+    silhouettes,
 )
 from migration_plans.assess.evidence import Evidence, gather_evidence
 from migration_plans.assess.facts import Facts, FloatArray
@@ -36,6 +38,8 @@ _RESOLUTIONS = (0.7, 1.4)
 """Drawn log-uniformly between: one octave around the neutral 1."""
 _AS_GOOD_DEVIATIONS = 0.25
 """Fewer services are preferred while modularity is no farther behind the best than this many standard deviations."""
+_CLEAR_SILHOUETTE = 0.8
+"""Above 0.7 Kaufman and Rousseeuw speak of a strong structure; a consensus is sharper than single distances."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -64,10 +68,13 @@ def find_boundaries(facts: Facts, used: Touches, *, seed: int) -> Boundaries:
         by_count = {
             evidence.units - len(merges): cuts(merges, evidence.units, evidence.units)[evidence.units - len(merges)]
         }
-    scores = _modularities(parts, runs, merges, by_count)
+    left = _merges_left(merges, by_count)
+    scores = _modularities(parts, runs, left, by_count)
+    clarity = np.array(silhouettes(together, by_count[max(by_count)], left))[::-1]
     counts = sorted(by_count)
+    alone = [int((np.bincount(by_count[count]) == 1).sum()) for count in counts]
     return Boundaries(
-        preferred=counts[_smallest_as_good(scores)],
+        preferred=counts[_clearer(_smallest_as_good(scores), scores.mean(axis=0), clarity, alone)],
         by_count={count: by_count[count][evidence.unit_of] for count in counts},
         modularity=dict(zip(counts, scores.mean(axis=0).tolist(), strict=True)),
         consensus=together[np.ix_(evidence.unit_of, evidence.unit_of)],
@@ -93,16 +100,20 @@ def _ensemble(
     return together / len(runs), runs
 
 
+def _merges_left(merges: list[Merge], by_count: Mapping[int, Labels]) -> list[Merge]:
+    """Those after the finest cut, by its labels."""
+    finest = by_count[max(by_count)]
+    number_of = dict(zip(np.unique(finest, return_index=True)[1].tolist(), range(max(by_count)), strict=True))
+    return [(number_of[first], number_of[second]) for first, second in merges[len(finest) - max(by_count) :]]
+
+
 def _modularities(
-    parts: AffinityParts, runs: list[_Run], merges: list[Merge], by_count: Mapping[int, Labels]
+    parts: AffinityParts, runs: list[_Run], left: list[Merge], by_count: Mapping[int, Labels]
 ) -> FloatArray:
     """Runs × numbers of services, rising."""
     finest = by_count[max(by_count)]
-    left = merges[len(finest) - max(by_count) :]
-    number_of = dict(zip(np.unique(finest, return_index=True)[1].tolist(), range(max(by_count)), strict=True))
-    last = [(number_of[first], number_of[second]) for first, second in left]
     result = [
-        merged_modularities(contracted(parts.affinity(READINGS[reading], taken), finest, max(by_count)), last)
+        merged_modularities(contracted(parts.affinity(READINGS[reading], taken), finest, max(by_count)), left)
         for reading, taken in runs
     ]
     return np.array(result)[:, ::-1]
@@ -115,3 +126,16 @@ def _smallest_as_good(scores: FloatArray) -> int:
         if behind.mean() <= _AS_GOOD_DEVIATIONS * behind.std():
             return column
     return best
+
+
+def _clearer(column: int, modularity: FloatArray, clarity: FloatArray, alone: Sequence[int]) -> int:
+    """This number, or a larger one that is clear, gains more in clarity than it loses in modularity, and leaves no
+    more units `alone`: to take out what is hard to place makes the rest clear, and is no service.
+    """
+    value = modularity * clarity
+    better = [
+        other
+        for other in range(column + 1, len(value))
+        if clarity[other] >= _CLEAR_SILHOUETTE and value[other] > value[column] and alone[other] <= alone[column]
+    ]
+    return max(better, key=lambda other: (value[other], -other), default=column)

@@ -90,6 +90,43 @@ def merged_modularities(graph: FloatArray, merges: list[Merge]) -> list[float]:
     return result
 
 
+def silhouettes(likeness: FloatArray, labels: Labels, merges: list[Merge]) -> list[float]:
+    """Rousseeuw's mean silhouette of the nodes, before the first merge of labels and after each.
+
+    From 1 (each is with its own and with nobody else) to -1; 0 for a node alone. `likeness`: from 0 to 1.
+    """
+    rows = np.arange(len(labels))
+    of_label: Labels = labels.copy()
+    member = np.zeros((len(labels), int(labels.max()) + 1))
+    member[rows, of_label] = 1
+    apart = (1 - likeness) @ member
+    size = member.sum(axis=0)
+    result = [_silhouette(apart, of_label, size)]
+    for first, second in merges:
+        apart[:, first] += apart[:, second]
+        size[first] += size[second]
+        size[second] = 0
+        of_label[of_label == second] = first
+        result.append(_silhouette(apart, of_label, size))
+    return result
+
+
+def _silhouette(apart: FloatArray, of_label: Labels, size: FloatArray) -> float:
+    """`apart`: sums of each node's distances, by label."""
+    rows = np.arange(len(of_label))
+    used = size > 0
+    if used.sum() < 2:
+        return 0.0
+    within = apart[rows, of_label] / np.maximum(size[of_label] - 1, 1)
+    means = np.full(apart.shape, np.inf)
+    means[:, used] = apart[:, used] / size[used]
+    means[rows, of_label] = np.inf
+    nearest = means.min(axis=1)
+    worst = np.maximum(within, nearest)
+    gap = np.divide(nearest - within, worst, out=np.zeros(len(rows)), where=(worst > 0) & (size[of_label] > 1))
+    return float(gap.mean())
+
+
 def linkage(likeness: FloatArray, apart: npt.NDArray[np.bool_]) -> list[Merge]:
     """Average linkage: merges in order, the likest first, until one is left or all the rest must stay apart."""
     alike = likeness.copy()

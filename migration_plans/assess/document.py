@@ -27,6 +27,7 @@ class TableFacts(FactsPart):
     """A table of the monolith's database."""
 
     columns: tuple[str, ...] = ()
+    primary_key: tuple[str, ...] = ()
     rows: Annotated[int, Field(ge=0)] | None = None
 
 

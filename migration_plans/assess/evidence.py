@@ -4,6 +4,7 @@ A row is a transaction, a functionality of several transactions, or a join. Must
 here on.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,8 @@ from migration_plans.assess.touches import Touches, damped_calls
 
 BoolArray = npt.NDArray[np.bool_]
 
+_IDENTIFYING_WEIGHT = 4.0
+"""A row that cannot even be told without its parent is a part of it, however many other parts the parent has."""
 _PART_OF_WEIGHT = 2.0
 """A row that is deleted with its parent is a part of it."""
 _PLAIN_WEIGHT = 1.0
@@ -108,8 +111,12 @@ def _references(facts: Facts, unit_of: IntArray, count: int) -> tuple[FloatArray
     result = np.zeros((count, count))
     pairs = [(int(unit_of[key.source]), int(unit_of[key.target]), key) for key in facts.foreign_keys]
     pairs = [(source, target, key) for source, target, key in pairs if source != target]
-    pointed_at = np.bincount([target for _, target, _ in pairs], minlength=count)
+    pointed_at = np.bincount([target for _, target, key in pairs if not key.identifying], minlength=count)
+    parents = Counter(source for source, _, key in pairs if key.identifying)
     for source, target, key in pairs:
+        if key.identifying:
+            result[source, target] += _IDENTIFYING_WEIGHT / parents[source]
+            continue
         weight = _PLAIN_WEIGHT
         if key.on_delete == "CASCADE":
             weight = _PART_OF_WEIGHT

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from migration_plans.assess.document import FunctionalityFacts, Surroundings, TableFacts
+from migration_plans.assess.document import ForeignKeyFacts, FunctionalityFacts, Surroundings, TableFacts
 from migration_plans.errors import FactsInvalid
 
 IntArray = npt.NDArray[np.int32]
@@ -33,6 +33,8 @@ class ForeignKey:
     columns: tuple[str, ...]
     on_delete: str
     inferred: bool
+    identifying: bool
+    """The source's primary key holds these columns and more: its rows are told by those that they are parts of."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,6 +114,7 @@ def build_facts(functionalities: Iterable[tuple[str, FunctionalityFacts]], surro
             columns=key.columns,
             on_delete=(key.on_delete or "NO ACTION").upper(),
             inferred=key.inferred,
+            identifying=_is_identifying(key, surroundings),
         )
         for number, key in enumerate(surroundings.foreign_keys)
     ]
@@ -149,6 +152,7 @@ def build_facts(functionalities: Iterable[tuple[str, FunctionalityFacts]], surro
                 columns=key.columns,
                 on_delete=key.on_delete,
                 inferred=key.inferred,
+                identifying=key.identifying,
             )
             for key in foreign_keys
         ),
@@ -161,6 +165,11 @@ def build_facts(functionalities: Iterable[tuple[str, FunctionalityFacts]], surro
         must_link=tuple(tuple(int(rank[table]) for table in group) for group in must_link),
         cannot_link=tuple(tuple(int(rank[table]) for table in group) for group in cannot_link),
     )
+
+
+def _is_identifying(key: ForeignKeyFacts, surroundings: Surroundings) -> bool:
+    described = (surroundings.tables or {}).get(key.source)
+    return described is not None and bool(key.columns) and set(key.columns) < set(described.primary_key)
 
 
 def linked(tables: int, groups: Iterable[tuple[int, ...]]) -> list[int]:

@@ -26,7 +26,6 @@ class GatheredTable(TableFacts):
     """A table with its keys and its size."""
 
     bytes: int | None = None
-    primary_key: tuple[str, ...] = ()
     indexes: dict[str, IndexFacts] = {}  # noqa: RUF012
     sequences: tuple[str, ...] = ()
 

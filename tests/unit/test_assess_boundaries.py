@@ -62,6 +62,46 @@ def test_foreign_keys_help_where_little_was_seen():
     assert agreement(chosen(with_keys), known).f1 > agreement(chosen(without), known).f1
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_services_small_beside_the_whole_are_told_apart_when_they_are_clear(seed):
+    facts, known = planted(seed, services=7, tables_each=4, functionalities_each=7, across=0.4)
+    assert agreement(chosen(facts), known).f1 >= 0.95
+
+
+def test_what_is_hard_to_place_is_not_made_a_service_to_make_the_rest_clear():
+    used = {f"a{number}": [["a1", "W"], ["a2", "W"], ["a3", "W"]] for number in range(6)}
+    used |= {f"b{number}": [["b1", "W"], ["b2", "W"], ["b3", "W"]] for number in range(6)}
+    used |= {f"x{number}": [["x", "R"], [f"{'ab'[number % 2]}1", "R"]] for number in range(6)}
+    assert len(services_of(facts_of(used))) == 2
+
+
+ORDERING = {f"place {number}": [["customers", "R"], ["orders", "W"], ["lines", "W"]] for number in range(4)} | {
+    **{f"enter {number}": [["customers", "W"], ["addresses", "W"]] for number in range(3)},
+    **{f"look {number}": [["customers", "R"], ["orders", "R"]] for number in range(4)},
+    **{f"pick {number}": [["picks", "W"], ["lines", "R"]] for number in range(3)},
+}
+ORDERING_KEYS = [
+    {"from": "lines", "to": "orders", "columns": ["order_id"]},
+    {"from": "orders", "to": "customers", "columns": ["customer_id"]},
+    {"from": "addresses", "to": "customers", "columns": ["customer_id"]},
+    {"from": "picks", "to": "lines", "columns": ["line_id"]},
+]
+
+
+def test_a_row_told_by_its_parents_key_is_a_part_of_it():
+    """The key is the same; that it is a part of the line's primary key makes the difference."""
+
+    def together(primary_key):
+        tables = {name: {} for name in ("customers", "orders", "addresses", "picks")}
+        tables["lines"] = {"columns": ["order_id", "line_no"], "primary_key": primary_key}
+        facts = facts_of(ORDERING, tables=tables, foreign_keys=ORDERING_KEYS)
+        consensus = find_boundaries(facts, touches(facts), seed=0).consensus
+        return consensus[facts.tables.index("lines"), facts.tables.index("orders")]
+
+    assert together(["order_id", "line_no"]) > together(["id"])
+    assert together(["order_id"]) == together(["id"])
+
+
 def test_equal_facts_and_seed_give_an_equal_answer_whatever_the_order_of_tables():
     facts = {
         "functionalities": {
