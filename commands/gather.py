@@ -1,5 +1,6 @@
 """`strangler gather`: facts about a monolith from what there is of it."""
 
+import json
 import secrets
 from pathlib import Path
 
@@ -7,8 +8,8 @@ import click
 
 from commands.gather_record import record_command
 from commands.output import json_option, print_facts, print_json, stderr
+from migration_plans.gather.exchanges import recorded_or_written
 from migration_plans.gather.gathering import GatherSettings, gather
-from migration_plans.gather.plays import plays_of
 from migration_plans.gather.replay import ReplaySettings, replay
 from migration_plans.gather.server_log import DEFAULT_PREFIX
 from strangler.durable_files import replace_file
@@ -90,25 +91,66 @@ def facts_command(
 
 
 @gather_group.command("replay")
-@click.option("--requests", type=_FILES, required=True, help='JSON lines {"method", "path", …}, or HAR.')
+@click.option("--requests", type=_FILES, required=True, help='Recorded (--bodies, HAR), or lines {"method", "path"}.')
 @click.option("--url", required=True, help="Where the monolith answers: a copy of it, for requests write.")
 @click.option("--source", help="URL of its database, to mark requests in its log; else they are told apart by time.")
+@click.option("--secrets", "secrets_file", type=_FILES, help='JSON {"hidden-…": "secret"} for what a record hides.')
+@click.option(
+    "--pause",
+    "settle_s",
+    type=click.FloatRange(0, 3600),
+    default=5.0,
+    show_default=True,
+    help="Seconds that the database has at most to become quiet; without --source, between two requests.",
+)
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The recorded requests.")
 @json_option
-def replay_command(requests: Path, url: str, source: str | None, out: Path, as_json: bool) -> None:
+def replay_command(
+    requests: Path,
+    url: str,
+    source: str | None,
+    secrets_file: Path | None,
+    settle_s: float,
+    out: Path,
+    as_json: bool,
+) -> None:
     """Play requests one at a time while the server logs statements (log_statement = all).
+
+    Where an answer of a recorded run held an id, a cookie or a token that a later request used, the later request gets
+    what the answer holds now.
 
     \b
     Example: strangler gather replay --requests list.jsonl --url http://127.0.0.1:8000 --source URL --out run.jsonl
     """
-    try:
-        plays = plays_of(requests.read_text(encoding="utf-8-sig"), thing=str(requests))
-    except UnicodeDecodeError as error:
-        raise BadInput(thing=str(requests), reason=f"not UTF-8: {error.reason}", mend="save it as UTF-8") from None
-    settings = ReplaySettings(base_url=url, out=out, run=secrets.token_hex(4), database=source)
-    done = replay(plays, settings, say=lambda text: stderr.print(text, markup=False))
+
+    def say(text: str) -> None:
+        stderr.print(text, markup=False)
+
+    known = {} if secrets_file is None else _secrets(secrets_file)
+    plays = recorded_or_written(_read(requests), thing=str(requests), known=known, say=say)
+    settings = ReplaySettings(base_url=url, out=out, run=secrets.token_hex(4), database=source, settle_s=settle_s)
+    done = replay(plays, settings, say=say)
     summary = {"requests": done.requests, "refused": done.refused, "restless": done.restless}
     if as_json:
         print_json(summary | {"out": str(out)})
     else:
         print_facts(summary)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadInput(thing=str(path), reason=f"not UTF-8: {error.reason}", mend="save it as UTF-8") from None
+
+
+def _secrets(path: Path) -> dict[str, str]:
+    try:
+        given = json.loads(_read(path))
+    except ValueError:
+        given = None
+    if not isinstance(given, dict) or not all(isinstance(value, str) for value in given.values()):
+        raise BadInput(
+            thing=str(path), reason="is no JSON object of strings", mend='write {"hidden-…": "the secret"} there'
+        )
+    return given

@@ -1,17 +1,17 @@
-"""Requests to play to a monolith: a HAR document, or JSON lines with places for values of earlier answers. Pure."""
+"""Requests to play to a monolith, with places for values of earlier answers. Pure."""
 
+import io
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from migration_plans.errors import LogUnreadable
-from migration_plans.gather.requests import requests_of
 
 _PLACE: Final = re.compile(r"\$\{(?P<name>\w+)\}")
 _QUOTED_PLACE: Final = re.compile(r'"\$\{(?P<name>\w+)\}"')
-_NOT_REPLAYED: Final = frozenset({"host", "content-length", "connection", "transfer-encoding", "accept-encoding"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,34 +23,27 @@ class Play:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: str | None = None
     save: Mapping[str, str] = field(default_factory=dict)
-    """Name → place in the JSON answer, dotted (`items.0.id`)."""
+    """Name → place in the answer: dotted in JSON (`items.0.id`), `@cookie.NAME`, `@input.NAME` (a hidden field of a
+    page), `@location.N` (the N-th part of the path that it leads to, from 0)."""
 
     named: str | None = None
     """The path's template, where it is known."""
+    recorded: Mapping[str, Any] | None = None
+    """Of a request that was recorded: the values that its places had then, for those that cannot be saved now."""
 
     @property
     def template(self) -> str | None:
-        """The template that was given, else the path with `{name}` for each place; None when it has none."""
-        if self.named is not None:
+        """The template that was given, else, where a person wrote it, the path with `{name}` for each place."""
+        if self.named is not None or self.recorded is not None:
             return self.named
         bare = self.path.split("?", 1)[0]
         return _PLACE.sub(r"{\g<name>}", bare) if _PLACE.search(bare) else None
 
 
 def plays_of(text: str, *, thing: str) -> list[Play]:
-    """Requests in the order of the text. Raises `LogUnreadable`, naming `thing` and the line."""
-    if text.lstrip().startswith("{") and '"log"' in text[:200]:
-        return [
-            Play(
-                method=one.method,
-                path=one.path,
-                headers={name: value for name, value in one.headers.items() if name not in _NOT_REPLAYED},
-                body=one.body,
-            )
-            for one in requests_of(text, thing=thing)
-        ]
+    """Requests that a person wrote, in the order of the text. Raises `LogUnreadable`, naming `thing` and the line."""
     plays = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(io.StringIO(text), start=1):
         if not line.strip():
             continue
         try:
@@ -96,13 +89,20 @@ def filled(text: str, values: Mapping[str, Any], *, thing: str) -> str:
     return _PLACE.sub(value, _QUOTED_PLACE.sub(value, text))
 
 
-def picked(answer: Any, place: str) -> Any:
-    """The value at a dotted place of a JSON answer; None when there is none."""
+def picked(answer: Mapping[str, Any], place: str) -> Any:
+    """The value at a place of an answer (`json`, `cookies`, `inputs`, `location`); None when there is none."""
+    kind, _, rest = place.partition(".")
+    if kind in ("@cookie", "@input"):
+        return (answer.get("cookies" if kind == "@cookie" else "inputs") or {}).get(rest)
+    if kind == "@location":
+        parts = urlsplit(str(answer.get("location") or "")).path.split("/")
+        return parts[int(rest)] if rest.isdigit() and int(rest) < len(parts) else None
+    found = answer.get("json")
     for part in place.split("."):
-        if isinstance(answer, list) and part.isdigit() and int(part) < len(answer):
-            answer = answer[int(part)]
-        elif isinstance(answer, dict) and part in answer:
-            answer = answer[part]
+        if isinstance(found, list) and part.isdigit() and int(part) < len(found):
+            found = found[int(part)]
+        elif isinstance(found, dict) and part in found:
+            found = found[part]
         else:
             return None
-    return answer
+    return found

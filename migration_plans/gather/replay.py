@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 
 from migration_plans.errors import LogUnreadable, SourceUnreadable
+from migration_plans.gather.exchanges import answer_of
 from migration_plans.gather.marks import LogMarks, open_marks
 from migration_plans.gather.plays import Play, filled, picked
 
@@ -58,7 +59,7 @@ def replay(plays: Iterable[Play], settings: ReplaySettings, *, say: Callable[[st
         marks = stack.enter_context(open_marks(settings.database, settings.settle_s)) if settings.database else None
         for number, play in enumerate(plays, start=1):
             with _around(marks, f"{settings.run}-{number}", settings.settle_s) as marked:
-                line = _ask(client, play, values, thing=f"request {number}")
+                line = _ask(client, play, values, thing=f"request {number}", say=say)
             requests += 1
             refused += line["status"] >= 400
             restless += marked.restless
@@ -70,38 +71,55 @@ def replay(plays: Iterable[Play], settings: ReplaySettings, *, say: Callable[[st
     return Replayed(requests=requests, refused=refused, restless=restless)
 
 
-def _ask(client: httpx.Client, play: Play, values: dict[str, Any], *, thing: str) -> dict[str, Any]:
-    path = filled(play.path, values, thing=thing)
-    body = None if play.body is None else filled(play.body, values, thing=thing).encode()
-    headers = {name: filled(value, values, thing=thing) for name, value in play.headers.items()}
+def _ask(
+    client: httpx.Client, play: Play, values: dict[str, Any], *, thing: str, say: Callable[[str], None]
+) -> dict[str, Any]:
+    known = values if play.recorded is None else {**play.recorded, **values}
+    path = filled(play.path, known, thing=thing)
+    body = None if play.body is None else filled(play.body, known, thing=thing).encode()
+    headers = {name: filled(value, known, thing=thing) for name, value in play.headers.items()}
+    if play.recorded is not None:
+        # Its own cookies say who asked; there may be several.
+        client.cookies.clear()
     start = time.time()
     try:
         answer = client.request(play.method, path, content=body, headers=headers)
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise SourceUnreadable(
-            thing=f"{play.method} {client.base_url}{path.lstrip('/')}",
+            thing=f"{play.method} {client.base_url}{path.partition('?')[0].lstrip('/')}",
             reason=f"no answer: {type(error).__name__}: {error}",
             mend="start the monolith, and give the URL at which it answers",
         ) from error
     end = time.time()
+    _save(play, answer, values, thing=thing, say=say)
+    shown = path if play.recorded is None else path.partition("?")[0]
+    line = {"type": "request", "method": play.method, "path": shown, "start": start, "end": end}
+    return line | {"status": answer.status_code} | ({"template": play.template} if play.template else {})
+
+
+def _save(
+    play: Play, answer: httpx.Response, values: dict[str, Any], *, thing: str, say: Callable[[str], None]
+) -> None:
+    if not play.save:
+        return
+    held = answer_of(
+        content_type=answer.headers.get("content-type", ""),
+        text=answer.text,
+        location=answer.headers.get("location"),
+        cookies=dict(answer.cookies),
+    )
     for name, place in play.save.items():
-        value = picked(_json(answer), place)
-        if value is None:
+        value = picked(held, place)
+        if value is not None:
+            values[name] = value
+        elif play.recorded is None:
             raise LogUnreadable(
                 thing=thing,
                 reason=f"the answer ({answer.status_code}) has no {place!r} to save as {name!r}",
                 mend="correct the place, or the request",
             )
-        values[name] = value
-    line = {"type": "request", "method": play.method, "path": path, "start": start, "end": end}
-    return line | {"status": answer.status_code} | ({"template": play.template} if play.template else {})
-
-
-def _json(answer: httpx.Response) -> Any:
-    try:
-        return answer.json()
-    except ValueError:
-        return None
+        else:
+            say(f"{thing}: the answer ({answer.status_code}) has no {place!r}; {name!r} stays what was recorded")
 
 
 @dataclass(kw_only=True)

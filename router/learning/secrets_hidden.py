@@ -10,11 +10,11 @@ import hmac
 import json
 import re
 from collections.abc import Mapping, Sequence
-from html.parser import HTMLParser
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from router.sample_redaction import is_sensitive
+from strangler.html_forms import hidden_inputs
 
 PREFIX: Final = "hidden-"
 _WORD_CHARS: Final = 16
@@ -103,9 +103,7 @@ class Hidden:
 
     def inputs(self, html: str) -> dict[str, str]:
         """Values of hidden fields of the page's forms, which a browser sends back: all of them hidden."""
-        found = _HiddenInputs()
-        found.feed(html)
-        return {name: self.word(value) for name, value in found.values.items()}
+        return {name: self.word(value) for name, value in hidden_inputs(html).items() if value}
 
     def _header(self, name: str, value: str) -> str:
         if name in ("authorization", "proxy-authorization"):
@@ -157,14 +155,3 @@ def _hides(name: str) -> bool:
 def _cookies(header: str) -> list[tuple[str, str]]:
     pairs = (part.strip().partition("=") for part in header.split(";"))
     return [(name, value) for name, _, value in pairs if name]
-
-
-class _HiddenInputs(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.values: dict[str, str] = {}
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        if tag == "input" and (given.get("type") or "").lower() == "hidden" and given.get("name"):
-            self.values[str(given["name"])] = given.get("value") or ""

@@ -230,8 +230,8 @@ def test_plays_fill_in_what_earlier_answers_held():
     assert play.template == "/a/{id}"
     assert filled(play.path, {"id": 7}, thing="x") == "/a/7?q=1"
     assert json.loads(filled(play.body, {"id": 7}, thing="x")) == {"id": 7, "n": "no 7"}
-    assert picked({"items": [{"id": 3}]}, "items.0.id") == 3
-    assert picked({"items": []}, "items.0.id") is None
+    assert picked({"json": {"items": [{"id": 3}]}}, "items.0.id") == 3
+    assert picked({"json": {"items": []}}, "items.0.id") is None
     with pytest.raises(LogUnreadable, match="was not saved"):
         filled(play.path, {}, thing="request 1")
     with pytest.raises(LogUnreadable, match="line 2"):
