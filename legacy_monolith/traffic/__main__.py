@@ -13,6 +13,7 @@ from typing import Any
 from legacy_monolith.traffic.bootstrap import BootstrapFailed
 from legacy_monolith.traffic.driver import TrafficSettings, run_traffic
 from legacy_monolith.traffic.profiles import PROFILES
+from legacy_monolith.traffic.shop import SCOPES
 
 
 def main() -> None:
@@ -36,6 +37,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--reads-per-second", type=float, default=100.0)
     parser.add_argument("--duration", type=float, default=float("inf"), help="seconds; default: until stopped")
     parser.add_argument("--profile", choices=PROFILES, default="steady")
+    parser.add_argument(
+        "--scope",
+        choices=SCOPES,
+        default="catalog",
+        help="catalog: mostly the endpoints that move with the catalog; shop: every endpoint, as often as a shop would",
+    )
     parser.add_argument("--max-in-flight", type=int, default=512)
     return parser
 
@@ -50,6 +57,7 @@ def _settings(options: argparse.Namespace) -> TrafficSettings:
         duration_s=options.duration,
         profile=options.profile,
         ledger=options.ledger,
+        scope=options.scope,
         max_in_flight=options.max_in_flight,
     )
 

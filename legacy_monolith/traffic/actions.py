@@ -1,6 +1,6 @@
 """What a request is before it is sent, and what a user owns."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -32,6 +32,10 @@ class Action:
     product: "OwnedProduct | None" = None
     category: "OwnedCategory | None" = None
     order_id: int | None = None
+    token: str | None = None
+    """Of the session in which it is asked."""
+    learn: Callable[[Any], None] | None = None
+    """Takes the body of an answer that is no refusal."""
 
     @property
     def moving(self) -> bool:
@@ -64,6 +68,17 @@ class OwnedCategory:
 
 
 @dataclass(kw_only=True, slots=True)
+class OwnedOrder:
+    """An order of a user, as far as it has come."""
+
+    id: int
+    invoice_id: int
+    status: Literal["placed", "picking", "shipped"] = "placed"
+    is_paid: bool = False
+    shipment_id: int | None = None
+
+
+@dataclass(kw_only=True, slots=True)
 class User:
     """A virtual user: one request in flight at a time, so at most one write in flight per key."""
 
@@ -72,3 +87,6 @@ class User:
     products: list[OwnedProduct] = field(default_factory=list)
     categories: list[OwnedCategory] = field(default_factory=list)
     unpaid_orders: list[int] = field(default_factory=list)
+    orders: list[OwnedOrder] = field(default_factory=list)
+    """Only where the whole shop is driven (`shop`)."""
+    token: str | None = None

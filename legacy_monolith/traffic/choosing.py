@@ -24,6 +24,11 @@ def choose_write(market: Market, user: User, now: float, random: Random) -> Acti
     """A change of the catalog, or, in one of ten, of the rest of the shop."""
     if market.customers and random.random() < _OTHER_WRITES_SHARE:
         return _other_write(market, user, random)
+    return choose_catalog_write(market, user, now, random)
+
+
+def choose_catalog_write(market: Market, user: User, now: float, random: Random) -> Action:
+    """A change of the catalog."""
     choose = random.choices([make for make, _ in _WRITES], [weight for _, weight in _WRITES])[0]
     action = choose(market, user, now, random)
     return action or _create_product(market, user, now, random)

@@ -14,12 +14,12 @@ import httpx
 
 from legacy_monolith.traffic.actions import Action, User
 from legacy_monolith.traffic.bootstrap import look_around
-from legacy_monolith.traffic.choosing import choose_read, choose_write
 from legacy_monolith.traffic.crowd import Crowd
 from legacy_monolith.traffic.ledger import FLUSH_INTERVAL_S, FinishedRequest, Ledger, Tally
 from legacy_monolith.traffic.market import Market
 from legacy_monolith.traffic.profiles import ProfileName, arrivals, think_time_s, users_needed
 from legacy_monolith.traffic.settling import Settlement, outcome_of
+from legacy_monolith.traffic.shop import Scope, choices_of
 from legacy_monolith.traffic.wire import WireTransport
 
 _TIMEOUT_S = 30.0
@@ -40,6 +40,7 @@ class TrafficSettings:
     duration_s: float
     profile: ProfileName
     ledger: Path
+    scope: Scope = "catalog"
     max_in_flight: int = 512
 
 
@@ -69,6 +70,7 @@ class _Run:
         self._ledger = ledger
         self._tally = Tally()
         self._random = Random(settings.seed)
+        self._choices = choices_of(settings.scope)
         self._slots = asyncio.Semaphore(settings.max_in_flight)
         self._in_flight: set[asyncio.Task[None]] = set()
         self._seq = 0
@@ -158,8 +160,7 @@ class _Run:
     async def _send(self, kind: Literal["read", "write"], scheduled: float) -> None:
         sent = self._now()
         user = self._crowd.take(sent)
-        choose = choose_read if kind == "read" else choose_write
-        action = choose(self._market, user, sent, self._random)
+        action = self._choices[kind](self._market, user, sent, self._random)
         self._seq += 1
         seq, epoch = self._seq, time.time()
         request_id = f"{self._settings.run}-{seq}"
@@ -190,6 +191,8 @@ class _Run:
     async def _ask(self, action: Action, user: User, request_id: str) -> tuple[int, Any, str | None, str | None]:
         """(status, JSON body, answering side, error text); status 0 for a transport error."""
         headers = {"x-customer-id": str(user.customer_id), "x-request-id": request_id}
+        if action.token is not None:
+            headers["x-session-token"] = action.token
         try:
             response = await self._client.request(action.method, action.path, json=action.body, headers=headers)
         except httpx.HTTPError as error:

@@ -33,6 +33,8 @@ class Market:
         self._fresh_categories: deque[tuple[float, int]] = deque()
         self.sellable = start.sellable
         self.customers = start.customers
+        self.staff_tokens: dict[str, str] = {}
+        """Login → token of an open session."""
 
     def new_name(self, label: str) -> str:
         """A name that no other row of any run has."""

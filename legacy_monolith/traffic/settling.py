@@ -44,6 +44,8 @@ class Settlement:
     def settle(self, user: User, action: Action, status: int, body: Any, now: float) -> dict[str, Any] | None:
         """Learn from an answer; returns the `write` of the ledger line, or None if it has none."""
         acknowledged = 200 <= status < 300
+        if action.learn is not None and acknowledged:
+            action.learn(body)
         if action.write is None:
             _learn_of_order(user, action, body if acknowledged else None)
             return None

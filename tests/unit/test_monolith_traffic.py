@@ -21,6 +21,7 @@ from legacy_monolith.traffic.profiles import (
     users_needed,
 )
 from legacy_monolith.traffic.settling import Settlement, outcome_of
+from legacy_monolith.traffic.shop import choices_of
 
 START = Start(products=[(1, "a"), (2, "b")], sellable=[7, 8, 9], categories=[1, 2, 3], customers=[5])
 PRODUCT_FIELDS = (
@@ -267,3 +268,59 @@ def test_tally():
     assert (summary["requests"], summary["ok"], summary["failed"], summary["writes"]) == (102, 101, 1, 2)
     assert (summary["acknowledged_writes"], summary["unknown_writes"]) == (1, 1)
     assert (summary["p99_ms"], summary["max_ms"]) == (99.0, 500.0)
+
+
+class TinyStore:
+    """Knows orders and sessions, and refuses what the store refuses."""
+
+    def __init__(self):
+        self.numbers, self.orders, self.tokens = itertools.count(1), {}, set()
+
+    def answer(self, action):
+        if action.token is not None:
+            assert action.token in self.tokens
+        area, _, verb = action.endpoint.partition(".")
+        if action.endpoint == "session.open":
+            token = f"token {next(self.numbers)}"
+            self.tokens.add(token)
+            return {"token": token}
+        if action.endpoint == "session.close":
+            self.tokens.remove(action.token)
+        if action.endpoint == "order.place":
+            number = next(self.numbers)
+            self.orders[number] = {"status": "placed", "paid": False}
+            return {"id": number, "invoice": {"id": number}}
+        if area == "order" and verb in {"pay", "pick", "ship", "cancel"}:
+            self._step(self.orders[int(action.path.split("/")[3])], verb)
+        return answer_to(action, next(self.numbers))
+
+    def _step(self, order, verb):
+        if verb == "pay":
+            assert not order["paid"]
+            assert order["status"] != "cancelled"
+            order["paid"] = True
+            return
+        assert order["status"] == {"pick": "placed", "ship": "picking", "cancel": "placed"}[verb]
+        assert verb != "cancel" or not order["paid"]
+        order["status"] = {"pick": "picking", "ship": "shipped", "cancel": "cancelled"}[verb]
+
+
+def test_the_whole_shop_is_driven_and_no_order_takes_a_step_that_it_may_not():
+    random, market, store = Random(3), Market(run="r", start=START), TinyStore()
+    user, settlement, choices, seen = new_user(products=[new_product()]), Settlement(market), choices_of("shop"), set()
+    for number in range(3000):
+        action = choices["read" if number % 2 else "write"](market, user, number / 10, random)
+        settlement.settle(user, action, 200, store.answer(action), number / 10)
+        seen.add(action.endpoint)
+    assert len(seen) == 51
+    assert {"session.close", "order.cancel", "shipment.get", "report.regional_orders", "setting.put"} <= seen
+
+
+def test_an_order_whose_step_has_no_answer_is_left_alone():
+    random, market, store = Random(3), Market(run="r", start=START), TinyStore()
+    user, settlement, write = new_user(), Settlement(market), choices_of("shop")["write"]
+    for number in range(400):
+        action = write(market, user, number / 10, random)
+        lost = action.endpoint in {"order.pay", "order.pick"}
+        settlement.settle(user, action, 0 if lost else 200, None if lost else store.answer(action), number / 10)
+        assert not lost or int(action.path.split("/")[3]) not in {order.id for order in user.orders}
