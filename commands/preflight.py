@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from cdc.boundary import dependents, foreign_keys_across
 from cdc.doctor import examine_source, examine_target
+from cdc.errors import MappingInvalid
 from cdc.events import TableName
 from cdc.fitness import Finding
 from cdc.link import Direction, stream_name
@@ -14,8 +15,12 @@ from cdc.schema_changes.evolved import evolve
 from cdc.schema_changes.store import accepted, load_met
 from commands.mapping import move_mapping
 from commands.served import unserved_routes
+from commands.traffic import backends, move_routes
+from migration_plans.errors import PlanInvalid
 from migration_plans.lint import lint
 from migration_plans.plan import Plan
+from migration_plans.plan_file import load_plan
+from strangler.errors import StranglerError
 from strangler.settings import Settings
 
 Problem = tuple[str, str, str]
@@ -24,7 +29,32 @@ Problem = tuple[str, str, str]
 
 def preflight_problems(settings: Settings, plan: Plan) -> list[Problem]:
     """Servers, mapping, crossing foreign keys and dependents, routes, lint; in the order in which to mend them."""
-    mapping = move_mapping(plan)
+    others, _ = other_plans(settings, plan.service)
+    findings = list(lint(plan, others))
+    linted = [(finding.where, f"{finding.rule}: {finding.why}", finding.instead) for finding in findings]
+    if not any(finding.where.startswith(("routes", "sticky")) for finding in findings):
+        linted += _refused_by_the_router(settings, plan)
+    try:
+        mapping = move_mapping(plan)
+    except MappingInvalid as error:
+        return [(error.thing, error.reason, error.mend), *linted]
+    return [*_problems_in_databases(settings, plan, mapping), *linted]
+
+
+def other_plans(settings: Settings, service: str) -> tuple[list[Plan], list[StranglerError]]:
+    """The plans of the other services in strangler.toml, and why some could not be read: they may be half written."""
+    plans: list[Plan] = []
+    unread: list[StranglerError] = []
+    for name in settings.services:
+        if name != service:
+            try:
+                plans.append(load_plan(settings.plan_path(name)))
+            except PlanInvalid as error:
+                unread.append(error)
+    return plans, unread
+
+
+def _problems_in_databases(settings: Settings, plan: Plan, mapping: MoveMapping) -> list[Problem]:
     legacy_dsn, service_dsn = settings.legacy.database, settings.service(plan.service).database
     findings = list(_unfit_servers(plan, mapping, legacy_dsn, service_dsn))
     problems = [(f.thing, f.reason, f.mend) for f in findings]
@@ -38,8 +68,15 @@ def preflight_problems(settings: Settings, plan: Plan) -> list[Problem]:
     problems = [problem for problem in problems if problem[0] not in known] + mapped
     problems += _undecided(plan, mapping, legacy_dsn)
     problems += unserved_routes(plan, settings)
-    problems += [(f.where, f"{f.rule}: {f.why}", f.instead) for f in lint(plan)]
     return problems
+
+
+def _refused_by_the_router(settings: Settings, plan: Plan) -> Iterator[Problem]:
+    """What installing the routes would refuse, when slots and fences were made already."""
+    try:
+        backends(settings).with_move(move_routes(plan))
+    except StranglerError as error:
+        yield (error.thing, error.reason, error.mend)
 
 
 def _unfit_servers(plan: Plan, mapping: MoveMapping, legacy_dsn: str, service_dsn: str) -> Iterator[Finding]:

@@ -19,6 +19,7 @@ def _find(plan: Plan) -> Iterable[str]:
 
 RULE = Rule(
     id="duplicate-route",
+    refuses="two routes that answer the same method and path",
     why="only one of them can ever match, and which one is an accident",
     instead="keep one route for this method and path",
     find=_find,

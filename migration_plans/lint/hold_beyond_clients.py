@@ -21,6 +21,7 @@ def _find(plan: Plan) -> Iterable[str]:
 
 RULE = Rule(
     id="hold-beyond-clients",
+    refuses="a hold budget that clients would time out in",
     why="clients give up after some 10 to 30 s, and a write that they gave up on may still happen",
     instead="keep hold_budget_s below 10 and the bounds of drain, lock and catch-up below 30 in sum",
     find=_find,

@@ -12,6 +12,7 @@ def _find(plan: Plan) -> Iterable[str]:
 
 RULE = Rule(
     id="steep-ramp",
+    refuses="a first share of reads that is not a canary",
     why="a fault in the service would meet more than a quarter of the clients at once",
     instead="begin with 5 or less",
     find=_find,

@@ -14,6 +14,7 @@ def _find(plan: Plan) -> Iterable[str]:
 
 RULE = Rule(
     id="thin-evidence",
+    refuses="a parallel run whose bound cannot be met by as few comparisons as it asks for",
     why="with n equal comparisons the 95 % upper bound is about 3 / n, so the gate waits for more anyway",
     instead="raise min_compared to 3 / max_upper_bound",
     find=_find,

@@ -12,6 +12,7 @@ def _find(plan: Plan) -> Iterable[str]:
 
 RULE = Rule(
     id="writes-stay-behind",
+    refuses="tables that move without a route that writes them",
     why="after the cutover the fence refuses writes in the legacy database, so an unmoved writing endpoint would fail",
     instead="list every endpoint that writes these tables with `kind: write`",
     find=_find,
