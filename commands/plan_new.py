@@ -152,8 +152,8 @@ def _from(config: Path, folder: Path) -> str:
 
 
 def _report(draft: Draft, folder: Path, files: list[str], *, as_json: bool) -> None:
-    footprints = draft.traffic.footprints if draft.traffic else ()
-    blocking = [f.name for f in footprints if f.writes_both or (f.writes and not f.moves)]
+    broken = [footprint for footprint in (draft.traffic.footprints if draft.traffic else ()) if footprint.breaks]
+    caught = [(name, f"{route.method} {route.path}") for name, route in draft.caught]
     if as_json:
         print_json(
             {
@@ -164,13 +164,17 @@ def _report(draft: Draft, folder: Path, files: list[str], *, as_json: bool) -> N
                 "routes": [f"{route.method} {route.path}" for route in draft.routes],
                 "foreign_keys": {key.key.name: key.decision for key in draft.keys},
                 "left_out": [found.thing for found in draft.ddl.left_out],
-                "blocking": blocking,
+                "blocking": [*(footprint.name for footprint in broken), *(name for name, _ in caught)],
                 "strangler_toml": toml_block(draft),
             }
         )
         return
     print_rows(("file",), [(str(folder / name),) for name in files], title=f"{len(files)} files written")
-    for one in blocking:
-        stdout.print(f"blocking: {one} writes tables on both sides, or stays and writes moved ones", markup=False)
+    for one in broken:
+        side = "moves, but writes" if one.moves else "stays, but writes"
+        written = ", ".join(one.writes_elsewhere if one.moves else one.writes)
+        stdout.print(f"blocking: {one.name} {side} {written}", markup=False)
+    for name, route in caught:
+        stdout.print(f"blocking: {name} stays, but the route {route} matches its requests", markup=False)
     stdout.print(f"\nAdd to strangler.toml:\n\n{toml_block(draft)}", markup=False)
     stdout.print(f"Then read {folder / CHECKLIST_NAME}, from the top.", markup=False)

@@ -2,7 +2,8 @@
 
 Asked with OPTIONS, which changes nothing: an application that knows the path answers it, or refuses the method (405);
 one that does not know the path answers 404. For a read that answers 404 a GET decides, because some frameworks do not
-know OPTIONS. An endpoint that must pass all the same is listed under `waivers` by its route id.
+know OPTIONS. A service that `strangler plan new` has begun answers 501 and names the methods that nobody has written.
+An endpoint that must pass all the same is listed under `waivers` by its route id.
 """
 
 import re
@@ -14,6 +15,8 @@ from migration_plans.plan import Plan, RoutePlan
 from strangler.settings import Settings
 
 _TIMEOUT_S = 5.0
+_NOT_WRITTEN = "x-not-written"
+"""Header of `extracted.chassis.unwritten`."""
 
 
 def unserved_routes(plan: Plan, settings: Settings) -> Iterator[tuple[str, str, str]]:
@@ -23,12 +26,21 @@ def unserved_routes(plan: Plan, settings: Settings) -> Iterator[tuple[str, str, 
         with httpx.Client(base_url=url, timeout=_TIMEOUT_S, trust_env=False) as client:
             try:
                 for route in plan.routes:
-                    if route.id not in waived and not _is_served(client, route):
+                    thing = f"route {route.id} ({' '.join(route.methods)} {route.path})"
+                    if route.id in waived:
+                        continue
+                    if not _is_served(client, route):
                         yield (
-                            f"route {route.id} ({' '.join(route.methods)} {route.path})",
+                            thing,
                             f"nobody serves it: the {side} application answers 404",
                             "correct the path in the plan, add the endpoint to that application, "
                             "or name the route under `waivers`",
+                        )
+                    elif unwritten := _unwritten(client, route):
+                        yield (
+                            thing,
+                            f"the {side} application answers 501: {', '.join(unwritten)} is not written yet",
+                            "write its handler",
                         )
             except httpx.HTTPError as error:
                 yield (
@@ -38,8 +50,19 @@ def unserved_routes(plan: Plan, settings: Settings) -> Iterator[tuple[str, str, 
                 )
 
 
+def _unwritten(client: httpx.Client, route: RoutePlan) -> list[str]:
+    """Methods of the route that the application itself says are still to be written."""
+    answer = client.options(_some_path(route))
+    said = answer.headers.get(_NOT_WRITTEN, "") if answer.status_code == httpx.codes.NOT_IMPLEMENTED else ""
+    return [method for method in route.methods if method in re.split(r"[,\s]+", said)]
+
+
+def _some_path(route: RoutePlan) -> str:
+    return re.sub(r"\{[^}]*\}", "1", route.path)
+
+
 def _is_served(client: httpx.Client, route: RoutePlan) -> bool:
-    path = re.sub(r"\{[^}]*\}", "1", route.path)
+    path = _some_path(route)
     if client.options(path).status_code != httpx.codes.NOT_FOUND:
         return True
     return "GET" in route.methods and client.get(path).status_code != httpx.codes.NOT_FOUND

@@ -7,7 +7,7 @@ from migration_plans.assess.sagas import Saga
 from migration_plans.authoring.draft import UNKNOWN, Draft
 from migration_plans.authoring.footprints import Footprint
 from migration_plans.authoring.legacy_schema import Table
-from migration_plans.authoring.skeleton import todo_of
+from migration_plans.authoring.skeleton import times, todo_of
 
 _READS_SHOWN = 200
 
@@ -34,9 +34,9 @@ def checklist(draft: Draft) -> str:
     """Markdown."""
     parts = [
         Part(
-            heading="Blocking: writes that the fence will refuse",
+            heading="Blocking: what breaks at the cutover",
             note="After the cutover the legacy database refuses every write of the monolith to a moved table, in any "
-            "transaction. Each of these breaks then. Write its saga first, or move the tables that it writes together.",
+            "transaction. Write the saga of each of these first, or move the tables that it writes together.",
             items=tuple(_blocking(draft)),
         ),
         Part(heading="Decide in plan.yaml", note="Each of these is a TODO there.", items=tuple(_decisions(draft))),
@@ -98,19 +98,24 @@ def _section(number: int, part: Part) -> str:
 
 
 def _blocking(draft: Draft) -> Iterator[Item]:
+    for name, route in draft.caught:
+        yield Item(
+            what=f"**{name}** stays, but the route `{route.method} {route.path}` matches its requests",
+            why="the service would be asked for it: move it as well, or give it another path in the monolith first",
+        )
     for footprint in draft.traffic.footprints if draft.traffic else ():
         if footprint.writes_both:
             where = "moves" if footprint.moves else "stays in the monolith"
             yield Item(
-                what=f"**{footprint.name}** ({where}, {footprint.calls:g} calls)",
+                what=f"**{footprint.name}** ({where}, {times(footprint.calls)})",
                 why=f"writes {', '.join(footprint.writes)}, which move, and {', '.join(footprint.writes_elsewhere)}, "
                 f"which stay{', in a bulk job: rebuild it rather than move it' if footprint.is_bulk else ''}",
-                inside=tuple(line for saga in footprint.sagas for line in _saga(saga, draft.service))
+                inside=tuple(line for saga in footprint.sagas for line in _saga(saga))
                 or ("in transactions of their own: no saga, but the monolith has to call the service for its part",),
             )
         elif footprint.writes and not footprint.moves:
             yield Item(
-                what=f"**{footprint.name}** (stays in the monolith, {footprint.calls:g} calls)",
+                what=f"**{footprint.name}** (stays in the monolith, {times(footprint.calls)})",
                 why=f"writes {', '.join(footprint.writes)}: {_instead(footprint)}",
             )
 
@@ -118,18 +123,19 @@ def _blocking(draft: Draft) -> Iterator[Item]:
 def _instead(footprint: Footprint) -> str:
     if footprint.is_bulk:
         return "a bulk job, which uses half of all tables: rebuild it on the service's API"
+    if footprint.name.partition(" ")[2].startswith("/") and footprint.endpoint is None:
+        return "no route can match its path: give it another one, or call the service instead"
     if footprint.endpoint is None:
-        return "no endpoint is known for it; a job or command that has to run in the service, or call it"
+        return "no endpoint: a job or command, which has to run in the service, or to call it"
     return "call the service instead"
 
 
-def _saga(saga: Saga, service: str) -> Iterator[str]:
+def _saga(saga: Saga) -> Iterator[str]:
     yield f"{saga.coordination}: {saga.reason}" + (f"; semantic lock on `{saga.locked}`" if saga.locked else "")
     for step in saga.steps:
         does = ", ".join([*(f"writes {table}" for table in step.writes)] or [f"reads {t}" for t in step.reads])
         undo = f"; undone by `{'`, `'.join(step.compensations)}`" if step.compensations else ""
-        where = service if step.service == service else f"the monolith ({step.service})"
-        yield f"{step.kind} in {where}: {does}{undo}"
+        yield f"{step.kind} in {step.service}: {does}{undo}"
 
 
 def _decisions(draft: Draft) -> Iterator[Item]:
@@ -157,7 +163,7 @@ def _decisions(draft: Draft) -> Iterator[Item]:
 def _handlers(draft: Draft) -> Iterator[Item]:
     for route in draft.routes:
         yield Item(
-            what=f"`{route.method} {route.path}` ({route.kind}, {route.footprint.calls:g} calls)", why=todo_of(route)
+            what=f"`{route.method} {route.path}` ({route.kind}, {times(route.footprint.calls)})", why=todo_of(route)
         )
 
 
@@ -168,7 +174,7 @@ def _reads(draft: Draft) -> Iterator[Item]:
     for read in draft.traffic.reads[:_READS_SHOWN]:
         known.add(read.name)
         yield Item(
-            what=f"{read.kind} **{read.name or '(unnamed)'}** ({read.calls:g} calls), answered by {read.home}: "
+            what=f"{read.kind} **{read.name or '(unnamed)'}** ({times(read.calls)}), answered by {read.home}: "
             f"{read.treatment}",
             why=read.reason,
             inside=(f"moved: {', '.join(read.moved)}; staying: {', '.join(read.staying)}",),
@@ -179,7 +185,7 @@ def _reads(draft: Draft) -> Iterator[Item]:
         footprint = route.footprint
         if footprint.reads_elsewhere and footprint.name not in known:
             yield Item(
-                what=f"**{footprint.name}** ({footprint.calls:g} calls), answered by the service",
+                what=f"**{footprint.name}** ({times(footprint.calls)}), answered by the service",
                 why=f"asks for {', '.join(footprint.reads_elsewhere)}, which stay: call the monolith, or keep a copy",
             )
     gets = [f.name for f in draft.staying if not f.writes and f.name not in known]

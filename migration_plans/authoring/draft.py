@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from migration_plans.authoring.footprints import Footprint, Traffic
+from migration_plans.authoring.footprints import Footprint, Traffic, endpoint_of
 from migration_plans.authoring.key_decisions import DecidedKey, decide_keys
 from migration_plans.authoring.legacy_schema import LegacySchema
-from migration_plans.authoring.names import package_name, route_ids
+from migration_plans.authoring.names import covers, package_name, route_ids, service_key, shape
 from migration_plans.authoring.statements import Ddl, service_ddl
 
 UNKNOWN = "TODO"
@@ -55,7 +55,7 @@ class Sticky:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Draft:
-    """One plan in the making. `folder`: how the plan's folder is called from where strangler.toml lies."""
+    """One plan in the making. `service`: as strangler.toml names it. `folder`: of the plan, as that file names it."""
 
     service: str
     move: str
@@ -78,8 +78,27 @@ class Draft:
     @property
     def staying(self) -> tuple[Footprint, ...]:
         """What uses moved tables and is not answered by the service."""
-        moving = {route.footprint.name for route in self.routes}
-        return tuple(f for f in (self.traffic.footprints if self.traffic else ()) if f.name not in moving)
+        return tuple(f for f in (self.traffic.footprints if self.traffic else ()) if not f.moves)
+
+    @property
+    def caught(self) -> tuple[tuple[str, Route], ...]:
+        """Endpoints that stay, and the route that would match their requests all the same."""
+        stay = [footprint.name for footprint in self.staying] + list(self.traffic.others if self.traffic else ())
+        return tuple((name, route) for name in stay if (route := self._catcher(name)) is not None)
+
+    def _catcher(self, name: str) -> Route | None:
+        endpoint = endpoint_of(name)
+        if endpoint is None:
+            return None
+        method, path = endpoint
+        return next(
+            (
+                route
+                for route in self.routes
+                if route.method == (method if method != "HEAD" else "GET") and covers(shape(route.path), shape(path))
+            ),
+            None,
+        )
 
 
 def draft_plan(
@@ -103,7 +122,7 @@ def draft_plan(
     reads = sum(route.footprint.calls for route in routes if route.kind == "read")
     min_compared = round(_RULE_OF_THREE / _MAX_UPPER_BOUND)
     return Draft(
-        service=service,
+        service=service_key(service),
         move=move,
         folder=folder,
         schema=schema,
@@ -113,7 +132,7 @@ def draft_plan(
         keys=tuple(decide_keys(schema.outward_keys, schema.inward_keys, traffic, facts_name)),
         waivers=(
             *(_waiver(user, schema) for user in users),
-            *(_endpoint_waiver(f) for f in (traffic.footprints if traffic else ()) if not f.moves and f.writes),
+            *(_endpoint_waiver(f) for f in (traffic.footprints if traffic else ()) if f.breaks),
         ),
         sticky=sticky,
         min_compared=min_compared,
@@ -130,11 +149,23 @@ def _sample_percent(reads: float, min_compared: int) -> int:
 
 
 def _routes(moving: Sequence[Footprint]) -> Iterator[Route]:
-    """Reads first; in each kind the more specific path before one with a parameter in its place."""
+    """Reads first; in each kind the more specific path before one with a parameter in its place.
+
+    Two names of one endpoint (`/a/{id}`, `/a/{key}`) are one route, by the name of more calls.
+    """
+    same: dict[tuple[str, tuple[str, ...]], tuple[str, str]] = {}
     endpoints: dict[tuple[str, str], Footprint] = {}
     for footprint in moving:
         if footprint.endpoint is not None:
-            endpoints[footprint.endpoint] = footprint
+            method, path = footprint.endpoint
+            first = same.setdefault((method, shape(path)), footprint.endpoint)
+            endpoints.setdefault(first, footprint)
+    # A route for GET answers HEAD too.
+    endpoints = {
+        (method, path): footprint
+        for (method, path), footprint in endpoints.items()
+        if method != "HEAD" or ("GET", shape(path)) not in same
+    }
     order = sorted(
         endpoints, key=lambda endpoint: (endpoints[endpoint].kind, endpoint[1].replace("{", "~"), endpoint[0])
     )
@@ -161,10 +192,13 @@ def _waiver(user: User, schema: LegacySchema) -> Waiver:
 
 
 def _endpoint_waiver(footprint: Footprint) -> Waiver:
-    written = ", ".join(footprint.writes)
+    if footprint.moves:
+        because = f"it moves, but writes {', '.join(footprint.writes_elsewhere)} as well, which stay: by which saga?"
+    else:
+        because = f"it stays and writes {', '.join(footprint.writes)}: the fence refuses it after the cutover"
     return Waiver(
         object=footprint.name,
         kind="endpoint" if footprint.endpoint else "job or statement",
         tables=footprint.writes,
-        because=f"{UNKNOWN}: it stays in the monolith and writes {written}: the fence refuses it after the cutover",
+        because=f"{UNKNOWN}: {because}",
     )

@@ -4,11 +4,16 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass
 
+import numpy as np
+
 from migration_plans.assess.assessment import Assessment
 from migration_plans.assess.join_treatments import TreatedRead, treat_joins, treat_queries
 from migration_plans.assess.key_treatments import TreatedKey, treat_keys
-from migration_plans.assess.sagas import Saga
+from migration_plans.assess.sagas import Saga, find_sagas
+from migration_plans.assess.service_map import ServiceMap
+from migration_plans.authoring.names import routable_path
 
+MONOLITH = "the monolith"
 _ENDPOINT = re.compile(r"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (/\S*)")
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -17,7 +22,8 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 class Footprint:
     """One functionality that uses a moved table. `reads`, `writes`: moved tables; `…_elsewhere`: tables that stay.
 
-    `home`: the service that will serve it (docs/assess.md). `calls`: as the facts count them.
+    `home`: the service that will serve it (docs/assess.md). `calls`: as the facts count them. `sagas`: of its
+    transactions that write on both sides of this move.
     """
 
     name: str
@@ -33,9 +39,8 @@ class Footprint:
 
     @property
     def endpoint(self) -> tuple[str, str] | None:
-        """(method, path), when the name is one."""
-        match = _ENDPOINT.fullmatch(self.name)
-        return (match[1], match[2]) if match else None
+        """(method, path) as routes are written, when the name is an endpoint and its path can be a route's."""
+        return endpoint_of(self.name)
 
     @property
     def kind(self) -> str:
@@ -45,15 +50,30 @@ class Footprint:
 
     @property
     def moves(self) -> bool:
-        """It is answered by the service: an endpoint that is at home there, or writes nothing that stays."""
-        if self.endpoint is None or self.is_bulk:
+        """It is answered by the service: an endpoint that is at home there, or writes nothing that stays.
+
+        A page that reads half of all tables is not: it goes on reading the live copy until it is built anew.
+        """
+        if self.endpoint is None or (self.is_bulk and not self.writes):
             return False
         return self.is_home or (bool(self.writes) and not self.writes_elsewhere)
+
+    @property
+    def breaks(self) -> bool:
+        """It cannot go on as it is after the cutover."""
+        return self.writes_both or (bool(self.writes) and not self.moves)
 
     @property
     def writes_both(self) -> bool:
         """One transaction today, two databases tomorrow."""
         return bool(self.writes and self.writes_elsewhere)
+
+
+def endpoint_of(name: str) -> tuple[str, str] | None:
+    """(method, path) of a functionality's name; None when it is no endpoint, or no route can match its path."""
+    match = _ENDPOINT.fullmatch(name)
+    path = routable_path(match[2]) if match else None
+    return (match[1], path) if match and path else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,6 +100,8 @@ class Traffic:
     reads: tuple[CrossingRead, ...]
     keys: tuple[tuple[str, str, TreatedKey], ...]
     """Crossing keys: from, to, treatment."""
+    others: tuple[str, ...] = ()
+    """Functionalities that use no moved table."""
 
 
 def traffic_of(assessment: Assessment, service: str) -> Traffic:
@@ -87,10 +109,11 @@ def traffic_of(assessment: Assessment, service: str) -> Traffic:
     facts, use, services = assessment.facts, assessment.usage, assessment.chosen.services
     number = services.names.index(service)
     moved = frozenset(services.tables(number))
+    # All that stays is one database still, whatever it is cut into later.
+    sides = ServiceMap(names=(service, MONOLITH), of_table=(services.of_table != number).astype(np.int32))
     found: dict[str, list[Saga]] = defaultdict(list)
-    for saga in assessment.sagas():
-        if any(step.service == service for step in saga.steps):
-            found[saga.functionality].append(saga)
+    for saga in find_sagas(facts, sides):
+        found[saga.functionality].append(saga)
 
     def names(tables: set[int] | frozenset[int]) -> tuple[str, ...]:
         return tuple(facts.tables[table] for table in sorted(tables))
@@ -120,6 +143,11 @@ def traffic_of(assessment: Assessment, service: str) -> Traffic:
             (facts.tables[treated.key.source], facts.tables[treated.key.target], treated)
             for treated in treat_keys(use)
             if (treated.key.source in moved) != (treated.key.target in moved)
+        ),
+        others=tuple(
+            name
+            for one, name in enumerate(facts.functionalities)
+            if not (use.tables_read[one] | use.tables_written[one]) & moved
         ),
     )
 

@@ -7,6 +7,9 @@ from collections.abc import Iterable
 _MOVE_LENGTH = 31
 """A plan's names of moves are no longer: slots and origins are called after them."""
 _PARAMETER = re.compile(r"\{([^{}]*)\}")
+_LITERAL = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-F]{2})+")
+"""What a segment of a route may be, besides a parameter."""
+_SERVICE = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 
 
 def slug(text: str) -> str:
@@ -18,6 +21,11 @@ def slug(text: str) -> str:
 def move_name(service: str) -> str:
     """A name that a plan takes."""
     return slug(service)[:_MOVE_LENGTH].rstrip("_")
+
+
+def service_key(service: str) -> str:
+    """The service as strangler.toml, routes and statistics name it: as it is, when that can be."""
+    return service if _SERVICE.fullmatch(service) else slug(service)[:63].rstrip("_")
 
 
 def package_name(service: str) -> str:
@@ -51,21 +59,48 @@ def function_name(route_id: str) -> str:
     return f"{name}_" if keyword.iskeyword(name) or not name[:1].isalpha() else name
 
 
-def framework_path(path: str) -> tuple[str, tuple[str, ...]]:
-    """The path with parameters that Python can name, each once (`/a/{id}/b/{id}` → `/a/{id}/b/{id_2}`), and these."""
+def routable_path(path: str) -> str | None:
+    """The path as a plan's routes have it: no slash at the end, every parameter a segment of its own with a name that
+    Python can have, each once (`/a/{id}/b/{id}` → `/a/{id}/b/{id_2}`). None when that cannot be said."""
     names: list[str] = []
+    segments = []
+    for segment in path.rstrip("/").split("/")[1:]:
+        if match := _PARAMETER.fullmatch(segment):
+            names.append(_free(_parameter_name(match[1]), names))
+            segment = f"{{{names[-1]}}}"
+        elif _LITERAL.fullmatch(segment) is None or segment in (".", ".."):
+            return None
+        segments.append(segment)
+    return "/" + "/".join(segments)
 
-    def replaced(match: re.Match[str]) -> str:
-        name = slug(match.group(1)) if match.group(1) else "id"
-        if keyword.iskeyword(name) or name == "request":
-            name += "_"
-        free, number = name, 2
-        while free in names:
-            free, number = f"{name}_{number}", number + 1
-        names.append(free)
-        return f"{{{free}}}"
 
-    return _PARAMETER.sub(replaced, path), tuple(names)
+def parameters(path: str) -> tuple[str, ...]:
+    """Names of a path's parameters, in order."""
+    return tuple(_PARAMETER.findall(path))
+
+
+def shape(path: str) -> tuple[str, ...]:
+    """Segments, parameters without their names: equal for paths that match the same requests."""
+    return tuple("{}" if _PARAMETER.fullmatch(segment) else segment for segment in path.split("/")[1:])
+
+
+def covers(general: tuple[str, ...], special: tuple[str, ...]) -> bool:
+    """Whether a path of shape `general` matches whatever one of shape `special` does."""
+    return len(general) == len(special) and all(
+        one in ("{}", other) for one, other in zip(general, special, strict=True)
+    )
+
+
+def _parameter_name(text: str) -> str:
+    name = text if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text) else slug(text or "id")
+    return f"{name}_" if keyword.iskeyword(name) or name == "request" else name
+
+
+def _free(name: str, taken: list[str]) -> str:
+    free, number = name, 2
+    while free in taken:
+        free, number = f"{name}_{number}", number + 1
+    return free
 
 
 def _words(path: str, *, parameters: bool = False) -> list[str]:

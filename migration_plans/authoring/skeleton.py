@@ -1,12 +1,13 @@
 """The service's Python package on `extracted.chassis`: a migration, an application, a handler for each route. Pure.
 
-Handlers answer 501 until they are written, and say what to write.
+Endpoints answer 501 until they are written, and say what to write.
 """
 
 from collections.abc import Mapping
+from urllib.parse import unquote
 
 from migration_plans.authoring.draft import Draft, Route
-from migration_plans.authoring.names import framework_path, function_name
+from migration_plans.authoring.names import function_name, parameters
 from migration_plans.authoring.python_text import doc, literal, tuple_of
 
 
@@ -96,31 +97,23 @@ def _execute(statements: tuple[str, ...]) -> None:
         op.execute(statement.replace(":", r"\\:"))
 """
 
-_ROUTES_HEAD = '''{head}
+_ROUTES_HEAD = """{head}
 
 from fastapi import APIRouter{request}
-{response}
-from extracted.chassis.errors import ServiceError
-
+{response}{unwritten}
 router = APIRouter()
+"""
 
-
-class NotWritten(ServiceError):
-    """A handler that somebody still has to write."""
-
-    status = 501
-    code = "not_written"
-
-    def __init__(self, endpoint: str, todo: str) -> None:
-        super().__init__(f"{{endpoint}} is not written yet: {{todo}}")
-'''
+_UNWRITTEN = """
+from extracted.chassis.unwritten import Unwritten
+"""
 
 _HANDLER = """
 
-@router.{method}({path})
+@unwritten({method}, {path}, {todo})
 async def {name}({parameters}) -> Response:
     {doc}
-    raise NotWritten({endpoint}, {todo})
+    raise NotImplementedError
 """
 
 
@@ -142,27 +135,33 @@ def _migration(draft: Draft) -> str:
 
 
 def _routes(draft: Draft) -> str:
-    head = doc("The endpoints that move. Each handler asks `request.state.database`, and answers as the monolith does.")
-    text = _ROUTES_HEAD.format(
-        head=head,
-        request=", Request" if draft.routes else "",
-        response="from fastapi.responses import Response\n" if draft.routes else "",
+    head = doc(
+        "The endpoints that move. To write one, put `@router.get(path)` or the like in the place of `@unwritten(…)`."
     )
+    if not draft.routes:
+        return _ROUTES_HEAD.format(head=head, request="", response="", unwritten="")
+    text = _ROUTES_HEAD.format(
+        head=head, request=", Request", response="from fastapi.responses import Response\n", unwritten=_UNWRITTEN
+    )
+    text += "unwritten = Unwritten(router)\n"
     # The first that matches answers: `/stock/low` before `/stock/{id}`.
     return text + "".join(map(_handler, sorted(draft.routes, key=lambda route: route.path.replace("{", "~"))))
 
 
 def _handler(route: Route) -> str:
-    path, parameters = framework_path(route.path)
     return _HANDLER.format(
-        method=route.method.lower(),
-        path=literal(path),
+        method=literal(route.method),
+        path=literal(unquote(route.path)),
         name=function_name(route.id),
-        parameters=", ".join(["request: Request", *(f"{name}: str" for name in parameters)]),
-        doc=doc(f"{route.method} {route.path}. {_does(route)}"),
-        endpoint=literal(f"{route.method} {route.path}"),
-        todo=literal(todo_of(route)),
+        parameters=", ".join(["request: Request", *(f"{name}: str" for name in parameters(route.path))]),
+        doc=doc(f"{route.method} {route.path}, called {times(route.footprint.calls)}."),
+        todo=literal(todo_of(route) or "no table was seen"),
     )
+
+
+def times(calls: float) -> str:
+    """`once`, `3 times`."""
+    return "once" if calls == 1 else f"{calls:,g} times"
 
 
 def todo_of(route: Route) -> str:
@@ -175,8 +174,3 @@ def todo_of(route: Route) -> str:
         f"writes {', '.join(footprint.writes_elsewhere)} of the monolith" if footprint.writes_elsewhere else "",
     ]
     return "; ".join(part for part in parts if part)
-
-
-def _does(route: Route) -> str:
-    seen = todo_of(route)
-    return f"Seen {route.footprint.calls:g} times: it {seen}." if seen else "No table was seen."
