@@ -145,6 +145,8 @@ def trace_id(traceparent: str | None) -> str | None:
 
 
 def _local(url: str) -> str:
+    if url.startswith("/"):
+        return url.partition("#")[0]
     parts = urlsplit(url)
     return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 

@@ -10,6 +10,7 @@ from mitmproxy.net import encoding
 
 from router.inspection.tee import BodyTee
 from router.learning.errors import RecordNotWritable
+from router.learning.operations import operation_of
 from router.learning.record_file import RecordFile
 from router.learning.secrets_hidden import Hidden, answer_shown, text_body
 from router.learning.traces import is_valid, traceparent_of
@@ -162,6 +163,8 @@ def _bodies(flow: http.HTTPFlow, pending: _Pending, hidden: Hidden) -> dict[str,
         text = None if body is None else text_body(body, request.headers.get("content-type", ""), hidden)
         shown |= {"body_left_out": pending.asked.total_bytes} if text is None else {"body": text}
     shown["path"] = hidden.target(request.path)
+    if operation := operation_of(request.headers, shown.get("body")):
+        shown["template"] = f"{request.path.partition('?')[0]}#{operation}"
     if response is not None:
         answered = _decoded(pending.answered, response.headers.get("content-encoding", ""))
         answer: dict[str, Any] = hidden.answer_headers(list(response.headers.items(multi=True)))
