@@ -1,7 +1,7 @@
 """Which endpoint is a path of: templates that are known, or inferred from the paths themselves. Pure."""
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -27,14 +27,24 @@ _PARAMETER: Final = re.compile(r"<(?:[^<>:]+:)?(?P<angle>\w+)>|\{(?P<brace>\w+)(
 
 
 def unified(template: str) -> str:
-    """`/a/<int:order_id>`, `/a/{order_id}` and `/a/:order_id` in one form: `/a/{order_id}`; no slash at the end."""
-    braced = _PARAMETER.sub(lambda m: "{%s}" % (m["angle"] or m["brace"] or m["colon"]), template)
-    return braced.rstrip("/") or "/"
+    """`/a/<int:b>`, `/a/{b}` and `/a/:b` in one form: `/a/{b}`. A slash at the end stays."""
+    return _PARAMETER.sub(lambda m: "{%s}" % (m["angle"] or m["brace"] or m["colon"]), template)
+
+
+def path_of(target: str) -> str:
+    """The path of a request's target or URL; `//a` is a path, and `a` no host."""
+    return target.partition("?")[0].partition("#")[0] if target.startswith("/") else urlsplit(target).path
+
+
+def as_read(method: str) -> str:
+    """The method in capitals; HEAD asks what GET does."""
+    method = method.upper()
+    return "GET" if method == "HEAD" else method
 
 
 def shape_of(template: str) -> str:
-    """The template without the names of its parameters: equal for templates that match the same paths."""
-    return re.sub(r"\{\w+\}", "{}", unified(template))
+    """The template without the names of its parameters and a slash at its end: equal for those of one endpoint."""
+    return re.sub(r"\{\w+\}", "{}", unified(template)).rstrip("/")
 
 
 class Templates:
@@ -43,11 +53,14 @@ class Templates:
     def __init__(self, known: Iterable[str] = ()) -> None:
         """`known`: endpoints, `METHOD /template`, as the code or an API description has them."""
         self._known: dict[tuple[str, int], list[tuple[re.Pattern[str], str]]] = defaultdict(list)
+        self._known_slash: dict[str, bool] = {}
         self._folded: set[tuple[str, tuple[str, ...]]] = set()
         self._counted: set[tuple[str, tuple[str, ...], str]] = set()
+        self._slashes: Counter[str] = Counter()
         for endpoint in known:
             method, _, template = endpoint.partition(" ")
-            template = unified(template)
+            template = unified(template).rstrip("/")
+            self._known_slash[shape_of(endpoint)] = endpoint.endswith("/")
             pattern = re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(template))
             self._known[method.upper(), template.count("/")].append((re.compile(pattern), template))
         for templates in self._known.values():
@@ -55,8 +68,18 @@ class Templates:
             templates.sort(key=lambda item: item[1].count("{"))
 
     def learn(self, requests: Iterable[tuple[str, str]]) -> None:
-        """Look at all (method, path): a place with very many last words holds values, and so does one with numbers."""
-        paths = [(method, _inferred(_segments(path))) for method, path in {(m.upper(), p) for m, p in requests}]
+        """Look at all (method, path): a place with very many last words holds values, and so does one with numbers.
+
+        An endpoint's name ends with a slash where most of its paths do: a route of a plan has to match what is asked.
+        """
+        seen = {(as_read(method), path_of(path)) for method, path in requests}
+        self._slashes = Counter()
+        self._learn_places(seen)
+        for method, path in seen:
+            self._slashes[self._without_slash(method, path)] += 1 if path.endswith("/") else -1
+
+    def _learn_places(self, requests: Iterable[tuple[str, str]]) -> None:
+        paths = [(method, _inferred(_segments(path))) for method, path in requests]
         self._counted = set()
         for depth in range(max((len(segments) for _, segments in paths), default=0)):
             numbers: dict[tuple[str, tuple[str, ...], str], set[str]] = defaultdict(set)
@@ -80,7 +103,12 @@ class Templates:
 
     def endpoint(self, method: str, path: str) -> str:
         """The endpoint that a request of this path is for. Query and fragment do not count."""
-        method = method.upper()
+        name = self._without_slash(as_read(method), path)
+        often = self._slashes[name]
+        slashed = often > 0 or (often == 0 and self._known_slash.get(shape_of(name), path_of(path).endswith("/")))
+        return f"{name}/" if slashed and not name.endswith("/") else name
+
+    def _without_slash(self, method: str, path: str) -> str:
         plain = "/" + "/".join(_segments(path))
         for pattern, template in self._known.get((method, plain.count("/")), ()):
             if pattern.fullmatch(plain):
@@ -95,7 +123,9 @@ class Templates:
 
 
 def _segments(path: str) -> list[str]:
-    return [unquote(segment).replace("/", "%2F") for segment in urlsplit(path).path.split("/") if segment]
+    """Without parameters of a segment (`;jsessionid=…`)."""
+    plain = (segment.partition(";")[0] for segment in path_of(path).split("/"))
+    return [unquote(segment).replace("/", "%2F") for segment in plain if segment]
 
 
 def _inferred(segments: list[str]) -> list[str]:

@@ -9,7 +9,7 @@ from migration_plans.gather.attribution import attribute
 from migration_plans.gather.log_transactions import transactions_of
 from migration_plans.gather.paths import Templates, shape_of, unified
 from migration_plans.gather.plays import filled, picked, plays_of
-from migration_plans.gather.requests import MARKER, RecordedRequest, requests_of
+from migration_plans.gather.requests import MARKER, RecordedRequest, requests_of, trace_id
 from migration_plans.gather.server_log import LogEntry
 from migration_plans.gather.shapes import Mark, Shapes
 from migration_plans.gather.sql import SqlReader
@@ -63,7 +63,7 @@ def test_comments_name_the_endpoint():
     assert told(attributed) == {
         "GET /a/{id}": ("comment", 1, ["a:R"]),
         "orders#show": ("comment", 1, ["b:R"]),
-        "/shop/items": ("comment", 1, ["c:R"]),
+        "/shop/items/": ("comment", 1, ["c:R"]),
         "GET /d/{id}": ("trace", 1, ["d:R"]),
     }
 
@@ -155,7 +155,7 @@ def test_migrations_are_no_functionality():
     ("path", "endpoint"),
     [
         ("/api/orders/12?x=1", "GET /api/orders/{id}"),
-        ("/api/orders/12/lines/3/", "GET /api/orders/{id}/lines/{id}"),
+        ("/api/orders/12/lines/3/", "GET /api/orders/{id}/lines/{id}/"),
         ("/u/6f1c2b7e-7d0c-4c62-9d3a-0b7f8a2c4d11", "GET /u/{id}"),
         ("/u/5f4dcc3b5aa765d61d83", "GET /u/{id}"),
         ("/p/SKU-0012", "GET /p/{id}"),
@@ -163,6 +163,11 @@ def test_migrations_are_no_functionality():
         ("/days/2026-11-22", "GET /days/{id}"),
         ("/api/v2/order-lines", "GET /api/v2/order-lines"),
         ("/", "GET /"),
+        ("//a//b?x=/1", "GET /a/b"),
+        ("/shop;jsessionid=0A1B.node1/orders/7;v=1", "GET /shop/orders/{id}"),
+        ("/a%2Fb/caf%C3%A9", "GET /a%2Fb/café"),
+        ("http://shop.example/a/9", "GET /a/{id}"),
+        ("*", "GET /*"),
     ],
 )
 def test_paths_become_templates(path, endpoint):
@@ -186,8 +191,17 @@ def test_a_place_with_very_many_words_holds_values():
 
 
 def test_templates_of_all_frameworks_are_one():
-    assert {unified(one) for one in ("/a/<int:b>/", "/a/{b}", "/a/:b", "/a/<b>")} == {"/a/{b}"}
-    assert shape_of("GET /a/{b}") == shape_of("GET /a/<int:c>")
+    assert {unified(one) for one in ("/a/<int:b>", "/a/{b}", "/a/:b", "/a/<b>")} == {"/a/{b}"}
+    assert shape_of("GET /a/{b}") == shape_of("GET /a/<int:c>") == shape_of("GET /a/:d/")
+
+
+def test_an_endpoint_ends_with_a_slash_where_most_of_its_paths_do():
+    templates = Templates(["GET /known/<int:id>/"])
+    templates.learn([("GET", path) for path in ("/a/1", "/a/1/?x=2", "/a/2/", "/a/3/", "/b/1", "/b/2", "/b/2/", "/")])
+    assert {templates.endpoint("GET", path) for path in ("/a/1", "/a/7/?x=2")} == {"GET /a/{id}/"}
+    assert {templates.endpoint("GET", path) for path in ("/b/1", "/b/2/")} == {"GET /b/{id}"}
+    assert templates.endpoint("GET", "/known/1") == "GET /known/{id}/"
+    assert templates.endpoint("GET", "/") == "GET /"
 
 
 def test_requests_of_har_and_of_lines():
@@ -245,3 +259,53 @@ def test_words_that_differ_in_their_number_only_are_values():
     assert templates.endpoint("PUT", "/users/me/mail") == "PUT /users/me/mail"
     assert templates.endpoint("GET", "/users/u7/mail") == "GET /users/u7/mail"
     assert templates.endpoint("GET", "/api/v2/a") == "GET /api/v2/a"
+
+
+def test_head_asks_what_get_does():
+    transactions, _ = seen(("SELECT 1 FROM a", 1.0), ("SELECT 2 FROM b /*route='/b/:x',method='HEAD'*/", 3.0))
+    requests = [asked("/a/1", 0.9, 1.1, method="HEAD"), asked("/a/2", 5.9, 6.1)]
+    assert told(attribute(transactions, requests=requests)) == {
+        "GET /a/{id}": ("time", 2, ["a:R"]),
+        "GET /b/{x}": ("comment", 1, ["b:R"]),
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "trace"),
+    [
+        (f"00-{TRACE}-b7ad6b7169203331-01", TRACE),
+        (f"cc-{TRACE}-b7ad6b7169203331-01-more", TRACE),
+        (f"ff-{TRACE}-b7ad6b7169203331-01", None),
+        (f"00-{'0' * 32}-b7ad6b7169203331-01", None),
+        (f"00-{TRACE.upper()}-b7ad6b7169203331-01", None),
+        (f"00-{TRACE}-b7ad6b71-01", None),
+        ("nonsense", None),
+        (None, None),
+    ],
+)
+def test_X68_only_valid_traces_are_traces(given, trace):
+    assert trace_id(given) == trace
+
+
+def test_a_torn_last_line_is_named_and_left_out_and_a_torn_line_before_is_refused():
+    whole = '{"method": "GET", "path": "/a", "start": "1.5", "us": 500000, "ms": 499, "status": 200}\n'
+    torn = []
+    (one,) = requests_of(whole + '{"method": "GE', thing="x", torn=torn.append)
+    assert (one.start, one.end) == (1.5, 2.0)
+    assert len(torn) == 1 and "line 2" in torn[0]
+    for text in (whole + '{"method": "GE\n', whole + '{"method": "GE\n' + whole):
+        with pytest.raises(LogUnreadable, match="line 2"):
+            requests_of(text, thing="x", torn=torn.append)
+    with pytest.raises(LogUnreadable, match="line 2"):
+        requests_of(whole + '{"method": "GE', thing="x")
+
+
+def test_what_became_a_socket_is_no_request():
+    lines = '{"method": "GET", "path": "/ws", "start": 1, "ms": 9e6, "status": 101}\n'
+    assert requests_of(lines, thing="x") == []
+
+
+@pytest.mark.parametrize("time", ["NaN", "Infinity", '"soon"', "null"])
+def test_times_that_are_no_numbers_are_refused(time):
+    with pytest.raises(LogUnreadable, match="line 1"):
+        requests_of('{"method": "GET", "path": "/", "end": 1, "start": ' + time + "}", thing="x")

@@ -130,13 +130,13 @@ urlpatterns = [path("api/", include("shop.orders.urls"))]
 def test_django(tmp_path):
     scan = scanned(tmp_path, DJANGO)
     told = spelled(scan)
-    assert told["GET /api/{pk}"] == "orders_order:R people:R orders_line:R catalog_product:R"
-    assert told["POST /api/place"] == "catalog_product:R orders_order:W orders_line:W catalog_product:W"
-    assert "GET /api/place" not in told
-    assert told["GET /api/report/{year}"] == "people:R orders_order:R"
-    assert told["GET /api/lines"] == "orders_line:R"
-    assert told["POST /api/customers"] == "people:R people:W"
-    assert told["GET /api/customers"] == "people:R"
+    assert told["GET /api/{pk}/"] == "orders_order:R people:R orders_line:R catalog_product:R"
+    assert told["POST /api/place/"] == "catalog_product:R orders_order:W orders_line:W catalog_product:W"
+    assert "GET /api/place/" not in told
+    assert told["GET /api/report/{year}/"] == "people:R orders_order:R"
+    assert told["GET /api/lines/"] == "orders_line:R"
+    assert told["POST /api/customers/"] == "people:R people:W"
+    assert told["GET /api/customers/"] == "people:R"
     (report,) = (one for one in scan.functionalities if "report" in one.name)
     assert report.joins == (("orders_order", "people"),)
 
@@ -207,12 +207,12 @@ if not is_model_registered("stock", "Item"):
         },
     )
     assert spelled(scan) == {
-        "GET /items": "stock_item:R",
-        "POST /items": "stock_item:R stock_item:W",
-        "GET /items/{pk}": "stock_item:R",
-        "PUT /items/{pk}": "stock_item:R stock_item:W",
-        "PATCH /items/{pk}": "stock_item:R stock_item:W",
-        "DELETE /items/{pk}": "stock_item:R stock_item:W",
+        "GET /items/": "stock_item:R",
+        "POST /items/": "stock_item:R stock_item:W",
+        "GET /items/{pk}/": "stock_item:R",
+        "PUT /items/{pk}/": "stock_item:R stock_item:W",
+        "PATCH /items/{pk}/": "stock_item:R stock_item:W",
+        "DELETE /items/{pk}/": "stock_item:R stock_item:W",
     }
 
 
