@@ -5,7 +5,7 @@ import click
 from commands.lazy import LazyGroup
 
 _COMMANDS = {
-    "accept": "commands.plan_diff:accept",
+    "accept": "commands.plan_accept:accept",
     "check": "commands.plan_check:check",
     "diff": "commands.plan_diff:diff",
     "graph": "commands.plan_graph:graph",

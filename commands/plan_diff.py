@@ -1,4 +1,4 @@
-"""`strangler plan diff` and `plan accept`: what changed since the plan was written, and that it is known."""
+"""`strangler plan diff`: what is no longer as a plan says."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -9,31 +9,25 @@ import click
 
 from commands.context import Context
 from commands.output import json_option, print_json, print_rows, service_argument, stderr, stdout
+from commands.plan_accept import facts_option, seen_in
 from commands.plan_reality import picture_of, revisions, running_move
-from migration_plans.assess.facts_file import load_facts
-from migration_plans.drift.baseline_file import baseline_path, load_baseline, save_baseline
+from migration_plans.drift.baseline_file import load_baseline
 from migration_plans.drift.boundary import dependent_drift, foreign_key_drift
 from migration_plans.drift.drift import Drift
 from migration_plans.drift.legacy_tables import legacy_table_drift
 from migration_plans.drift.picture import Baseline
 from migration_plans.drift.running import owner_drift, route_drift, stopped_drift
-from migration_plans.drift.seen import functionalities_seen
 from migration_plans.drift.service_tables import revision_drift, service_table_drift
-from migration_plans.drift.traffic import Seen, on_both_sides, traffic_drift
+from migration_plans.drift.traffic import Seen, traffic_drift
 from migration_plans.phases import Phase
 from migration_plans.plan import Plan
-from strangler.clock import Clock, SystemClock
-from strangler.errors import PromiseBroken, Unreachable
+from strangler.errors import PromiseBroken
 from strangler.settings import Settings
-
-_facts_option = click.option(
-    "--facts", "facts_path", type=click.Path(path_type=Path), help="Hold recorded traffic against the plan, too."
-)
 
 
 @click.command("diff")
 @service_argument
-@_facts_option
+@facts_option
 @click.option(
     "--migrations",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
@@ -56,7 +50,7 @@ def diff(
     name = context.service(service)
     plan, path = context.plan(name), context.settings.plan_path(name)
     baseline = load_baseline(path, plan.move)
-    seen = _seen(facts_path)
+    seen = seen_in(facts_path)
     drifts = list(found_drift(context.settings, plan, baseline, seen=seen, migrations=migrations))
     if as_json:
         taken = baseline.taken_at.isoformat() if baseline else None
@@ -69,51 +63,6 @@ def diff(
             reason=f"{len(drifts)} things are no longer as it says",
             mend="mend them or the plan; `strangler plan accept` then keeps what is there as known",
         )
-
-
-@click.command("accept")
-@service_argument
-@_facts_option
-@json_option
-@click.pass_obj
-def accept(context: Context, service: str | None, facts_path: Path | None, as_json: bool) -> None:
-    """Say that the plan knows the schemas as they are now: writes the baseline that `plan diff` compares with.
-
-    \b
-    Example: strangler plan accept catalog
-    """
-    name = context.service(service)
-    plan, path = context.plan(name), context.settings.plan_path(name)
-    before = load_baseline(path, plan.move) if baseline_path(path).exists() else None
-    seen = _seen(facts_path)
-    baseline = taken_baseline(context.settings, plan, SystemClock(), seen=seen, before=before)
-    written = save_baseline(path, baseline)
-    if as_json:
-        print_json({"written": str(written), **baseline.model_dump(mode="json")})
-        return
-    there, planned = len(baseline.legacy.tables), len(plan.tables)
-    stdout.print(f"{written}: {there} of {planned} tables of the monolith", markup=False, soft_wrap=True)
-    if baseline.service is None:
-        stderr.print("the service's database does not answer yet: run this again once it is migrated")
-
-
-def taken_baseline(
-    settings: Settings, plan: Plan, clock: Clock, *, seen: dict[str, Seen] | None, before: Baseline | None = None
-) -> Baseline:
-    """What is there now. Without facts, what was known of the traffic stays known. Raises `DatabaseUnreachable` for
-    the monolith; the service's database may not be there yet."""
-    try:
-        service = picture_of(settings.service(plan.service).database, plan.target_tables)
-    except Unreachable:
-        service = None
-    known = before.writes_on_both_sides if before else None
-    return Baseline(
-        move=plan.move,
-        taken_at=clock.now(),
-        legacy=picture_of(settings.legacy.database, tuple(plan.tables)),
-        service=service if service and service.tables else None,
-        writes_on_both_sides=known if seen is None else on_both_sides(plan, seen),
-    )
 
 
 def found_drift(
@@ -134,7 +83,7 @@ def found_drift(
         yield from dependent_drift(plan, before, now)
     service_dsn = settings.service(plan.service).database
     then = baseline.service if baseline else None
-    yield from service_table_drift(plan, then, picture_of(service_dsn, plan.target_tables))
+    yield from service_table_drift(plan, then, picture_of(service_dsn, plan.target_tables), followed=running.followed)
     if found := revisions(service_dsn, settings.plan_path(plan.service), migrations):
         yield from revision_drift(found)
     yield from owner_drift(plan, running.phase, running.owners)
@@ -143,12 +92,6 @@ def found_drift(
     if seen is not None:
         known = baseline.writes_on_both_sides if baseline else None
         yield from traffic_drift(plan, seen, known or ())
-
-
-def _seen(path: Path | None) -> dict[str, Seen] | None:
-    if path is None:
-        return None
-    return functionalities_seen(load_facts(path, ignored=lambda key: stderr.print(f"{path}: key {key!r} ignored")))
 
 
 def _show(plan: Plan, baseline: Baseline | None, drifts: list[Drift]) -> None:

@@ -7,6 +7,7 @@ import click
 
 from commands.context import Context
 from commands.output import service_argument, stderr
+from commands.plan_accept import seen_in
 from commands.plan_reality import picture_of
 from migration_plans.assess.assessment import assess
 from migration_plans.assess.decisions import Decisions
@@ -15,12 +16,12 @@ from migration_plans.assess.facts_file import load_facts
 from migration_plans.assess.report_html import render_html
 from migration_plans.drift.baseline_file import load_baseline
 from migration_plans.drift.picture import SchemaPicture
-from migration_plans.drift.seen import functionalities_seen
 from migration_plans.graph.dot import as_dot
 from migration_plans.graph.extraction import extraction
 from migration_plans.graph.mermaid import as_mermaid
 from migration_plans.graph.page import as_page
 from migration_plans.graph.services import services
+from migration_plans.table_names import plain
 from strangler.durable_files import replace_file
 from strangler.errors import BadInput, Unreachable
 
@@ -83,29 +84,25 @@ def graph(
 
 def _services(facts_path: Path, decisions_path: Path | None, form: str) -> str:
     decisions = load_decisions(decisions_path) if decisions_path else Decisions()
-    assessment = assess(load_facts(facts_path, ignored=_say_ignored), seed=0, decisions=decisions)
+    facts = load_facts(facts_path, ignored=lambda key: stderr.print(f"{facts_path}: key {key!r} ignored", markup=False))
+    assessment = assess(facts, seed=0, decisions=decisions)
     return render_html(assessment) if form == "html" else _DRAWN[form](services(assessment))
 
 
 def _extraction(context: Context, service: str, facts_path: Path | None, form: str) -> str:
     plan = context.plan(service)
-    seen = functionalities_seen(load_facts(facts_path, ignored=_say_ignored)) if facts_path else {}
+    seen = seen_in(facts_path) or {}
     return _DRAWN[form](extraction(plan, _schema(context, service), seen))
 
 
 def _schema(context: Context, service: str) -> SchemaPicture | None:
-    """As the baseline has it, else as it is."""
+    """As the baseline has it, when it knows all the plan's tables; else as it is; else as far as it is known."""
     plan = context.plan(service)
-    if baseline := load_baseline(context.settings.plan_path(service), plan.move):
+    baseline = load_baseline(context.settings.plan_path(service), plan.move)
+    if baseline and {plain(name) for name in plan.tables} <= baseline.legacy.tables.keys():
         return baseline.legacy
     try:
         return picture_of(context.settings.legacy.database, tuple(plan.tables))
     except Unreachable as error:
-        stderr.print(
-            f"{error.thing} does not answer: keys of tables and ends of foreign keys are left out", markup=False
-        )
-        return None
-
-
-def _say_ignored(key: str) -> None:
-    stderr.print(f"facts: key {key!r} is not known, ignored", markup=False)
+        stderr.print(f"{error.thing} does not answer: keys that nobody knows are left out", markup=False)
+        return baseline.legacy if baseline else None

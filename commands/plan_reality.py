@@ -1,7 +1,7 @@
 """What a plan is held against: both databases, the journal, the route table, the service's migrations."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from cdc.connections import CatalogConnection, open_database
 from cdc.events import TableName
 from cdc.link import Direction, stream_name
 from cdc.schema import reflect
-from cdc.schema_changes.store import accepted, load_met
+from cdc.schema_changes.store import Met, accepted, load_met
 from cdc.tables import Table
 from commands.layout import Layout
 from commands.mapping import table_name
@@ -35,7 +35,7 @@ from migration_plans.drift.picture import (
     SchemaPicture,
     TablePicture,
 )
-from migration_plans.drift.running import OwnerSeen, PublishedMove, PublishedRoute, StoppedTable
+from migration_plans.drift.running import FollowedColumn, OwnerSeen, PublishedMove, PublishedRoute, StoppedTable
 from migration_plans.drift.service_tables import Revisions
 from migration_plans.errors import PlanInvalid
 from migration_plans.ownership import OwnershipLedger
@@ -61,8 +61,8 @@ def picture_of(dsn: str, tables: Sequence[str], before: SchemaPicture | None = N
         database = database_mark(connection)
         known = before if before and before.database == database else None
         called = _called(connection, names, known)
-        wanted = [table_name(called.get(name, name)) for name in names]
-        said = {now: name for name, now in called.items()}
+        wanted = [called.get(name) or table_name(name) for name in names]
+        said = {str(now): name for name, now in called.items()}
         marks = table_marks(connection, [(table.schema, table.name) for table in wanted])
         found = reflect(connection, wanted).tables
         return SchemaPicture(
@@ -72,20 +72,20 @@ def picture_of(dsn: str, tables: Sequence[str], before: SchemaPicture | None = N
                 for name, table in zip(names, wanted, strict=True)
                 if table in found
             },
-            renamed=called,
+            renamed={name: str(now) for name, now in called.items()},
             foreign_keys=_foreign_keys(connection, wanted, said),
             dependents=_dependents(connection, wanted, said),
         )
 
 
-def _called(connection: CatalogConnection, names: Sequence[str], before: SchemaPicture | None) -> dict[str, str]:
-    """Tables of these names that have another name than before."""
+def _called(connection: CatalogConnection, names: Sequence[str], before: SchemaPicture | None) -> dict[str, TableName]:
+    """Tables that are not there under the name that they had → what they are called now."""
     if before is None:
         return {}
     then = {before.tables[name].oid: name for name in names if name in before.tables}
     there = table_marks(connection, [(table.schema, table.name) for table in map(table_name, names)])
-    now = names_of(connection, then)
-    return {then[oid]: name for oid, name in now.items() if name != then[oid] and then[oid] not in there}
+    now = {oid: TableName(schema=schema, name=name) for oid, (schema, name) in names_of(connection, then).items()}
+    return {then[oid]: table for oid, table in now.items() if str(table) != then[oid] and then[oid] not in there}
 
 
 def _table(table: Table, marks: TableMarks) -> TablePicture:
@@ -149,15 +149,15 @@ class RunningMove:
     owners: tuple[OwnerSeen, ...]
     published: PublishedMove | None
     stopped: tuple[StoppedTable, ...]
-    followed: dict[tuple[str, str], str]
-    """(table, column) that came while the stream ran → what the stream does with it."""
+    followed: tuple[FollowedColumn, ...]
 
 
 def running_move(settings: Settings, plan: Plan) -> RunningMove:
     """Read only. Raises when a database does not answer, or the journal or the route table is damaged."""
     service_dsn = settings.service(plan.service).database
     met: dict[Direction, str] = {"forward": service_dsn, "reverse": settings.legacy.database}
-    stopped, followed = [], {}
+    stopped: list[StoppedTable] = []
+    followed: list[FollowedColumn] = []
     for direction, dsn in met.items():
         forms = load_met(dsn, stream_name(plan.move, direction))
         stopped += [
@@ -166,11 +166,7 @@ def running_move(settings: Settings, plan: Plan) -> RunningMove:
             if each.state != "met"
         ]
         if direction == "forward":
-            for table, versions in accepted(forms).items():
-                for column in versions[-1].columns:
-                    if versions[0].column(column.attnum) is None:
-                        does = f"follows it as {column.known_as}" if column.mapped else "leaves it behind"
-                        followed[str(table), column.name] = f"the stream {does}"
+            followed += _followed(plan, forms)
     return RunningMove(
         phase=fold(Journal(Layout.of(settings).journal(plan.move)).entries()).phase,
         owners=(
@@ -179,8 +175,17 @@ def running_move(settings: Settings, plan: Plan) -> RunningMove:
         ),
         published=_published(settings, plan.move),
         stopped=tuple(stopped),
-        followed=followed,
+        followed=tuple(followed),
     )
+
+
+def _followed(plan: Plan, met: Sequence[Met]) -> Iterator[FollowedColumn]:
+    planned = {plain(name) for name in plan.tables}
+    for table, versions in accepted(met).items():
+        for column in versions[-1].columns if str(table) in planned else ():
+            if versions[0].column(column.attnum) is None:
+                target = column.known_as if column.mapped else None
+                yield FollowedColumn(table=str(table), column=column.name, target=target)
 
 
 def _owner(side: Side, dsn: str, move: str, tables: tuple[str, ...]) -> OwnerSeen:

@@ -61,14 +61,17 @@ class PlanShop:
         shop.in_legacy(LEGACY)
         shop.in_service(SERVICE)
         shop.write(plan)
-        (folder / "strangler.toml").write_text(
-            f'[legacy]\ndatabase = "{legacy}"\nurl = "http://127.0.0.1:9"\n'
-            f'[services.shop]\ndatabase = "{service}"\nurl = "http://127.0.0.1:9"\nplan = "shop.yaml"\n'
-        )
+        shop.write_settings()
         return shop
 
     def write(self, plan: str) -> None:
         (self.folder / "shop.yaml").write_text(plan)
+
+    def write_settings(self) -> None:
+        (self.folder / "strangler.toml").write_text(
+            f'[legacy]\ndatabase = "{self.legacy}"\nurl = "http://127.0.0.1:9"\n'
+            f'[services.shop]\ndatabase = "{self.service}"\nurl = "http://127.0.0.1:9"\nplan = "shop.yaml"\n'
+        )
 
     def in_legacy(self, statements: str) -> None:
         _execute(self.legacy, statements)

@@ -36,11 +36,16 @@ def load_baseline(plan_path: Path, move: str) -> Baseline | None:
     return baseline
 
 
+def baseline_text(baseline: Baseline) -> str:
+    """The file's content. Equal schemas give equal text but for the time."""
+    return baseline.model_dump_json(indent=1, exclude_defaults=True) + "\n"
+
+
 def save_baseline(plan_path: Path, baseline: Baseline) -> Path:
-    """Replace it whole; returns where. Equal schemas give equal text but for the time."""
+    """Replace it whole; returns where."""
     path = baseline_path(plan_path)
     try:
-        replace_file(path, baseline.model_dump_json(indent=1, exclude_defaults=True) + "\n")
+        replace_file(path, baseline_text(baseline))
     except OSError as error:
         raise PlanInvalid(
             thing=str(path), reason=f"cannot be written: {error.strerror}", mend="make its folder writable"

@@ -25,27 +25,25 @@ SELECT c.oid::bigint AS oid, n.nspname AS schema, c.relname AS name, a.attname A
 """
 
 _NAMES = """
-SELECT c.oid::bigint AS oid, n.nspname || '.' || c.relname AS name
+SELECT c.oid::bigint AS oid, n.nspname AS schema, c.relname AS name
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE c.relkind IN ('r', 'p') AND c.oid = ANY(%s::oid[])
 """
 
 _DEFINITIONS = """
-WITH bodies AS (
-  SELECT p.oid, p.proname AS name,
-         CASE WHEN p.prokind = 'a' THEN p.prosrc ELSE pg_get_functiondef(p.oid) END AS text
-    FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-   WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'strangler'))
 SELECT CASE c.relkind WHEN 'm' THEN 'materialized view' ELSE 'view' END AS kind, c.relname AS name,
        pg_get_viewdef(c.oid) AS text
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE c.relkind IN ('v', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND c.relname = ANY(%(names)s)
 UNION ALL
-SELECT 'function', b.name, b.text FROM bodies b WHERE b.name = ANY(%(names)s)
+SELECT 'function', p.proname, CASE WHEN p.prokind = 'a' THEN p.prosrc ELSE pg_get_functiondef(p.oid) END
+  FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+ WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'strangler') AND p.proname = ANY(%(names)s)
 UNION ALL
 SELECT 'trigger', g.tgname,
-       replace(pg_get_triggerdef(g.oid), ' ON ' || g.tgrelid::regclass::text || ' ', ' ') || coalesce(b.text, '')
-  FROM pg_trigger g LEFT JOIN bodies b ON b.oid = g.tgfoid
+       replace(pg_get_triggerdef(g.oid), ' ON ' || g.tgrelid::regclass::text || ' ', ' ')
+       || pg_get_functiondef(g.tgfoid)
+  FROM pg_trigger g
  WHERE NOT g.tgisinternal AND g.tgname = ANY(%(names)s)
 """
 
@@ -97,9 +95,9 @@ def table_marks(connection: Connection, tables: Sequence[tuple[str, str]]) -> di
     return {name: TableMarks(oid=oid, numbers=numbers[name]) for name, oid in oids.items()}
 
 
-def names_of(connection: Connection, oids: Iterable[int]) -> dict[int, str]:
-    """What the tables with these object ids are called; those that are gone are left out."""
-    return {row["oid"]: plain(row["name"]) for row in connection.execute(_NAMES, (list(oids),))}
+def names_of(connection: Connection, oids: Iterable[int]) -> dict[int, tuple[str, str]]:
+    """Schema and name of the tables with these object ids; those that are gone are left out."""
+    return {row["oid"]: (row["schema"], row["name"]) for row in connection.execute(_NAMES, (list(oids),))}
 
 
 def definition_digests(connection: Connection, names: Iterable[str]) -> dict[tuple[str, str], str]:

@@ -4,10 +4,11 @@ Whether a column or table is there is held against the plan; what it is like, ag
 the former is known. A column that the baseline has and the plan does not name is no drift: `plan check` refuses it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
 
 from migration_plans.drift.drift import Drift, Kind
 from migration_plans.drift.picture import ColumnPicture, SchemaPicture, TablePicture
+from migration_plans.drift.running import FollowedColumn
 from migration_plans.plan import Plan, TablePlan
 from migration_plans.table_names import plain
 
@@ -20,9 +21,9 @@ def legacy_table_drift(
     before: SchemaPicture | None,
     now: SchemaPicture,
     *,
-    followed: Mapping[tuple[str, str], str],
+    followed: Collection[FollowedColumn],
 ) -> Iterator[Drift]:
-    """`followed`: (table, column) → what the running stream does with a column that came meanwhile."""
+    """`followed`: columns that came while the stream ran."""
     for source, table in plan.tables.items():
         name = plain(source)
         then = before.tables.get(name) if before else None
@@ -49,7 +50,7 @@ def _columns(
     now: TablePicture,
     *,
     numbered: bool,
-    followed: Mapping[tuple[str, str], str],
+    followed: Collection[FollowedColumn],
 ) -> Iterator[Drift]:
     uses = _uses(table)
     by_number = numbered and then is not None and then.oid == now.oid
@@ -68,16 +69,20 @@ def _columns(
             mend = f"see with `strangler plan check` whether {use} still fits; {_ACCEPT}"
             yield _drift("changed", thing, *lines, mend)
     known = {column.name for column in then.columns} if then else set()
+    does = {
+        each.column: f"; the stream {f'follows it as {each.target}' if each.target else 'leaves it behind'}"
+        for each in followed
+        if each.table == name
+    }
     for column_now in now.columns:
         is_named = column_now.name in uses or column_now.name in known or column_now.name in new_names
         if is_named or column_now.generated:
             continue
-        what = followed.get((name, column_now.name))
         yield _drift(
             "added",
             f"column {name}.{column_now.name}",
             "does not name it",
-            column_now.described() + (f"; {what}" if what else ""),
+            column_now.described() + does.get(column_now.name, ""),
             f"map it under {next(iter(table.targets))}, or list it under `dropped` of {name} with the reason",
         )
 

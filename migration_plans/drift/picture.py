@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 
 class _Part(BaseModel):
@@ -103,7 +103,7 @@ class Baseline(_Part):
     were no facts.
     """
 
-    form: Literal[1] = Field(default=1)
+    form: Literal[1]
     move: str
     taken_at: datetime
     legacy: SchemaPicture

@@ -48,6 +48,15 @@ class PublishedMove:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class FollowedColumn:
+    """A source column that came while the stream ran. `target`: what it fills; None: the stream leaves it behind."""
+
+    table: str
+    column: str
+    target: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StoppedTable:
     """A source table whose change the stream does not follow. `changes`: one line each."""
 

@@ -1,10 +1,11 @@
 """The service's own tables against the mapping, and its migrations against its database. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from migration_plans.drift.drift import Drift, Kind
 from migration_plans.drift.picture import SchemaPicture, TablePicture
+from migration_plans.drift.running import FollowedColumn
 from migration_plans.plan import Plan
 from migration_plans.table_names import plain
 
@@ -19,8 +20,13 @@ class Revisions:
     heads: tuple[str, ...]
 
 
-def service_table_drift(plan: Plan, before: SchemaPicture | None, now: SchemaPicture) -> Iterator[Drift]:
-    """Tables and columns that the mapping fills and that are not there; columns that it does not know."""
+def service_table_drift(
+    plan: Plan, before: SchemaPicture | None, now: SchemaPicture, *, followed: Collection[FollowedColumn]
+) -> Iterator[Drift]:
+    """Tables and columns that the mapping fills and that are not there; columns that it does not know.
+
+    What the stream fills from a column that it follows is no drift here: the monolith's side tells of it.
+    """
     if not now.tables:
         tables = ", ".join(plan.target_tables)
         yield _drift("removed", "the service's database", f"has {tables}", "has none of them", _MIGRATE)
@@ -31,7 +37,8 @@ def service_table_drift(plan: Plan, before: SchemaPicture | None, now: SchemaPic
             mend = f"{_MIGRATE}, or correct the plan"
             yield _drift("removed", f"table {target}", "is filled by the move", "does not exist", mend)
         else:
-            yield from _columns(plan, target, before.tables.get(target) if before else None, found)
+            streamed = {each.target for each in followed if plain(_primary(plan, each.table)) == target}
+            yield from _columns(plan, target, before.tables.get(target) if before else None, found, streamed)
 
 
 def revision_drift(revisions: Revisions) -> Iterator[Drift]:
@@ -46,7 +53,14 @@ def revision_drift(revisions: Revisions) -> Iterator[Drift]:
         )
 
 
-def _columns(plan: Plan, target: str, then: TablePicture | None, now: TablePicture) -> Iterator[Drift]:
+def _primary(plan: Plan, source: str) -> str:
+    """The target table that the stream gives new columns to."""
+    return next(next(iter(table.targets)) for name, table in plan.tables.items() if plain(name) == source)
+
+
+def _columns(
+    plan: Plan, target: str, then: TablePicture | None, now: TablePicture, streamed: Collection[str | None]
+) -> Iterator[Drift]:
     filled: dict[str, str] = {}
     added: set[str] = set()
     for source, table in plan.tables.items():
@@ -65,7 +79,7 @@ def _columns(plan: Plan, target: str, then: TablePicture | None, now: TablePictu
             yield _drift("changed", thing, old.described(), found.described(), mend)
     known = {column.name for column in then.columns} if then else set()
     for column_now in now.columns:
-        if column_now.name in {*filled, *added, *known} or column_now.generated:
+        if column_now.name in {*filled, *added, *known, *streamed} or column_now.generated:
             continue
         yield _drift(
             "added",

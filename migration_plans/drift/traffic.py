@@ -1,6 +1,6 @@
 """Recorded traffic against the plan: who else writes the moved tables, which planned endpoints nobody calls. Pure."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from migration_plans.drift.drift import Drift, Kind
@@ -31,7 +31,7 @@ class Seen:
 
 def traffic_drift(plan: Plan, seen: Mapping[str, Seen], known_on_both_sides: Collection[str]) -> Iterator[Drift]:
     """`seen`: by the functionality's name, `METHOD /path/{x}` for endpoints. Those that a waiver names are passed."""
-    moved = moved_tables(plan)
+    moved = frozenset(map(plain, plan.tables))
     waived = {waiver.object for waiver in plan.waivers}
     routes = {(method, shape_of(route.path)): route for route in plan.routes for method in route.methods}
     for name, functionality in seen.items():
@@ -50,15 +50,10 @@ def traffic_drift(plan: Plan, seen: Mapping[str, Seen], known_on_both_sides: Col
     yield from _never_seen(plan, seen)
 
 
-def on_both_sides(plan: Plan, seen: Mapping[str, Seen]) -> tuple[str, ...]:
-    """Functionalities that write moved tables and others in one transaction, for the baseline."""
-    moved = moved_tables(plan)
+def on_both_sides(tables: Iterable[str], seen: Mapping[str, Seen]) -> tuple[str, ...]:
+    """Functionalities that write `tables` and others in one transaction, for the baseline."""
+    moved = frozenset(map(plain, tables))
     return tuple(sorted(name for name, functionality in seen.items() if functionality.writes_beside(moved)))
-
-
-def moved_tables(plan: Plan) -> frozenset[str]:
-    """The monolith's tables of the plan, without `public.`."""
-    return frozenset(plain(name) for name in plan.tables)
 
 
 def _unplanned(name: str, calls: str, route: RoutePlan | None) -> Iterator[Drift]:

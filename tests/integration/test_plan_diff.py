@@ -7,12 +7,14 @@ import pytest
 from commands.context import Context
 from commands.streams import MoveStreams
 from commands.traffic import backends, move_routes
+from migration_plans.errors import PlanInvalid
 from migration_plans.ownership import OwnershipLedger
 from migration_plans.phases import Phase
 from router.table_file import RouteTableFile
 from strangler.clock import SystemClock
 from strangler.errors import PromiseBroken, Unreachable
 from strangler.journal import Journal
+from tests.integration.test_worker_copy import running, until
 from tests.plan_shop import LEGACY, PLAN, PlanShop
 
 pytestmark = pytest.mark.integration
@@ -176,7 +178,7 @@ def test_a_database_that_does_not_answer_stays_an_error_without_its_password(sho
     assert "s3cret" not in str(done.exception) + done.output
     accepted = shop.run("accept")
     assert accepted.exit_code == 0
-    assert "does not answer yet" in accepted.stderr
+    assert "does not have its tables yet" in accepted.stderr
     assert "service" not in json.loads((shop.folder / "shop.baseline.json").read_text())
 
 
@@ -253,3 +255,100 @@ def test_facts_show_who_else_writes_the_moved_tables(accepted):
     assert ("removed", "route item.create", "was not called while the facts were recorded") in accepted.drifts(
         "--facts", str(path)
     )
+
+
+ODD = """\
+move: odd
+service: shop
+why: a test
+tables:
+  Order:
+    targets:
+      Orders: {"id": "id", "to": "select"}
+  crm.user:
+    targets:
+      crm.people: {"id": "id", "e-mail": "e-mail"}
+routes:
+  - {id: item.get, kind: read, methods: [GET], path: "/items/{id}"}
+  - {id: item.create, kind: write, methods: [POST], path: /items}
+sticky: {header: x-user}
+"""
+
+
+def test_D33_odd_names_and_other_schemas_are_compared_as_they_are(shop):
+    shop.in_legacy(
+        """
+        CREATE SCHEMA crm; CREATE TYPE crm.kind AS ENUM ('a');
+        CREATE TABLE "Order" (id int PRIMARY KEY, "select" text);
+        CREATE TABLE crm.user (id int PRIMARY KEY, "e-mail" crm.kind);
+        CREATE FUNCTION crm.noop() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;
+        """
+    )
+    shop.in_service(
+        """
+        CREATE SCHEMA crm;
+        CREATE TABLE "Orders" (id int PRIMARY KEY, "to" text);
+        CREATE TABLE crm.people (id int PRIMARY KEY, "e-mail" text);
+        """
+    )
+    shop.write(ODD)
+    assert shop.drifts() == []
+    assert shop.run("accept").exit_code == 0
+    shop.in_legacy(
+        """
+        ALTER TABLE "Order" RENAME "select" TO "Se'lect";
+        ALTER TABLE crm.user RENAME TO "us.er";
+        ALTER TYPE crm.kind ADD VALUE 'b';
+        CREATE TRIGGER "T 1" BEFORE UPDATE ON crm."us.er" FOR EACH ROW EXECUTE FUNCTION crm.noop();
+        """
+    )
+    shop.in_service('ALTER TABLE "Orders" ADD "from" text')
+    assert shop.drifts() == [
+        ("changed", "column Order.select", "is called Se'lect now"),
+        ("changed", "table crm.user", "is called crm.us.er now"),
+        ("changed", "column crm.user.e-mail", "crm.kind (a, b)"),
+        ("added", "trigger T 1", "uses crm.user"),
+        ("added", "column Orders.from", "text"),
+    ]
+
+
+def test_a_column_that_the_stream_follows_is_told_once(accepted):
+    settings, plan = (context := Context(config_path=accepted.folder / "strangler.toml")).settings, context.plan("shop")
+    with MoveStreams(settings, plan, SystemClock()) as streams:
+        streams.provision()
+        try:
+            streams.request_copy()
+            with running(streams.links()[:1]):
+                until(lambda: streams.copy_progress().done)
+                accepted.in_legacy("ALTER TABLE item ADD brand text DEFAULT 'x'; INSERT INTO item VALUES (1, 'one')")
+                assert streams.verify("forward").equal
+            brand = [drift for drift in accepted.drifts() if "brand" in drift[1]]
+            assert brand == [
+                ("added", "column item.brand", "text DEFAULT 'x'::text; the stream follows it as brand"),
+            ]
+        finally:
+            streams.deprovision(empty_target=False)
+
+
+def test_a_damaged_baseline_is_named_and_can_be_written_anew(accepted):
+    path = accepted.folder / "shop.baseline.json"
+    for content, reason in (
+        (b"{", "Invalid JSON"),
+        (b'{"form": 2}', "Input should be 1"),
+        (b"[]", "should be an object"),
+        (b"\x80", "Invalid JSON"),
+    ):
+        path.write_bytes(content)
+        done = accepted.run("diff")
+        assert isinstance(done.exception, PlanInvalid)
+        assert str(path) in done.exception.thing
+        assert reason in done.exception.reason
+    assert accepted.run("accept").exit_code == 0
+    assert accepted.drifts() == []
+
+
+def test_a_baseline_of_another_move_is_refused(accepted):
+    accepted.write(PLAN.replace("move: shop", "move: other"))
+    done = accepted.run("diff")
+    assert isinstance(done.exception, PlanInvalid)
+    assert "'shop'" in done.exception.reason
