@@ -23,7 +23,11 @@ def traffic_settings(settings: Settings) -> TrafficSettings:
         envoy_folder=layout.envoy,
         admin_url=f"http://{router.admin}",
         gate_url=f"http://{router.gate}",
-        proxy=ProxyOptions(listen=router.listen, admin=router.admin),
+        proxy=ProxyOptions(
+            listen=router.listen,
+            admin=router.admin,
+            access_log=None if router.access_log is None else str(settings.root / router.access_log),
+        ),
     )
 
 

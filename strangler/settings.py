@@ -65,6 +65,9 @@ class RouterSettings(_Frozen):
     inspect: str = "127.0.0.1:9903"
     force_token: str = Field(default="", repr=False)
     envoy_concurrency: int = Field(default=1, ge=1, le=64)
+    access_log: Path | None = None
+    """Gets a line for each request, with the version of the table that routed it; `gather facts --requests` reads it.
+    Rotating it is left to you: Envoy opens it anew on POST /reopen_logs to `admin`."""
 
 
 class KafkaSettings(_Frozen):

@@ -138,6 +138,10 @@ def _access_log(path: str) -> Json:
         "status": "%RESPONSE_CODE%",
         "flags": "%RESPONSE_FLAGS%",
         "duration_ms": "%DURATION%",
+        # These three make the log a record of requests, which `gather facts --requests` reads.
+        "start": "%START_TIME(%s.%6f)%",
+        "us": "%COMMON_DURATION(DS_RX_BEG:DS_TX_END:us)%",
+        "traceparent": "%REQ(TRACEPARENT)%",
         "cluster": "%UPSTREAM_CLUSTER_RAW%",
         "route": "%ROUTE_NAME%",
         "table_version": "%RESP(X-STRANGLER-VERSION)%",
