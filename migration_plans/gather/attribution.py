@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from migration_plans.gather.paths import Templates, shape_of, unified
+from migration_plans.gather.paths import Templates, as_read, shape_of, unified
 from migration_plans.gather.requests import RecordedRequest
 from migration_plans.gather.shapes import Mark, SeenTransaction, Shape
 
@@ -114,7 +114,7 @@ class _Endpoints:
     def endpoint(self, request: RecordedRequest) -> str:
         """The endpoint that a recorded request was for."""
         if request.template is not None:
-            return self._one(f"{request.method} {unified(request.template)}")
+            return self._one(f"{as_read(request.method)} {unified(request.template)}")
         return self._one(self._templates.endpoint(request.method, request.path))
 
     def route(self, text: str) -> str:
@@ -122,7 +122,7 @@ class _Endpoints:
         method, space, path = text.partition(" ")
         if space and method.upper() in _ROUTE_METHODS:
             if any(mark in path for mark in "<{:"):
-                return self._one(f"{method.upper()} {unified(path)}")
+                return self._one(f"{as_read(method)} {unified(path)}")
             return self._one(self._templates.endpoint(method, path))
         if "/" not in text:
             return text
