@@ -68,14 +68,14 @@ def attribute(
             names.endpoint(request)
     endpoints = [names.endpoint(request) for request in requests]
     found: dict[str, Ran] = {}
-    by_trace = {request.trace: name for request, name in zip(requests, endpoints, strict=True) if request.trace}
+    by_trace = _Traces(requests, endpoints)
     windows = _Windows.between(marks, requests, endpoints)
     timed: list[SeenTransaction] = []
     for one in transactions:
         if one.route is not None:
             _add(found, names.route(one.route), "comment", one)
-        elif one.trace is not None and one.trace in by_trace:
-            _add(found, by_trace[one.trace], "trace", one)
+        elif one.trace is not None and (name := by_trace.endpoint(one.trace, one)) is not None:
+            _add(found, name, "trace", one)
         elif (name := windows.around(one)) is not None:
             _add(found, name, "replay", one)
         elif one.application.split(" ", 1)[0] in _ROUTE_METHODS and " /" in one.application:
@@ -139,6 +139,25 @@ def _add(found: dict[str, Ran], name: str, evidence: str, one: SeenTransaction) 
     ran.shapes[one.shape] += 1
     if one.trace is not None:
         ran.traces.add(one.trace)
+
+
+class _Traces:
+    """Requests by their trace. One trace may hold several: of a page, of a gateway, of a call that calls on."""
+
+    def __init__(self, requests: Sequence[RecordedRequest], endpoints: Sequence[str]) -> None:
+        self._requests: dict[str, list[tuple[RecordedRequest, str]]] = defaultdict(list)
+        for request, name in zip(requests, endpoints, strict=True):
+            if request.trace is not None:
+                self._requests[request.trace].append((request, name))
+
+    def endpoint(self, trace: str, one: SeenTransaction) -> str | None:
+        """The only endpoint of the trace, or the only one that was being answered when the transaction began."""
+        asked = self._requests.get(trace, ())
+        names = {name for _, name in asked}
+        if len(names) > 1 and one.started is not None:
+            began = one.started
+            names = {name for request, name in asked if request.start - SLACK_S <= began <= request.end + SLACK_S}
+        return names.pop() if len(names) == 1 else None
 
 
 class _Windows:

@@ -309,3 +309,22 @@ def test_what_became_a_socket_is_no_request():
 def test_times_that_are_no_numbers_are_refused(time):
     with pytest.raises(LogUnreadable, match="line 1"):
         requests_of('{"method": "GET", "path": "/", "end": 1, "start": ' + time + "}", thing="x")
+
+
+def test_a_trace_of_several_requests_is_told_apart_by_time_or_not_at_all():
+    comment = f"/*traceparent='00-{TRACE}-b7ad6b7169203331-01'*/"
+    transactions, _ = seen(
+        (f"SELECT 1 FROM a {comment}", 1.05),
+        (f"SELECT 1 FROM b {comment}", 2.05),
+        # /c calls /d: both are being answered.
+        (f"SELECT 1 FROM c {comment}", 3.05),
+    )
+    requests = [
+        asked("/a/1", 1.0, 1.1, trace=TRACE),
+        asked("/b/1", 2.0, 2.1, trace=TRACE),
+        asked("/c/1", 3.0, 3.3, trace=TRACE),
+        asked("/d/1", 3.01, 3.2, trace=TRACE),
+    ]
+    attributed = attribute(transactions, requests=requests)
+    assert attributed.ambiguous == 1
+    assert told(attributed) == {"GET /a/{id}": ("trace", 1, ["a:R"]), "GET /b/{id}": ("trace", 1, ["b:R"])}
