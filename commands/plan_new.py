@@ -11,6 +11,7 @@ from commands.boundaries import DECISIONS_NAME
 from commands.context import Context
 from commands.mapping import table_name
 from commands.output import json_option, print_json, print_rows, stderr, stdout
+from commands.plan_accept import first_baseline
 from migration_plans.assess.decisions_file import load_decisions
 from migration_plans.assess.facts_file import load_facts
 from migration_plans.authoring.authored import CHECKLIST_NAME, PLAN_NAME, plan_files
@@ -22,6 +23,9 @@ from migration_plans.authoring.legacy_schema import LegacySchema
 from migration_plans.authoring.names import move_name, slug
 from migration_plans.authoring.plan_folder import demand_free, write_folder
 from migration_plans.authoring.selection import Selection, select_tables
+from migration_plans.drift.baseline_file import baseline_path, baseline_text
+from migration_plans.drift.seen import functionalities_seen
+from strangler.clock import SystemClock
 from strangler.errors import BadInput
 
 _STICKY = re.compile(r"(header|cookie):([!#$%&'*+.^_`|~0-9A-Za-z-]+)")
@@ -86,7 +90,9 @@ def new(
         facts_names=facts_names,
         sticky=stick,
     )
-    files = plan_files(draft)
+    seen = functionalities_seen(selection.assessment.facts) if selection else None
+    baseline = first_baseline(database, name, [table.name for table in schema.tables], SystemClock(), seen=seen)
+    files = {**plan_files(draft), baseline_path(Path(PLAN_NAME)).name: baseline_text(baseline)}
     write_folder(folder, files)
     _report(draft, folder, sorted(files), as_json=as_json)
 
