@@ -1,6 +1,7 @@
 """What stands behind the recorder in tests of what it lets through: raw bytes, WebSockets, bodies of any length."""
 
 import asyncio
+import gzip
 import socket
 import threading
 import time
@@ -49,7 +50,8 @@ def capturing() -> Iterator[tuple[str, list[bytes]]]:
 
 
 class Upstream:
-    """`/ws` echoes; `/stream` sends a piece, and the rest once `/go` was asked for; all else counts bytes."""
+    """`/ws` echoes; `/stream` sends a piece, and the rest once `/go` was asked for; `/zipped` answers with compressed
+    JSON; all else counts bytes."""
 
     def __init__(self) -> None:
         self._go = asyncio.Event()
@@ -65,6 +67,11 @@ class Upstream:
             more = message.get("more_body", False)
         if scope["path"] == "/go":
             self._go.set()
+        if scope["path"] == "/zipped":
+            headers = [(b"content-type", b"application/json"), (b"content-encoding", b"gzip")]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": gzip.compress(b'{"id": 7, "token": "geheim-1"}')})
+            return
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
         if scope["path"] == "/stream":
             await send({"type": "http.response.body", "body": b"first ", "more_body": True})

@@ -1,5 +1,6 @@
 """The recorder changes nothing, loses nothing, and leaves a record that can be read however it ends."""
 
+import gzip
 import os
 import signal
 import socket
@@ -147,6 +148,36 @@ def test_a_killed_recorder_leaves_a_record_that_can_be_gone_on_with(tmp_path, en
     assert running.seen["requests"] == 1
     assert "22 bytes" in running.said.read_text()
     assert [one.path for one in requests_of(out.read_text(), thing="run")] == ["/a/0", "/a/1", "/a/2", "/b"]
+
+
+def test_compressed_answers_pass_as_they_are_and_are_read(tmp_path):
+    out = tmp_path / "run.jsonl"
+    with serving(Upstream()) as upstream, recording(upstream, out, "--bodies") as running:
+        with httpx.stream("GET", f"{running.url}/zipped", timeout=60, trust_env=False) as answer:
+            raw = b"".join(answer.iter_raw())
+        assert (answer.headers["content-encoding"], gzip.decompress(raw)[:9]) == ("gzip", b'{"id": 7,')
+        running.end()
+    (line,) = running.lines()
+    assert line["answer"]["json"]["id"] == 7
+    assert line["answer"]["json"]["token"].startswith("hidden-")
+    assert "geheim" not in out.read_text()
+
+
+def test_who_leaves_while_waiting_for_its_turn_holds_nobody_up(tmp_path):
+    out = tmp_path / "run.jsonl"
+    with serving(Upstream()) as upstream, recording(upstream, out, "--one-at-a-time") as running:
+
+        def impatient():
+            host, _, port = running.url.removeprefix("http://").partition(":")
+            with socket.create_connection((host, int(port)), 30) as connection:
+                connection.sendall(b"GET /left HTTP/1.1\r\nHost: x\r\n\r\n")
+
+        with httpx.Client(base_url=running.url, timeout=60, trust_env=False) as client:
+            assert streamed(client, upstream, meanwhile=impatient) == b"first 0"
+            assert client.get("/after").text == "0"
+            seen = running.end()
+    paths = [line["path"] for line in running.lines()]
+    assert set(paths) - {"/left"} == {"/stream", "/after"} and seen["requests"] == len(paths)
 
 
 def refusal(*options):
