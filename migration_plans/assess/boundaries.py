@@ -129,13 +129,17 @@ def _smallest_as_good(scores: FloatArray) -> int:
 
 
 def _clearer(column: int, modularity: FloatArray, clarity: FloatArray, alone: Sequence[int]) -> int:
-    """This number, or a larger one that is clear, gains more in clarity than it loses in modularity, and leaves no
-    more units `alone`: to take out what is hard to place makes the rest clear, and is no service.
+    """This number, or a larger one that is clear and gains more in clarity than it loses in modularity.
+
+    Of the services that it adds, at most half may be units `alone`: to take out what is hard to place makes the rest
+    clear, and is no service.
     """
     value = modularity * clarity
     better = [
         other
         for other in range(column + 1, len(value))
-        if clarity[other] >= _CLEAR_SILHOUETTE and value[other] > value[column] and alone[other] <= alone[column]
+        if clarity[other] >= _CLEAR_SILHOUETTE
+        and value[other] > value[column]
+        and 2 * (alone[other] - alone[column]) <= other - column
     ]
     return max(better, key=lambda other: (value[other], -other), default=column)

@@ -1,7 +1,8 @@
 """What speaks for keeping tables together: rows of tables used at once, and foreign keys. Pure.
 
 A row is a transaction, a functionality of several transactions, or a join. Must-linked tables are one *unit* from
-here on.
+here on. What a functionality does in one transaction is what it does together: as a whole it counts only as far as its
+transactions tell nothing, because each uses one table (as where every statement commits by itself).
 """
 
 from collections import Counter
@@ -91,7 +92,9 @@ def _units(facts: Facts, used: Touches) -> IntArray:
 def _used_rows(facts: Facts, used: Touches, unit_of: IntArray) -> tuple[Offsets, Offsets, BoolArray, FloatArray]:
     """Row, unit and mode per use, and the weight per row."""
     unit, transactions = unit_of[used.table].astype(np.int64), len(used.transaction_weight)
-    several = np.diff(facts.functionality_starts) > 1
+    number = np.diff(facts.functionality_starts)
+    several = number > 1
+    whole_weight = used.functionality_weight[several] * _share_of_single_tables(facts, used)[several]
     of_several = several[used.functionality]
     whole_row = transactions + np.cumsum(several) - 1
     joined = [(table, number) for number, (tables, _) in enumerate(facts.joins) for table in sorted(tables)]
@@ -103,8 +106,21 @@ def _used_rows(facts: Facts, used: Touches, unit_of: IntArray) -> tuple[Offsets,
         np.concatenate([used.transaction, whole_row[used.functionality[of_several]], rows + join]),
         np.concatenate([unit, unit[of_several], unit_of[table]]),
         np.concatenate([used.written, used.written[of_several], np.zeros(len(table), dtype=bool)]),
-        np.concatenate([used.transaction_weight, used.functionality_weight[several], joins_weight]),
+        np.concatenate(
+            [used.transaction_weight / np.sqrt(number)[facts.functionality_of_transaction], whole_weight, joins_weight]
+        ),
     )
+
+
+def _share_of_single_tables(facts: Facts, used: Touches) -> FloatArray:
+    """Per functionality, the share of its transactions that use one table only."""
+    first = np.ones(len(used.table), dtype=bool)
+    first[1:] = (used.transaction[1:] != used.transaction[:-1]) | (used.table[1:] != used.table[:-1])
+    tables = np.bincount(used.transaction[first], minlength=len(used.transaction_weight))
+    transactions = np.diff(facts.functionality_starts)
+    single = np.bincount(facts.functionality_of_transaction, weights=tables == 1, minlength=len(transactions))
+    share: FloatArray = single / np.maximum(transactions, 1)
+    return share
 
 
 def _references(facts: Facts, unit_of: IntArray, count: int) -> tuple[FloatArray, int]:
