@@ -80,7 +80,7 @@ def found_drift(
         now = picture_of(settings.legacy.database, tuple(plan.tables), before)
         yield from legacy_table_drift(plan, before, now, followed=running.followed)
         yield from foreign_key_drift(plan, before, now)
-        yield from dependent_drift(plan, before, now)
+        yield from dependent_drift(plan, before, now, functionalities=seen or ())
     service_dsn = settings.service(plan.service).database
     then = baseline.service if baseline else None
     yield from service_table_drift(plan, then, picture_of(service_dsn, plan.target_tables), followed=running.followed)

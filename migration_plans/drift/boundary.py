@@ -3,7 +3,7 @@
 What was there when the baseline was taken and the plan is silent about is no drift: `plan check` refuses it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from migration_plans.drift.drift import Drift
 from migration_plans.drift.picture import SchemaPicture
@@ -51,8 +51,14 @@ def foreign_key_drift(plan: Plan, before: SchemaPicture | None, now: SchemaPictu
             )
 
 
-def dependent_drift(plan: Plan, before: SchemaPicture | None, now: SchemaPicture) -> Iterator[Drift]:
-    """Views, triggers and functions that came, went, or do something else. Waivers of endpoints and jobs pass."""
+def dependent_drift(
+    plan: Plan, before: SchemaPicture | None, now: SchemaPicture, *, functionalities: Collection[str]
+) -> Iterator[Drift]:
+    """Views, triggers and functions that came, went, or do something else.
+
+    A waiver may be of an endpoint or a job instead: those that the baseline does not know as objects of the database
+    are passed; without a baseline, routes, `functionalities` of recorded traffic and what is spelt like them.
+    """
     waived = {waiver.object: waiver.because for waiver in plan.waivers}
     known = {(each.kind, each.name): each for each in before.dependents} if before else {}
     for found in now.dependents:
@@ -77,9 +83,14 @@ def dependent_drift(plan: Plan, before: SchemaPicture | None, now: SchemaPicture
                 reality=f"its definition is another one now{tables}",
                 mend="see whether the waiver's reason still holds, then `strangler plan accept`",
             )
-    there = {each.name for each in now.dependents} | {route.id for route in plan.routes}
+    there = {each.name for each in now.dependents}
+    if before:
+        gone = {each.name for each in before.dependents} - there
+    else:
+        code = {route.id for route in plan.routes} | set(functionalities)
+        gone = {name for name in waived if name not in there | code and not _NAMES_CODE & set(name)}
     for name, because in waived.items():
-        if name not in there and not _NAMES_CODE & set(name):
+        if name in gone:
             yield Drift(
                 area="dependents",
                 kind="removed",

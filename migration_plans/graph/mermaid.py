@@ -8,7 +8,7 @@ from migration_plans.graph.drawing import Drawing, LineKind, Node, NodeKind
 LINES_MOST = 480
 """GitHub's Mermaid refuses a flowchart of more than 500 lines,"""
 LETTERS_MOST = 45_000
-"""and one of more than 50,000 characters. What follows is left out, and said."""
+"""and one of more than 50,000 characters. What follows is left out, and said; of many boxes, all but the names."""
 
 _SHAPES: dict[NodeKind, tuple[str, str]] = {
     "read": ("([", "])"),
@@ -47,11 +47,13 @@ def _lines(drawing: Drawing) -> Iterator[str]:
     yield "flowchart LR"
     yield f"    accTitle: {_plain(drawing.title)}"
     letters = 0
+    texts = sum(len(line) for group in drawing.groups for node in group.nodes for line in node.lines)
+    names_only = texts > LETTERS_MOST // 2
     for number, group in enumerate(drawing.groups):
         yield f'    subgraph g{number}["{_escaped(group.title)}"]'
         for node in group.nodes:
             ids[node.id] = f"n{len(ids)}"
-            line = f"        {ids[node.id]}{_box(node)}"
+            line = f"        {ids[node.id]}{_box(node, names_only=names_only)}"
             letters += len(line)
             yield line
         yield "    end"
@@ -72,9 +74,9 @@ def _lines(drawing: Drawing) -> Iterator[str]:
             yield f"    classDef {kind} {style}"
 
 
-def _box(node: Node) -> str:
+def _box(node: Node, *, names_only: bool) -> str:
     before, after = _SHAPES[node.kind]
-    text = "<br/>".join(map(_escaped, node.lines))
+    text = "<br/>".join(map(_escaped, node.lines[:1] if names_only else node.lines))
     return f'{before}"{text}"{after}' + (f":::{node.kind}" if node.kind in _STYLES else "")
 
 

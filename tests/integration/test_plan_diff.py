@@ -347,6 +347,33 @@ def test_a_damaged_baseline_is_named_and_can_be_written_anew(accepted):
     assert accepted.drifts() == []
 
 
+def test_a_new_plan_comes_with_its_baseline(shop, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    new = shop.run("new", "shelves", "--tables", "item", "--sticky", "header:x-user", "--json")
+    assert new.exit_code == 0, new.exception
+    folder = tmp_path / "shelves"
+    (folder / "plan.yaml").rename(tmp_path / "shop.yaml")
+    (folder / "plan.baseline.json").rename(tmp_path / "shop.baseline.json")
+    text = (tmp_path / "shop.yaml").read_text()
+    (tmp_path / "shop.yaml").write_text(text.replace("service: shelves", "service: shop"))
+    assert shop.drifts() == [("removed", "the service's database", "has none of them")]
+    shop.in_legacy("ALTER TABLE item ALTER price SET NOT NULL; DROP VIEW cheap")
+    assert shop.drifts()[:2] == [
+        ("changed", "column item.price", "numeric(10,2) NOT NULL DEFAULT 1"),
+        ("removed", "waiver cheap", "nothing of that name uses a moved table"),
+    ]
+
+
+def test_a_waiver_of_a_job_is_no_object_that_is_gone(shop):
+    shop.write(PLAN + "  - {object: import, because: it calls the service}\n")
+    assert [drift[1] for drift in shop.drifts()] == ["waiver import"]
+    facts = shop.folder / "facts.json"
+    facts.write_text(json.dumps({"functionalities": {"import": {"transactions": [[["item", "W"]]]}}}))
+    assert shop.drifts("--facts", str(facts)) == []
+    shop.run("accept")
+    assert shop.drifts() == []
+
+
 def test_a_baseline_of_another_move_is_refused(accepted):
     accepted.write(PLAN.replace("move: shop", "move: other"))
     done = accepted.run("diff")

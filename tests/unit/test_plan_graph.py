@@ -138,6 +138,14 @@ def test_mermaid_stays_within_what_is_drawn_by_github_and_says_what_is_left_out(
     assert len(text) < LETTERS_MOST + 1000
 
 
+def test_of_very_many_boxes_mermaid_shows_the_names():
+    boxes = tuple(Node(id=str(at), kind="moved", lines=(f"t{at}", "x" * 100)) for at in range(600))
+    text = as_mermaid(Drawing(title="t", groups=(Group(title="g", nodes=boxes),)))
+    check_mermaid(text)
+    assert '"t599"' in text
+    assert len(text) < LETTERS_MOST
+
+
 @pytest.mark.parametrize("drawing", [extraction(EXAMPLE, SCHEMA, TRAFFIC), evil()], ids=["example", "evil"])
 def test_dot_is_read_by_a_parser_with_every_box_and_line(drawing):
     [read] = pydot.graph_from_dot_data(as_dot(drawing))
