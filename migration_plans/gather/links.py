@@ -20,8 +20,10 @@ from migration_plans.gather.plays import Play
 HIDDEN: Final = re.compile(r"hidden-[0-9a-f]{16}(?:@example\.invalid)?")
 """Stands in a record for a secret, the same for the same."""
 
-_MAX_LEAVES: Final = 2000
-_MAX_ITEMS: Final = 50
+_MAX_LEAVES: Final = 10_000
+_MAX_ITEMS: Final = 1000
+_MAX_NAMES: Final = 8
+"""Under which one value is remembered."""
 _MAX_DEPTH: Final = 20
 _LARGE: Final = 1_000_000
 """Numbers from here on are not equal by chance."""
@@ -95,8 +97,7 @@ class _Linker:
             rewriting = _Rewriting(self)
             asked.append((one, rewriting.of(one)))
             for source in _sources(number, one):
-                if (str(source.value), _typed_as(str(source.value), source.name)) not in self._typed:
-                    self._sources[str(source.value)].append(source)
+                self._hold(source)
         saves: dict[int, dict[str, str]] = defaultdict(dict)
         for (number, place), name in self._saved.items():
             saves[number][name] = place
@@ -113,9 +114,16 @@ class _Linker:
             for number, (one, (path, headers, body, defaults)) in enumerate(asked)
         ]
 
+    def _hold(self, source: _Source) -> None:
+        value = str(source.value)
+        held = self._sources[value]
+        is_known = any(one.name == source.name for one in held) or (value, _typed_as(value, source.name)) in self._typed
+        if not is_known and len(held) < _MAX_NAMES:
+            held.append(source)
+
     def place_of(self, use: _Use) -> tuple[str, str | int] | None:
         """The name under which the value is saved, and the value that the record has."""
-        found = next((source for source in self._sources.get(use.value, ()) if self._fits(use, source)), None)
+        found = self._source_of(use)
         if found is None:
             self._typed.add((use.value, _typed_as(use.value, use.name)))
             return None
@@ -124,11 +132,16 @@ class _Linker:
             self._saved[key] = self._new_name(use.called)
         return self._saved[key], found.value
 
-    def _fits(self, use: _Use, source: _Source) -> bool:
-        """By name, or because what the write is called has no ids of its own (a checkout answers with an order's)."""
-        if not _is_small(use.value) or (use.name and use.name == source.name):
-            return True
-        return use.in_path and source.is_plain_id and source.name not in self._resources
+    def _source_of(self, use: _Use) -> _Source | None:
+        """The first that is called alike, or the only one there is, of a write whose name no ids follow in any path (a
+        checkout answers with an order's)."""
+        held = self._sources.get(use.value, [])
+        for source in held:
+            if not _is_small(use.value) or (use.name and use.name == source.name):
+                return source
+        if use.in_path and len(held) == 1 and held[0].is_plain_id and held[0].name not in self._resources:
+            return held[0]
+        return None
 
     def _new_name(self, called: str) -> str:
         base = re.sub(r"\W+", "_", called).strip("_").lower() or "value"

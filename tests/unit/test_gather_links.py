@@ -59,10 +59,11 @@ def test_small_numbers_that_are_equal_by_chance_are_no_links():
 
 
 def test_a_write_that_has_no_ids_of_its_own_answers_with_those_of_others():
-    assert paths(asked("POST", "/checkout", {"json": {"id": 9}}), asked("GET", "/orders/9")) == [
-        "/checkout",
-        "/orders/${order_id}",
-    ]
+    checkout, order = asked("POST", "/checkout", {"json": {"id": 9}}), asked("GET", "/orders/9")
+    assert paths(checkout, order) == ["/checkout", "/orders/${order_id}"]
+    # Somebody else's 9 was there before: which one is meant cannot be told.
+    listed = asked("GET", "/users", {"json": [{"id": number} for number in range(200)]})
+    assert paths(listed, checkout, order) == ["/users", "/checkout", "/orders/9"]
 
 
 def test_cookies_hidden_fields_redirects_and_tokens():
