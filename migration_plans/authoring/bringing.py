@@ -2,14 +2,15 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from migration_plans.authoring.legacy_schema import Brought, Needs
+from migration_plans.authoring.legacy_schema import Brought, Extension, Needs
 
 
 class Bringing:
     """Asked of each definition in turn, it notes what those that can be made need."""
 
-    def __init__(self, objects: Mapping[str, Brought]) -> None:
+    def __init__(self, objects: Mapping[str, Brought], extensions: Mapping[str, Extension]) -> None:
         self._objects = objects
+        self._extensions = extensions
         self._wanted: dict[str, None] = {}
 
     def why_not(self, needs: Needs) -> str:
@@ -24,9 +25,19 @@ class Bringing:
         """All that is wanted and does not come with an extension, what others need first."""
         return [brought for brought in self._in_order() if brought.extension is None]
 
-    def extensions(self) -> list[str]:
-        """Names of the extensions that are wanted."""
-        return sorted({brought.extension for brought in self._in_order() if brought.extension is not None})
+    def extensions(self) -> list[Extension]:
+        """Those that are wanted, what others require first."""
+        wanted = {brought.extension for brought in self._in_order() if brought.extension is not None}
+        found: dict[str, Extension] = {}
+        for name in sorted(wanted):
+            self._require(name, found)
+        return list(found.values())
+
+    def _require(self, name: str, found: dict[str, Extension]) -> None:
+        extension = self._extensions[name]
+        for required in extension.requires:
+            self._require(required, found)
+        found.setdefault(name, extension)
 
     def _why_not(self, key: str, asked: tuple[str, ...]) -> str:
         brought = self._objects[key]

@@ -28,6 +28,10 @@ class CatalogObjects:
         self._connection = connection
         self._class: Mapping[str, int] = {row["name"]: row["oid"] for row in self._rows(queries.CLASSES)}
         self._followed = frozenset(self._class[name] for name in _FOLLOWED)
+        self._installed: Mapping[str, Row] = {row["name"]: row for row in self._rows(queries.EXTENSIONS)}
+        self._function_names: Mapping[str, list[int]] = defaultdict(list)
+        for row in self._rows(queries.FUNCTION_NAMES):
+            self._function_names[row["name"]].append(row["oid"])
         self._edges: dict[Node, list[tuple[int, Node]]] = {}
         self._types: dict[int, Row] = {}
         self._functions: dict[int, Row] = {}
@@ -105,9 +109,7 @@ class CatalogObjects:
         row = self._functions.get(node[1]) if node[0] == self._class["pg_proc"] else None
         if row is None or not row["body"]:
             return []
-        names: dict[str, list[int]] = defaultdict(list)
-        for function in self._rows(queries.FUNCTION_NAMES):
-            names[function["name"]].append(function["oid"])
+        names = self._function_names
         called = [oid for name in called_functions(row["body"], names) for oid in names[name] if oid != node[1]]
         self._load_functions(set(called))
         return [(node[0], oid) for oid in called]
@@ -115,8 +117,17 @@ class CatalogObjects:
     def _note_extensions(self, nodes: set[Node]) -> None:
         for row in self._rows(queries.OF_EXTENSIONS, **_split(nodes)):
             self._members[row["class"], row["object"]] = row["name"]
-            self.extensions[row["name"]] = Extension(name=row["name"], sql=row["sql"], schema=row["schema_sql"])
+            self._add_extension(row["name"])
+
+    def _add_extension(self, name: str) -> None:
+        if name not in self.extensions:
+            row = self._installed[name]
+            self.extensions[name] = Extension(
+                name=name, sql=row["sql"], schema=row["schema_sql"], requires=tuple(row["requires"])
+            )
             self.schemas.add(row["schema_sql"])
+            for required in row["requires"]:
+                self._add_extension(required)
 
     def _describe(self, nodes: set[Node]) -> None:
         nodes = {node for node in nodes if node[0] in self._followed}

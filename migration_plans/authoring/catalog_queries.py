@@ -166,10 +166,17 @@ SELECT relname AS name, oid::bigint AS oid FROM pg_class
  WHERE relnamespace = 'pg_catalog'::regnamespace AND relkind = 'r'
 """
 
+EXTENSIONS: Final = """
+SELECT e.extname AS name, quote_ident(e.extname) AS sql, quote_ident(n.nspname) AS schema_sql,
+       ARRAY(SELECT r.extname::text FROM pg_depend d JOIN pg_extension r ON r.oid = d.refobjid
+              WHERE d.classid = 'pg_extension'::regclass AND d.objid = e.oid
+                AND d.refclassid = 'pg_extension'::regclass ORDER BY 1) AS requires
+  FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
+"""
+
 OF_EXTENSIONS: Final = """
-SELECT d.classid::bigint AS class, d.objid::bigint AS object, e.extname AS name, quote_ident(e.extname) AS sql,
-       quote_ident(n.nspname) AS schema_sql
-  FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid JOIN pg_namespace n ON n.oid = e.extnamespace
+SELECT d.classid::bigint AS class, d.objid::bigint AS object, e.extname AS name
+  FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
  WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
    AND (d.classid, d.objid) IN (SELECT * FROM unnest(%(classes)s::oid[], %(objects)s::oid[]))
 """

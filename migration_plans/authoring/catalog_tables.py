@@ -145,7 +145,7 @@ class CatalogTables:
         )
 
     def _partition(self, row: Row, root: int) -> Partition:
-        of_root = {column["name"]: column["default"] for column in self._columns[root]}
+        of_root = {column["name"]: column for column in self._columns[root]}
         return Partition(
             sql=row["sql"],
             parent_sql=row["partition_of"],
@@ -156,7 +156,12 @@ class CatalogTables:
             defaults=tuple(
                 (column["sql"], column["default"])
                 for column in self._columns[row["oid"]]
-                if column["default"] != of_root.get(column["name"])
+                if column["default"] != of_root[column["name"]]["default"]
+            ),
+            filled=tuple(
+                column["sql"]
+                for column in self._columns[row["oid"]]
+                if of_root[column["name"]]["nullable"] and not column["nullable"]
             ),
         )
 

@@ -249,6 +249,7 @@ def _legacy(draft: Draft) -> Iterator[Item]:
             yield Item(
                 what=f"`ALTER TABLE {table.sql} REPLICA IDENTITY FULL`, or give it a primary key",
                 why=f"rows of {table.name} cannot be told apart (docs/tables-without-a-key.md)",
+                inside=tuple(f"`ALTER TABLE {part.sql} REPLICA IDENTITY FULL`" for part in table.partitions),
             )
         if not table.is_logged:
             yield Item(

@@ -94,7 +94,9 @@ class Partition:
     constraints: tuple[Constraint, ...] = ()
     indexes: tuple[Index, ...] = ()
     defaults: tuple[tuple[str, str | None], ...] = ()
-    """Column as SQL → its own default, where it differs from the parent's."""
+    """Column as SQL → its own default, where it differs from the whole table's."""
+    filled: tuple[str, ...] = ()
+    """Columns as SQL that are NOT NULL here only."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -176,11 +178,12 @@ class Brought:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Extension:
-    """`schema`: where its objects lie, as SQL."""
+    """`schema`: where its objects lie, as SQL. `requires`: names of extensions that have to be there before."""
 
     name: str
     sql: str
     schema: str
+    requires: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -50,7 +50,7 @@ def service_ddl(schema: LegacySchema) -> Ddl:
 class _Writer:
     def __init__(self, schema: LegacySchema) -> None:
         self._schema = schema
-        self._bringing = Bringing(schema.objects)
+        self._bringing = Bringing(schema.objects, schema.extensions)
         self._left_out: list[LeftOut] = []
         self._lost: set[tuple[str, str]] = set()
 
@@ -64,7 +64,10 @@ class _Writer:
         up = [
             *(f"CREATE SCHEMA {sql}" for sql in own_schemas),
             *(f"CREATE SCHEMA IF NOT EXISTS {sql}" for sql in shared_schemas),
-            *(self._extension(name) for name in self._bringing.extensions()),
+            *(
+                f"CREATE EXTENSION IF NOT EXISTS {extension.sql} WITH SCHEMA {extension.schema}"
+                for extension in self._bringing.extensions()
+            ),
             *(text for brought in made for text in brought.create),
             *map(_create_sequence, self._schema.sequences),
             *(text for made_table in tables for text in made_table),
@@ -83,13 +86,9 @@ class _Writer:
 
     def _schemas(self) -> tuple[list[str], list[str]]:
         """Those that are ours alone, and those in which an extension lies: they stay."""
-        shared = {self._schema.extensions[name].schema for name in self._bringing.extensions()}
+        shared = {extension.schema for extension in self._bringing.extensions()}
         schemas = self._schema.schemas
         return [sql for sql in schemas if sql not in shared], [sql for sql in schemas if sql in shared]
-
-    def _extension(self, name: str) -> str:
-        extension = self._schema.extensions[name]
-        return f"CREATE EXTENSION IF NOT EXISTS {extension.sql} WITH SCHEMA {extension.schema}"
 
     def _table(self, table: Table) -> list[str]:
         lines = [line for column in table.columns if (line := self._column(table, column))]
@@ -173,6 +172,8 @@ class _Writer:
         for column, default in partition.defaults:
             change = "DROP DEFAULT" if default is None else f"SET DEFAULT {default}"
             yield f"ALTER TABLE ONLY {partition.sql} ALTER COLUMN {column} {change}"
+        for column in partition.filled:
+            yield f"ALTER TABLE {partition.sql} ALTER COLUMN {column} SET NOT NULL"
 
     def _indexes(self, table: Table) -> Iterator[str]:
         indexes = [*table.indexes, *(index for partition in table.partitions for index in partition.indexes)]

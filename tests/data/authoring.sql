@@ -6,6 +6,8 @@ CREATE EXTENSION citext WITH SCHEMA extensions;
 CREATE EXTENSION hstore;
 CREATE EXTENSION btree_gist;
 CREATE EXTENSION pg_trgm WITH SCHEMA extensions;
+CREATE EXTENSION cube WITH SCHEMA extensions;
+CREATE EXTENSION earthdistance WITH SCHEMA extensions;
 
 CREATE COLLATION shop.german (provider = libc, locale = 'C.UTF-8');
 CREATE COLLATION "Odd Schema"."any Case" (provider = libc, lc_collate = 'C', lc_ctype = 'C.UTF-8');
@@ -47,6 +49,7 @@ CREATE TABLE shop.customer (
     open_all "Minutes Many",
     share shop.discount,
     even shop.even_number DEFAULT 2,
+    place extensions.earth,
     props hstore DEFAULT 'a=>"b:c"'::hstore,
     region_code varchar(8) REFERENCES shop.region ON DELETE SET NULL,
     referred_by bigint,
@@ -114,6 +117,13 @@ CREATE TABLE shop.event_rest PARTITION OF shop.event DEFAULT;
 ALTER TABLE shop.event_rest ALTER COLUMN payload SET DEFAULT '{}';
 CREATE INDEX event_customer_idx ON shop.event (customer_id);
 CREATE INDEX event_rest_idx ON shop.event_rest USING gin (payload);
+
+-- Another order of columns, another default, and rules of its own.
+CREATE TABLE shop.visit (id int NOT NULL, page text DEFAULT '/', at date, twice int GENERATED ALWAYS AS (id * 2) STORED,
+                         PRIMARY KEY (id)) PARTITION BY HASH (id);
+CREATE TABLE shop.visit_0 (at date NOT NULL, twice int GENERATED ALWAYS AS (id * 2) STORED, id int NOT NULL, page text UNIQUE);
+ALTER TABLE shop.visit ATTACH PARTITION shop.visit_0 FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+CREATE TABLE shop.visit_1 PARTITION OF shop.visit FOR VALUES WITH (MODULUS 2, REMAINDER 1);
 
 CREATE TABLE shop.log (at timestamptz DEFAULT clock_timestamp(), what text);
 
