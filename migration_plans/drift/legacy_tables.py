@@ -95,7 +95,7 @@ def _uses(table: TablePlan) -> dict[str, str]:
             if rule.source is not None:
                 uses[rule.source] = f"{uses[rule.source]}, " if rule.source in uses else "→ "
                 uses[rule.source] += f"{target}.{column}"
-    return {**dict.fromkeys(table.dropped, "dropped"), **uses}
+    return {**uses, **{column: "dropped" for column in table.dropped if column not in uses}}
 
 
 def _pairs(
