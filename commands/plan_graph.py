@@ -18,7 +18,7 @@ from migration_plans.drift.baseline_file import load_baseline
 from migration_plans.drift.picture import SchemaPicture
 from migration_plans.graph.dot import as_dot
 from migration_plans.graph.extraction import extraction
-from migration_plans.graph.mermaid import as_mermaid
+from migration_plans.graph.mermaid import GITHUB_LETTERS_MOST, as_mermaid
 from migration_plans.graph.page import as_page
 from migration_plans.graph.services import services
 from migration_plans.table_names import plain
@@ -70,6 +70,8 @@ def graph(
         )
     else:
         text = _extraction(context, context.service(service), facts_path, form)
+    if form == "mermaid" and len(text) > GITHUB_LETTERS_MOST:
+        stderr.print(f"{len(text):,} characters: GitHub draws no more than {GITHUB_LETTERS_MOST:,}; take dot or html")
     if out is None:
         click.echo(text, nl=False)
         return

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 
 from migration_plans.graph.drawing import Drawing, LineKind, Node, NodeKind
 
+GITHUB_LETTERS_MOST = 50_000
+"""GitHub's Mermaid refuses a longer text, and a flowchart of more than 500 lines."""
 LINES_MOST = 480
-"""GitHub's Mermaid refuses a flowchart of more than 500 lines,"""
 LETTERS_MOST = 45_000
-"""and one of more than 50,000 characters. What follows is left out, and said; of many boxes, all but the names."""
+"""Of boxes and lines. What follows is left out, and said; of many boxes all but the names are."""
 
 _SHAPES: dict[NodeKind, tuple[str, str]] = {
     "read": ("([", "])"),
