@@ -17,7 +17,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=HERE / "out", help="facts, assessment, plan, transcript")
     parser.add_argument("--products", type=int, default=400)
     parser.add_argument(
-        "--rounds", type=int, default=3, help="how often each client goes on every errand while recorded"
+        "--rounds", type=int, default=2, help="how often each client goes on every errand while recorded"
     )
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--until", choices=["assessed", "planned", "verified"], default="verified")

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from examples.django_oscar.shop_stack import Shop, start_shop, wait_for_port
+from examples.django_oscar.decide import decide
+from examples.django_oscar.moving import SERVICE, Moving, follow, go_back, prepare
+from examples.django_oscar.shop_stack import HERE, Shop, start_shop, wait_for_port
 from examples.django_oscar.toolkit import Toolkit
 from sandbox.supervision import Stack
-
-_RECORD_S = 1800
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +35,12 @@ def tell(story: Story, stack: Stack, *, until: Literal["assessed", "planned", "v
     shop = start_shop(stack, products=story.products, seed=story.seed, say=story.say)
     _record(story, shop, toolkit)
     _assess(story, shop, toolkit)
+    if until == "assessed":
+        return
+    moving = _plan(story, shop, toolkit)
+    if until == "planned":
+        return
+    _move(story, moving)
 
 
 def _record(story: Story, shop: Shop, toolkit: Toolkit) -> None:
@@ -78,3 +84,30 @@ def _assess(story: Story, shop: Shop, toolkit: Toolkit) -> None:
     (story.out / "assessment.json").write_text(assessment)
     for name, tables in json.loads(assessment)["services"].items():
         story.say(f"  {name}: {', '.join(tables)}")
+
+
+def _plan(story: Story, shop: Shop, toolkit: Toolkit) -> Moving:
+    shutil.copy(HERE / "boundaries.yaml", story.out)
+    story.say("a person decided the cut (boundaries.yaml); `strangler plan new` writes the plan of its first service")
+    words = ["--facts", "facts.json", "--source", shop.database, "--out", SERVICE, "--sticky", "header:x-client"]
+    written = toolkit.read("plan", "new", SERVICE, *words)
+    story.say(f"  {len(written['tables'])} tables, {len(written['routes'])} routes, {len(written['files'])} files")
+    for one in written["blocking"]:
+        story.say(f"  blocking: {one}")
+    for decision in decide(story.out / SERVICE / "plan.yaml"):
+        story.say(f"  decided: {decision}")
+    story.say("the generated migration goes up, down and up again; the service's skeleton starts")
+    moving = prepare(shop, toolkit, tuple(written["tables"]))
+    toolkit.run("plan", "check", SERVICE)
+    return moving
+
+
+def _move(story: Story, moving: Moving) -> None:
+    story.say("copy and stream, while people use the shop through Envoy")
+    seen = follow(moving)
+    (story.out / "moved.json").write_text(json.dumps(seen, indent=1))
+    made, verdicts = seen["changed_under_way"], seen["verdicts"]
+    story.say(f"  meanwhile {made['inserted']} rows inserted, {made['updated']} updated, {made['deleted']} deleted")
+    story.say(f"  {len(verdicts)} verifications, all equal; {verdicts[-1]['rows']} rows; the audit agrees")
+    story.say("and back: `strangler rollback`")
+    go_back(moving)

@@ -23,6 +23,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 _TIMEOUT_S = 60
+_UNEXPECTED = (LookupError, TypeError, ValueError, AttributeError, mechanicalsoup.LinkNotFoundError)
 
 
 class Record:
@@ -187,7 +188,7 @@ def main() -> None:
                     errand(client)
                 except requests.RequestException:
                     pass  # recorded as a failure of the exchange
-                except Exception as error:
+                except _UNEXPECTED as error:
                     record.trouble(errand.__name__, error)
                     traceback.print_exc()
                 stop.wait(dice.uniform(0, options.pause))

@@ -1,9 +1,9 @@
 """`python -m shop.set_up`: an empty database becomes the shop's, with names that hide the apps.
 
-# ruff: noqa: E402 (Django has to be set up before its models are imported)
-
 Django's own migrations run under Django's names; then tables, constraints, indexes and sequences are renamed.
 """
+
+# ruff: noqa: E402 (Django has to be set up before its models are imported)
 
 import os
 from collections.abc import Iterable
