@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from migration_plans.assess.facts import Facts
-from migration_plans.assess.naming import words
+from migration_plans.assess.naming import singular, words
 
 _VERBS = {
     "reservation": "release",
@@ -57,19 +57,9 @@ class WriteKinds:
 
 def compensation_name(table: str, *, inserted: bool | None) -> str:
     """`reservations` → `release_reservation`. An update that no domain word names is restored, an insert removed."""
-    said = [*words(table)[:-1], _singular(words(table)[-1])]
+    said = [*words(table)[:-1], singular(words(table)[-1])]
     for word in reversed(said):
         if (verb := _VERBS.get(word)) and (word not in _PART_WORDS or word == said[-1]):
             return "_".join([verb, *said])
     verb = {True: "remove", False: "restore", None: "undo"}[inserted]
     return "_".join([verb, *said])
-
-
-def _singular(word: str) -> str:
-    if word.endswith("ies") and len(word) > 4:
-        return f"{word[:-3]}y"
-    if word.endswith(("sses", "xes", "ches", "shes")):
-        return word[:-2]
-    if word.endswith("s") and not word.endswith(("ss", "us", "is")) and len(word) > 3:
-        return word[:-1]
-    return word

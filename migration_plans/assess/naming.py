@@ -1,4 +1,5 @@
-"""Names for services: by the capability that their tables share, else by their central table. Pure."""
+"""Names for services: by the capability that their tables speak of, else by a word that they share, else by the central
+table. Pure."""
 
 import re
 from collections import Counter, defaultdict
@@ -6,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from migration_plans.assess.capabilities import capability_of
 from migration_plans.assess.facts import FloatArray, IntArray, Offsets
 from migration_plans.assess.service_map import ServiceMap
 
@@ -25,6 +27,17 @@ def words(name: str) -> tuple[str, ...]:
         else:
             found.append(word.lower())
     return tuple(found) or (name.lower(),)
+
+
+def singular(word: str) -> str:
+    """`categories` → category, as far as English has rules."""
+    if word.endswith("ies") and len(word) > 4:
+        return f"{word[:-3]}y"
+    if word.endswith(("sses", "xes", "ches", "shes")):
+        return word[:-2]
+    if word.endswith("s") and not word.endswith(("ss", "us", "is")) and len(word) > 3:
+        return word[:-1]
+    return word
 
 
 def name_services(
@@ -52,12 +65,14 @@ def name_services(
         if set(group) <= set(unplaced):
             names.append(_free(UNPLACED, names))
             continue
-        wanted = _capability([spoken[table] for table in group], in_tables) or _central(group, spoken, likeness, uses)
-        names.append(_free(wanted, names))
+        known = capability_of(map(singular, spoken[table]) for table in group)
+        if known is None or known in names:
+            known = _shared([spoken[table] for table in group], in_tables)
+        names.append(_free(known or _central(group, spoken, likeness, uses), names))
     return ServiceMap(names=tuple(names), of_table=numbers)
 
 
-def _capability(group: Sequence[tuple[str, ...]], in_tables: Counter[str]) -> str | None:
+def _shared(group: Sequence[tuple[str, ...]], in_tables: Counter[str]) -> str | None:
     """A word that most of the service's tables have, and few others."""
     here = Counter(word for table in group for word in set(table))
     least = max(2, _COVERED_LEAST * len(group))

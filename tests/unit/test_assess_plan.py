@@ -185,12 +185,29 @@ def test_words_of_a_name(table, parts):
     assert words(table) == parts
 
 
+def named(tables, services, uses=None):
+    """Names of the services that tables are in, by the services' numbers."""
+    count = len(tables)
+    used = np.zeros(count) if uses is None else np.array(uses)
+    return name_services(tables, np.array(services, dtype=np.int32), np.ones((count, count)), used).names
+
+
 def test_services_are_named_by_what_their_tables_share():
-    tables = ("order", "order_line", "order_note", "stock", "vet", "vet_skill")
-    likeness = np.ones((6, 6))
-    named = name_services(tables, np.array([5, 5, 5, 1, 2, 2], dtype=np.int32), likeness, np.zeros(6))
-    assert named.names == ("order", "vet", "stock")
-    assert named.of_table.tolist() == [0, 0, 0, 2, 1, 1]
+    assert named(("vet", "vet_skill", "visit", "ward", "ward_bed"), [1, 1, 1, 2, 2]) == ("vet", "ward")
+
+
+def test_services_are_named_by_the_capability_that_most_of_their_tables_speak_of():
+    tables = ("category", "price", "product", "theme", "invoices", "ledger_entries", "picks", "shipments")
+    assert named(tables, [1, 1, 1, 1, 2, 2, 3, 3]) == ("catalog", "accounting", "shipping")
+    # Of the first word that names one: an order's payment is the order's.
+    assert named(("order", "order_line", "order_payment", "theme"), [1, 1, 1, 2]) == ("orders", "theme")
+    # As many speak of one as of another: neither.
+    assert named(("invoice", "stock"), [1, 1], uses=[0, 3]) == ("stock",)
+    # The larger service has the name already.
+    assert named(("product", "product_text", "category", "theme"), [1, 1, 2, 2], uses=[0, 0, 9, 1]) == (
+        "catalog",
+        "category",
+    )
 
 
 def test_names_are_unique():
