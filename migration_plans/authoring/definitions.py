@@ -1,7 +1,7 @@
 """The statements that make a type, a function or a collation anew, from what the catalog says of it. Pure."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 Made = tuple[tuple[str, ...], str, str]
@@ -42,8 +42,8 @@ def made_function(sql: str, row: Mapping[str, Any], relations: Collection[str]) 
         return (), "", f"is written in {row['language']}"
     if row["kind"] != "f" or row["definition"] is None:
         return (), "", "is no plain function"
-    words = set(re.findall(r"\w+", row["body"] or row["definition"].partition("\n")[2]))
-    if used := sorted(words & set(relations)):
+    words = re.findall(r"\w+", row["body"] or row["definition"].partition("\n")[2])
+    if used := sorted(_folded(words) & set(relations)):
         return (), "", f"uses {', '.join(used)}"
     definition = row["definition"].strip().replace("CREATE OR REPLACE FUNCTION", "CREATE FUNCTION", 1)
     return (definition,), f"DROP FUNCTION {sql}", ""
@@ -67,11 +67,16 @@ def made_collation(sql: str, facts: Mapping[str, Any]) -> Made:
 
 def called_functions(body: str, names: Collection[str]) -> frozenset[str]:
     """Those of `names` that a body seems to call."""
-    return frozenset(re.findall(r"(\w+)\"?\s*\(", body)) & frozenset(names)
+    return _folded(re.findall(r"(\w+)\"?\s*\(", body)) & frozenset(names)
 
 
 def _comment(kind: str, sql: str, comment: str | None) -> tuple[str, ...]:
     return (f"COMMENT ON {kind} {sql} IS {literal(comment)}",) if comment else ()
+
+
+def _folded(words: Iterable[str]) -> frozenset[str]:
+    """As they stand, for they may be quoted, and as SQL reads them when they are not."""
+    return frozenset(name for word in words for name in (word, word.lower()))
 
 
 def literal(text: str) -> str:

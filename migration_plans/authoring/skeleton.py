@@ -135,11 +135,12 @@ def _migration(draft: Draft) -> str:
 
 
 def _routes(draft: Draft) -> str:
+    if not draft.routes:
+        head = doc("The endpoints that move: none is known yet.")
+        return _ROUTES_HEAD.format(head=head, request="", response="", unwritten="")
     head = doc(
         "The endpoints that move. To write one, put `@router.get(path)` or the like in the place of `@unwritten(…)`."
     )
-    if not draft.routes:
-        return _ROUTES_HEAD.format(head=head, request="", response="", unwritten="")
     text = _ROUTES_HEAD.format(
         head=head, request=", Request", response="from fastapi.responses import Response\n", unwritten=_UNWRITTEN
     )
