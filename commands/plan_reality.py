@@ -2,14 +2,16 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
 from cdc.boundary import dependents, foreign_keys_across
-from cdc.connections import CatalogConnection, open_database
+from cdc.connections import CatalogConnection, open_database, place
 from cdc.events import TableName
 from cdc.link import Direction, stream_name
 from cdc.schema import reflect
@@ -25,7 +27,7 @@ from migration_plans.drift.catalog_marks import (
     definition_digests,
     fenced_tables,
     names_of,
-    settle_names,
+    settle_session,
     table_marks,
 )
 from migration_plans.drift.picture import (
@@ -37,7 +39,7 @@ from migration_plans.drift.picture import (
 )
 from migration_plans.drift.running import FollowedColumn, OwnerSeen, PublishedMove, PublishedRoute, StoppedTable
 from migration_plans.drift.service_tables import Revisions
-from migration_plans.errors import PlanInvalid
+from migration_plans.errors import PlanInvalid, SourceUnreadable
 from migration_plans.ownership import OwnershipLedger
 from migration_plans.phases import Phase
 from migration_plans.plan import Plan, StickyPlan
@@ -46,6 +48,7 @@ from migration_plans.progress import fold
 from migration_plans.table_names import plain
 from router.table_file import RouteTableFile
 from strangler.journal import Journal
+from strangler.redaction import redact
 from strangler.settings import Settings
 
 
@@ -53,11 +56,10 @@ def picture_of(dsn: str, tables: Sequence[str], before: SchemaPicture | None = N
     """These tables (names as in a plan), what crosses their border and what uses them. Missing ones are left out.
 
     A table that was renamed since `before` was taken is shown under the name that it had; `SchemaPicture.renamed` has
-    the new one. Raises `DatabaseUnreachable`.
+    the new one. Raises `DatabaseUnreachable`, and `SourceUnreadable` when the database refuses.
     """
     names = [plain(each) for each in tables]
-    with open_database(dsn) as connection:
-        settle_names(connection)
+    with _reading(dsn) as connection:
         database = database_mark(connection)
         known = before if before and before.database == database else None
         called = _called(connection, names, known)
@@ -76,6 +78,26 @@ def picture_of(dsn: str, tables: Sequence[str], before: SchemaPicture | None = N
             foreign_keys=_foreign_keys(connection, wanted, said),
             dependents=_dependents(connection, wanted, said),
         )
+
+
+@contextmanager
+def _reading(dsn: str) -> Iterator[CatalogConnection]:
+    with _refusals(dsn), open_database(dsn) as connection:
+        settle_session(connection)
+        yield connection
+
+
+@contextmanager
+def _refusals(dsn: str) -> Iterator[None]:
+    """What the database does not let us read is an error of ours; a lost connection has become one already."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise SourceUnreadable(
+            thing=f"database {place(dsn)}",
+            reason=redact(str(error)).splitlines()[0],
+            mend="let the role of strangler.toml read it, or wait for whoever alters the table, and run it again",
+        ) from None
 
 
 def _called(connection: CatalogConnection, names: Sequence[str], before: SchemaPicture | None) -> dict[str, TableName]:
@@ -105,6 +127,7 @@ def _table(table: Table, marks: TableMarks) -> TablePicture:
             for column in table.columns
         ),
         key=table.primary_key,
+        constraints=dict(marks.constraints),
         partitioned=table.partitioned,
         replica_identity=table.replica_identity,
     )
@@ -159,7 +182,8 @@ def running_move(settings: Settings, plan: Plan) -> RunningMove:
     stopped: list[StoppedTable] = []
     followed: list[FollowedColumn] = []
     for direction, dsn in met.items():
-        forms = load_met(dsn, stream_name(plan.move, direction))
+        with _refusals(dsn):
+            forms = load_met(dsn, stream_name(plan.move, direction))
         stopped += [
             StoppedTable(direction=direction, table=each.table, changes=each.changes, mend=each.mend)
             for each in forms
@@ -189,15 +213,12 @@ def _followed(plan: Plan, met: Sequence[Met]) -> Iterator[FollowedColumn]:
 
 
 def _owner(side: Side, dsn: str, move: str, tables: tuple[str, ...]) -> OwnerSeen:
-    ledger = OwnershipLedger(side=side, dsn=dsn, move=move, tables=tables)
-    try:
+    with _refusals(dsn), closing(OwnershipLedger(side=side, dsn=dsn, move=move, tables=tables)) as ledger:
         row = ledger.read()
-    finally:
-        ledger.close()
     if row is None:
         return OwnerSeen(side=side, owner=None)
-    with open_database(dsn) as connection:
-        return OwnerSeen(side=side, owner=row.owner, fenced=row.fenced, tables=fenced_tables(connection, move))
+    with _reading(dsn) as connection:
+        return OwnerSeen(side=side, owner=row.owner, tables=fenced_tables(connection, move))
 
 
 def _published(settings: Settings, name: str) -> PublishedMove | None:
@@ -220,7 +241,7 @@ def revisions(dsn: str, plan_path: Path, migrations: Path | None) -> Revisions |
     `migrations`: Alembic's folder, the one with `env.py`; None: the only one beside the plan. Raises `PlanInvalid`
     when its revisions cannot be read.
     """
-    with open_database(dsn) as connection:
+    with _reading(dsn) as connection:
         applied = applied_revisions(connection)
     folder = migrations or _migrations_beside(plan_path)
     if applied is None or folder is None:

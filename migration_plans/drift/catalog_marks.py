@@ -24,6 +24,17 @@ SELECT c.oid::bigint AS oid, n.nspname AS schema, c.relname AS name, a.attname A
  WHERE c.relkind IN ('r', 'p')
 """
 
+_CONSTRAINTS = """
+SELECT k.conrelid::bigint AS oid, k.conname AS name, pg_get_constraintdef(k.oid) AS text
+  FROM pg_constraint k
+ WHERE k.conrelid = ANY(%(oids)s::oid[]) AND k.contype IN ('c', 'u', 'x')
+UNION ALL
+SELECT i.indrelid::bigint, c.relname, 'UNIQUE INDEX' || regexp_replace(pg_get_indexdef(i.indexrelid), '^.*? USING', '')
+  FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+ WHERE i.indrelid = ANY(%(oids)s::oid[]) AND i.indisunique AND NOT i.indisprimary
+   AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid AND k.conrelid = i.indrelid)
+"""
+
 _NAMES = """
 SELECT c.oid::bigint AS oid, n.nspname AS schema, c.relname AS name
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -59,15 +70,22 @@ SELECT DISTINCT n.nspname || '.' || c.relname AS name
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TableMarks:
-    """Object id, and catalog number by column."""
+    """Object id, catalog number by column, and constraints by name."""
 
     oid: int
     numbers: Mapping[str, int]
+    constraints: Mapping[str, str]
 
 
-def settle_names(connection: Connection) -> None:
-    """Types, defaults and definitions read the same whatever the role's search path is."""
-    connection.execute("SELECT set_config('search_path', 'public', false)")
+_LOCK_TIMEOUT = "15s"
+"""Definitions of a table that is just being altered wait for it."""
+
+
+def settle_session(connection: Connection) -> None:
+    """Types, defaults and definitions read the same whatever the role's search path is; nothing waits for long."""
+    connection.execute(
+        "SELECT set_config('search_path', 'public', false), set_config('lock_timeout', %s, false)", (_LOCK_TIMEOUT,)
+    )
 
 
 def database_mark(connection: Connection) -> str:
@@ -92,7 +110,13 @@ def table_marks(connection: Connection, tables: Sequence[tuple[str, str]]) -> di
         oids[name] = row["oid"]
         if row["column"] is not None:
             numbers[name][row["column"]] = row["number"]
-    return {name: TableMarks(oid=oid, numbers=numbers[name]) for name, oid in oids.items()}
+    constraints: dict[int, dict[str, str]] = defaultdict(dict)
+    for row in connection.execute(_CONSTRAINTS, {"oids": list(oids.values())}):
+        constraints[row["oid"]][row["name"]] = row["text"]
+    return {
+        name: TableMarks(oid=oid, numbers=numbers[name], constraints=dict(sorted(constraints[oid].items())))
+        for name, oid in oids.items()
+    }
 
 
 def names_of(connection: Connection, oids: Iterable[int]) -> dict[int, tuple[str, str]]:

@@ -1,5 +1,6 @@
 """One difference between a plan and reality. Pure."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,3 +21,20 @@ class Drift:
     plan: str
     reality: str
     mend: str
+
+
+def constraint_changes(
+    area: Area, table: str, before: Mapping[str, str], now: Mapping[str, str], *, mend: str
+) -> Iterator[Drift]:
+    """Checks, unique constraints and unique indexes of a table, by name: what one side refuses, both have to."""
+    for name in sorted({*before, *now}):
+        then, is_now = before.get(name), now.get(name)
+        if then != is_now:
+            yield Drift(
+                area=area,
+                kind="added" if then is None else "removed" if is_now is None else "changed",
+                object=f"constraint {name} of {table}",
+                plan=then or "was written without it",
+                reality=is_now or "does not exist",
+                mend=mend,
+            )

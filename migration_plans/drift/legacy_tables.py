@@ -6,7 +6,7 @@ the former is known. A column that the baseline has and the plan does not name i
 
 from collections.abc import Collection, Iterator
 
-from migration_plans.drift.drift import Drift, Kind
+from migration_plans.drift.drift import Drift, Kind, constraint_changes
 from migration_plans.drift.picture import ColumnPicture, SchemaPicture, TablePicture
 from migration_plans.drift.running import FollowedColumn
 from migration_plans.plan import Plan, TablePlan
@@ -41,6 +41,8 @@ def legacy_table_drift(
         yield from _columns(name, table, then, found, numbered=numbered, followed=followed)
         if then is not None:
             yield from _whole_table(name, then, found, same_database=numbered)
+            mend = f"rows that one side refuses and the other takes are parked: let both have it alike; {_ACCEPT}"
+            yield from constraint_changes("legacy schema", name, then.constraints, found.constraints, mend=mend)
 
 
 def _columns(

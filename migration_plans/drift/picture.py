@@ -39,12 +39,14 @@ class ColumnPicture(_Part):
 class TablePicture(_Part):
     """`oid`: the catalog's, which a rename keeps and a table made anew does not. `key`: of the primary key, in order.
 
-    `replica_identity`: the catalog's letter (d n f i).
+    `constraints`: checks, unique and exclusion constraints and unique indexes by name, as SQL. `replica_identity`: the
+    catalog's letter (d n f i).
     """
 
     oid: int
     columns: tuple[ColumnPicture, ...]
     key: tuple[str, ...] = ()
+    constraints: dict[str, str] = {}
     partitioned: bool = False
     replica_identity: str = "d"
 

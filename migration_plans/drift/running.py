@@ -20,7 +20,6 @@ class OwnerSeen:
 
     side: Side
     owner: Side | None
-    fenced: bool = False
     tables: frozenset[str] = frozenset()
 
 
@@ -67,7 +66,10 @@ class StoppedTable:
 
 
 def owner_drift(plan: Plan, phase: Phase, owners: Iterable[OwnerSeen]) -> Iterator[Drift]:
-    """Ownership rows that contradict the phase, and tables that are of the plan or of the prepared move only."""
+    """Ownership rows that contradict the phase, and tables that are of the plan or of the prepared move only.
+
+    Once the move is completed, its tables may leave the monolith.
+    """
     expected: Side = "service" if phase in _SERVICE_OWNS else "legacy"
     for seen in owners:
         thing = f"ownership row in the {seen.side} database"
@@ -83,7 +85,8 @@ def owner_drift(plan: Plan, phase: Phase, owners: Iterable[OwnerSeen]) -> Iterat
         if phase not in _UNDECIDED and seen.owner != expected:
             mend = "the rows in both databases say who owns: `strangler status`, then `strangler resume`"
             yield _move("changed", thing, f"phase {phase}: {expected} owns", f"{seen.owner} owns", mend)
-        yield from _fences(plan, phase, seen)
+        if (phase, seen.side) != (Phase.COMPLETED, "legacy"):
+            yield from _fences(plan, phase, seen)
 
 
 def _fences(plan: Plan, phase: Phase, seen: OwnerSeen) -> Iterator[Drift]:

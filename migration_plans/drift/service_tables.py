@@ -3,13 +3,14 @@
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from migration_plans.drift.drift import Drift, Kind
+from migration_plans.drift.drift import Drift, Kind, constraint_changes
 from migration_plans.drift.picture import SchemaPicture, TablePicture
 from migration_plans.drift.running import FollowedColumn
 from migration_plans.plan import Plan
 from migration_plans.table_names import plain
 
 _MIGRATE = "migrate the service's database"
+_ALIKE = "rows that one side refuses and the other takes are parked: see that both fit, then `strangler plan accept`"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,7 +39,11 @@ def service_table_drift(
             yield _drift("removed", f"table {target}", "is filled by the move", "does not exist", mend)
         else:
             streamed = {each.target for each in followed if plain(_primary(plan, each.table)) == target}
-            yield from _columns(plan, target, before.tables.get(target) if before else None, found, streamed)
+            then = before.tables.get(target) if before else None
+            yield from _columns(plan, target, then, found, streamed)
+            if then is not None:
+                constraints = then.constraints, found.constraints
+                yield from constraint_changes("service schema", target, *constraints, mend=_ALIKE)
 
 
 def revision_drift(revisions: Revisions) -> Iterator[Drift]:

@@ -7,7 +7,7 @@ import pytest
 from commands.context import Context
 from commands.streams import MoveStreams
 from commands.traffic import backends, move_routes
-from migration_plans.errors import PlanInvalid
+from migration_plans.errors import PlanInvalid, SourceUnreadable
 from migration_plans.ownership import OwnershipLedger
 from migration_plans.phases import Phase
 from router.table_file import RouteTableFile
@@ -345,6 +345,45 @@ def test_a_damaged_baseline_is_named_and_can_be_written_anew(accepted):
         assert reason in done.exception.reason
     assert accepted.run("accept").exit_code == 0
     assert accepted.drifts() == []
+
+
+def test_what_a_table_refuses_is_held_against_the_baseline_on_both_sides(shop):
+    shop.in_legacy(
+        "ALTER TABLE item ADD CONSTRAINT dear CHECK (price > 0); CREATE UNIQUE INDEX one ON item (lower(name))"
+    )
+    shop.in_service("ALTER TABLE items ADD CONSTRAINT once UNIQUE (title, price)")
+    assert shop.run("accept").exit_code == 0
+    assert shop.drifts() == []
+    shop.in_legacy(
+        "ALTER TABLE item DROP CONSTRAINT dear, ADD CONSTRAINT dear CHECK (price > 1); DROP INDEX one;"
+        "ALTER TABLE item ADD CONSTRAINT named UNIQUE (name); CREATE INDEX harmless ON item (price)"
+    )
+    shop.in_service("ALTER TABLE items DROP CONSTRAINT once")
+    assert shop.drifts() == [
+        ("changed", "constraint dear of item", "CHECK ((price > (1)::numeric))"),
+        ("added", "constraint named of item", "UNIQUE (name)"),
+        ("removed", "constraint one of item", "does not exist"),
+        ("removed", "constraint once of items", "does not exist"),
+    ]
+
+
+def test_a_role_that_may_not_read_is_told_so(accepted):
+    accepted.in_service("CREATE TABLE alembic_version (version_num text)")
+    accepted.in_service("CREATE ROLE drift_reader LOGIN")
+    settings = accepted.folder / "strangler.toml"
+    versions = accepted.folder / "migrations" / "versions"
+    versions.mkdir(parents=True)
+    (versions.parent / "env.py").write_text("")
+    try:
+        settings.write_text(settings.read_text().replace("postgres@", "drift_reader@"))
+        done = accepted.run("diff")
+        assert isinstance(done.exception, SourceUnreadable)
+        assert "permission denied" in done.exception.reason
+        accepted.in_service("GRANT SELECT ON alembic_version TO drift_reader")
+        assert [drift for drift in accepted.drifts() if drift[1] != "revision of the service's database"] == []
+    finally:
+        settings.write_text(settings.read_text().replace("drift_reader@", "postgres@"))
+        accepted.in_service("DROP OWNED BY drift_reader; DROP ROLE drift_reader")
 
 
 def test_a_new_plan_comes_with_its_baseline(shop, tmp_path, monkeypatch):

@@ -141,6 +141,14 @@ def test_tables_that_left_the_plan_after_it_was_prepared_are_told():
     assert (drift.kind, drift.object) == ("added", "table extras (service)")
 
 
+def test_a_completed_moves_tables_may_leave_the_monolith():
+    seen = [OwnerSeen(side="legacy", owner="service"), OwnerSeen(side="service", owner="service")]
+    assert {drift.object for drift in owner_drift(PLAN, Phase.COMPLETED, seen)} == {
+        "table items (service)",
+        "table tags (service)",
+    }
+
+
 def test_routes_that_nobody_published_are_told_once_the_move_runs():
     assert list(route_drift(PLAN, Phase.PLANNED, None)) == []
     [drift] = route_drift(PLAN, Phase.SHADOWING, None)
