@@ -22,7 +22,7 @@ _PAIRS_AT_ONCE = 1_000_000
 _ROWS_AT_ONCE = 1024
 """Dense rows in memory."""
 _REFERENCE_SHARE = 0.4
-"""Of the graph's mass that foreign keys get where every unit has one."""
+"""Of the graph's mass that foreign keys get where they weigh as much as there are units."""
 
 
 Spread = Literal["unit", "row"]
@@ -145,9 +145,10 @@ class AffinityParts:
 
     def _with_references(self, affinity: FloatArray) -> FloatArray:
         evidence = self._evidence
-        if not evidence.foreign_keys:
+        if not evidence.references.any():
             return affinity
-        share = _REFERENCE_SHARE * min(1.0, evidence.foreign_keys / evidence.units) if affinity.any() else 1.0
+        per_unit = evidence.references.sum() / 2 / evidence.units
+        share = _REFERENCE_SHARE * min(1.0, per_unit) if affinity.any() else 1.0
         mixed: FloatArray = (1 - share) * affinity + share * _scaled(evidence.references)
         return mixed
 

@@ -42,8 +42,6 @@ class Evidence:
     """Per row."""
     references: FloatArray
     """Units × units, symmetric: foreign keys by kind, damped where many point to the same."""
-    foreign_keys: int
-    """How many lead from one unit to another."""
     apart: BoolArray
     """Units × units: must not share a service."""
 
@@ -58,7 +56,6 @@ def gather_evidence(facts: Facts, used: Touches) -> Evidence:
     first = np.ones(len(order), dtype=bool)
     first[1:] = key[order][1:] != key[order][:-1]
     at = np.flatnonzero(first)
-    references, foreign_keys = _references(facts, unit_of, count)
     return Evidence(
         units=count,
         unit_of=unit_of,
@@ -66,8 +63,7 @@ def gather_evidence(facts: Facts, used: Touches) -> Evidence:
         written=np.logical_or.reduceat(written[order], at) if len(at) else np.zeros(0, dtype=bool),
         starts=np.searchsorted(row[order][at], np.arange(len(weight) + 1)),
         weight=weight,
-        references=references,
-        foreign_keys=foreign_keys,
+        references=_references(facts, unit_of, count),
         apart=_apart(facts, unit_of, count),
     )
 
@@ -123,8 +119,8 @@ def _share_of_single_tables(facts: Facts, used: Touches) -> FloatArray:
     return share
 
 
-def _references(facts: Facts, unit_of: IntArray, count: int) -> tuple[FloatArray, int]:
-    result = np.zeros((count, count))
+def _references(facts: Facts, unit_of: IntArray, count: int) -> FloatArray:
+    result: FloatArray = np.zeros((count, count))
     pairs = [(int(unit_of[key.source]), int(unit_of[key.target]), key) for key in facts.foreign_keys]
     pairs = [(source, target, key) for source, target, key in pairs if source != target]
     pointed_at = np.bincount([target for _, target, key in pairs if not key.identifying], minlength=count)
@@ -139,7 +135,7 @@ def _references(facts: Facts, unit_of: IntArray, count: int) -> tuple[FloatArray
         elif key.inferred or key.on_delete.startswith("SET"):
             weight = _LOOSE_WEIGHT
         result[source, target] += weight / np.sqrt(pointed_at[target])
-    return result + result.T, len(pairs)
+    return result + result.T
 
 
 def _apart(facts: Facts, unit_of: IntArray, count: int) -> BoolArray:
