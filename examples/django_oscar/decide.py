@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 WHY: Final = "Goods change daily and are read by everybody; nobody should have to deploy the shop for them."
 _PAGES = "{count} routes of HTML pages taken out: the monolith's templates write them, from the live copy"
 _UNWRITTEN = "its handler is not written yet, and this example ends before it is asked"
-_SAGA = "its saga is written before the cutover, which this example does not reach"
+_SAGA = "what it writes on both sides becomes a saga before the cutover, which this example does not reach"
 
 
 def decide(plan: Path) -> list[str]:

@@ -26,6 +26,9 @@ _VERIFICATIONS = 3
 _ENOUGH: dict[str, int] = {"inserted": 10, "updated": 20, "deleted": 2}
 """Row changes in the moved tables, from the copy's begin on, below which the verifications would prove little."""
 _CHANGES_S = 600.0
+_PAUSE_S = 5.0
+_ERRANDS = "browse,look_around,fill_basket,buy,buy_in_browser,manage_goods,manage_stock,review,wish,run_the_catalogue"
+"""Those that touch goods; the others were only of use to tell where to cut."""
 _SETTINGS = """\
 [legacy]
 database = "{legacy_database}"
@@ -102,6 +105,7 @@ def follow(moving: Moving) -> dict[str, Any]:
         while len(verdicts) < _VERIFICATIONS or not _is_enough(made := _since(before, moving)):
             if time.monotonic() > until:
                 raise PromiseBroken(thing="traffic", reason=f"changed only {made}", mend="look at traffic.jsonl")
+            time.sleep(_PAUSE_S)
             verdicts.append(toolkit.read("verify", SERVICE))
         lag = toolkit.read("cdc", "lag", SERVICE)
     made = _since(before, moving)
@@ -129,7 +133,7 @@ def go_back(moving: Moving) -> None:
 def _visited(moving: Moving, record: Path) -> Iterator[None]:
     """People use the shop meanwhile; when they have gone, none of their requests may have failed."""
     stack = moving.shop.stack
-    moving.shop.start_clients("clients", moving.front, record, clients=3, seed=11)
+    moving.shop.start_clients("clients", moving.front, record, clients=3, seed=11, errands=_ERRANDS)
     try:
         yield
     finally:

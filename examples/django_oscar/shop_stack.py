@@ -1,5 +1,6 @@
 """The shop as it is found: a PostgreSQL server, its data, and the application behind gunicorn."""
 
+import json
 import os
 import socket
 import subprocess
@@ -33,7 +34,10 @@ class Shop:
     database: str
     url: str
     log: Path
-    """Where the server logs statements, as JSON, while `logged` (`_LOG_ALL`)."""
+    """Where the server logs statements, as JSON, while told to."""
+
+    apps: Mapping[str, str]
+    """Table → the app that it is of: nothing that the toolkit is told."""
 
     def log_statements(self, *, on: bool) -> None:
         """What docs/gathering-facts.md tells to do before and after the recording."""
@@ -67,7 +71,7 @@ def start_shop(stack: Stack, *, products: int, seed: int, say: Callable[[str], N
     server = start_postgres(stack, "shop-db", settings=_COLLECTED)
     database = create_database(server, "shop")
     say("Django migrates the shop's database; then every table loses the name of its app")
-    run_in_shop(["shop.set_up"], database)
+    apps = json.loads(run_in_shop(["shop.set_up"], database))
     say(f"filling it: {products} kinds of goods, seed {seed}")
     run_in_shop(["shop.seed", "--products", str(products), "--seed", str(seed)], database)
     (port,) = stack.reserve_ports(1)
@@ -80,7 +84,7 @@ def start_shop(stack: Stack, *, products: int, seed: int, say: Callable[[str], N
     environment = {"DATABASE_URL": database, "SHOP_MEDIA": str(media)}
     stack.run(_shop_program("shop", arguments, environment, ready=f"{url}/healthz"))
     log = stack.folder / "shop-db" / "data" / "log" / "shop.json"
-    return Shop(stack=stack, server=server, database=database, url=url, log=log)
+    return Shop(stack=stack, server=server, database=database, url=url, log=log, apps=apps)
 
 
 def wait_for_port(port: int) -> None:
@@ -96,8 +100,8 @@ def wait_for_port(port: int) -> None:
             time.sleep(0.1)
 
 
-def run_in_shop(arguments: list[str], database: str) -> None:
-    """A module of the shop, to its end, with the shop's own Python."""
+def run_in_shop(arguments: list[str], database: str) -> str:
+    """A module of the shop, to its end, with the shop's own Python; what it printed."""
     done = subprocess.run(
         [SHOP_PYTHON, "-m", *arguments],
         cwd=HERE,
@@ -111,6 +115,7 @@ def run_in_shop(arguments: list[str], database: str) -> None:
         raise PromiseBroken(
             thing=f"python -m {' '.join(arguments)}", reason=done.stderr.strip()[-1500:], mend="see the message"
         )
+    return done.stdout
 
 
 def _shop_program(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from examples.django_oscar.decide import decide
+from examples.django_oscar.likeness import likeness, told
 from examples.django_oscar.moving import SERVICE, Moving, follow, go_back, prepare
 from examples.django_oscar.shop_stack import HERE, Shop, start_shop, wait_for_port
 from examples.django_oscar.toolkit import Toolkit
@@ -33,6 +34,7 @@ def tell(story: Story, stack: Stack, *, until: Literal["assessed", "planned", "v
     story.out.mkdir(parents=True)
     toolkit = Toolkit(folder=story.out, transcript=story.out / "transcript.txt")
     shop = start_shop(stack, products=story.products, seed=story.seed, say=story.say)
+    (story.out / "apps.json").write_text(json.dumps(shop.apps, indent=1, sort_keys=True))
     _record(story, shop, toolkit)
     _assess(story, shop, toolkit)
     if until == "assessed":
@@ -84,6 +86,21 @@ def _assess(story: Story, shop: Shop, toolkit: Toolkit) -> None:
     (story.out / "assessment.json").write_text(assessment)
     for name, tables in json.loads(assessment)["services"].items():
         story.say(f"  {name}: {', '.join(tables)}")
+    proposed = json.loads(assessment)
+    story.say(f"against the apps of Oscar and Django: {told(likeness(proposed['services'], shop.apps))}")
+    used = {table for tables in proposed["services"].values() for table in tables} - _unused(story.out / "facts.json")
+    seen = {table: app for table, app in shop.apps.items() if table in used}
+    story.say(f"the {len(seen)} tables that were used: {told(likeness(proposed['services'], seen))}")
+    for other in proposed["alternatives"]:
+        story.say(f"  {len(other['services'])} services instead: {told(likeness(other['services'], shop.apps))}")
+
+
+def _unused(facts: Path) -> set[str]:
+    """Tables that the schema has and no statement named."""
+    document = json.loads(facts.read_text())
+    tables: set[str] = set(document["tables"])
+    done = (access for one in document["functionalities"].values() for way in one["transactions"] for access in way)
+    return tables - {table for table, _ in done}
 
 
 def _plan(story: Story, shop: Shop, toolkit: Toolkit) -> Moving:

@@ -169,7 +169,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--products", type=int, default=400)
     parser.add_argument("--rounds", type=int, default=0, help="stop when each client has been on every errand as often")
+    parser.add_argument("--errands", default="", help="only these, by name, separated by commas")
     options = parser.parse_args()
+    errands = [errand for errand in ERRANDS if not options.errands or errand.__name__ in options.errands.split(",")]
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -180,7 +182,7 @@ def main() -> None:
         rounds = 0
         while not stop.is_set() and (not options.rounds or rounds < options.rounds):
             rounds += 1
-            for errand in dice.sample(ERRANDS, len(ERRANDS)):
+            for errand in dice.sample(errands, len(errands)):
                 if stop.is_set():
                     return
                 client.new_session()

@@ -1,10 +1,12 @@
 """`python -m shop.set_up`: an empty database becomes the shop's, with names that hide the apps.
 
-Django's own migrations run under Django's names; then tables, constraints, indexes and sequences are renamed.
+Django's own migrations run under Django's names; then tables, constraints, indexes and sequences are renamed. Prints,
+as JSON, which app each table is of: what nobody who looks at the database is told.
 """
 
 # ruff: noqa: E402 (Django has to be set up before its models are imported)
 
+import json
 import os
 from collections.abc import Iterable
 
@@ -15,9 +17,10 @@ import django
 
 django.setup()
 
+from django.apps import apps
 from django.core.management import call_command
 from django.db import connection, transaction
-from shop.names import hidden_names
+from shop.names import hidden, hidden_names
 
 _LONGEST = 63
 """Bytes of a name in PostgreSQL."""
@@ -53,6 +56,8 @@ def main() -> None:
         _rename_constraints()
         _rename_indexes()
         _rename_sequences()
+    models = apps.get_models(include_auto_created=True)
+    print(json.dumps({hidden(model._meta.db_table): model._meta.app_label for model in models if model._meta.managed}))
 
 
 def _rows(query: str) -> list[tuple[str, ...]]:
@@ -77,9 +82,9 @@ def _rename(kind: str, names: Iterable[tuple[str, str, str]]) -> None:
 
 def _rename_tables() -> None:
     kinds = dict(_rows(_RELATIONS))
-    hidden = hidden_names(kinds)
-    _rename("TABLE", (("", old, new) for old, new in hidden.items() if kinds[old] == "r"))
-    _rename("MATERIALIZED VIEW", (("", old, new) for old, new in hidden.items() if kinds[old] == "m"))
+    names = hidden_names(kinds)
+    _rename("TABLE", (("", old, new) for old, new in names.items() if kinds[old] == "r"))
+    _rename("MATERIALIZED VIEW", (("", old, new) for old, new in names.items() if kinds[old] == "m"))
 
 
 def _rename_constraints() -> None:
