@@ -16,11 +16,11 @@ from migration_plans.assess.decisions_file import load_decisions
 from migration_plans.assess.facts_file import load_facts
 from migration_plans.authoring.authored import CHECKLIST_NAME, PLAN_NAME, plan_files
 from migration_plans.authoring.catalog_reader import read_schema
-from migration_plans.authoring.checklist import toml_block
 from migration_plans.authoring.draft import UNKNOWN, Draft, Sticky, User, draft_plan
 from migration_plans.authoring.footprints import traffic_of
 from migration_plans.authoring.legacy_schema import LegacySchema
 from migration_plans.authoring.names import move_name, slug
+from migration_plans.authoring.next_steps import toml_block
 from migration_plans.authoring.plan_folder import demand_free, write_folder
 from migration_plans.authoring.selection import Selection, select_tables
 from migration_plans.drift.baseline_file import baseline_path, baseline_text

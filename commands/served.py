@@ -52,17 +52,19 @@ def unserved_routes(plan: Plan, settings: Settings) -> Iterator[tuple[str, str, 
 
 def _unwritten(client: httpx.Client, route: RoutePlan) -> list[str]:
     """Methods of the route that the application itself says are still to be written."""
-    answer = client.options(_some_path(route))
+    answer = _ask(client, "OPTIONS", route)
     said = answer.headers.get(_NOT_WRITTEN, "") if answer.status_code == httpx.codes.NOT_IMPLEMENTED else ""
     return [method for method in route.methods if method in re.split(r"[,\s]+", said)]
 
 
-def _some_path(route: RoutePlan) -> str:
-    return re.sub(r"\{[^}]*\}", "1", route.path)
-
-
 def _is_served(client: httpx.Client, route: RoutePlan) -> bool:
-    path = _some_path(route)
-    if client.options(path).status_code != httpx.codes.NOT_FOUND:
+    if _ask(client, "OPTIONS", route).status_code != httpx.codes.NOT_FOUND:
         return True
-    return "GET" in route.methods and client.get(path).status_code != httpx.codes.NOT_FOUND
+    return "GET" in route.methods and _ask(client, "GET", route).status_code != httpx.codes.NOT_FOUND
+
+
+def _ask(client: httpx.Client, method: str, route: RoutePlan) -> httpx.Response:
+    """A route matches with and without a slash at the end; an application may know only one of the two."""
+    path = re.sub(r"\{[^}]*\}", "1", route.path)
+    answer = client.request(method, path)
+    return client.request(method, f"{path}/") if answer.status_code == httpx.codes.NOT_FOUND else answer

@@ -36,12 +36,14 @@ class Waiver:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Route:
-    """One of the plan's `routes`; `footprint`: what the traffic says of it."""
+    """One of the plan's `routes`; `footprint`: what the traffic says of it. A route matches with and without a slash at
+    the end: `asked_path` has one when the clients' requests do, for the service has to answer these."""
 
     id: str
     kind: str
     method: str
     path: str
+    asked_path: str
     footprint: Footprint
 
 
@@ -64,6 +66,8 @@ class Draft:
     ddl: Ddl
     traffic: Traffic | None
     routes: tuple[Route, ...]
+    caught: tuple[tuple[str, Route], ...]
+    """Endpoints that stay, and the route that would match their requests all the same."""
     keys: tuple[DecidedKey, ...]
     waivers: tuple[Waiver, ...]
     sticky: Sticky
@@ -79,26 +83,6 @@ class Draft:
     def staying(self) -> tuple[Footprint, ...]:
         """What uses moved tables and is not answered by the service."""
         return tuple(f for f in (self.traffic.footprints if self.traffic else ()) if not f.moves)
-
-    @property
-    def caught(self) -> tuple[tuple[str, Route], ...]:
-        """Endpoints that stay, and the route that would match their requests all the same."""
-        stay = [footprint.name for footprint in self.staying] + list(self.traffic.others if self.traffic else ())
-        return tuple((name, route) for name in stay if (route := self._catcher(name)) is not None)
-
-    def _catcher(self, name: str) -> Route | None:
-        endpoint = endpoint_of(name)
-        if endpoint is None:
-            return None
-        method, path = endpoint
-        return next(
-            (
-                route
-                for route in self.routes
-                if route.method == (method if method != "HEAD" else "GET") and covers(shape(route.path), shape(path))
-            ),
-            None,
-        )
 
 
 def draft_plan(
@@ -119,6 +103,8 @@ def draft_plan(
     facts_name = {table.name: name for table, name in zip(schema.tables, facts_names, strict=True)}
     moving = [footprint for footprint in (traffic.footprints if traffic else ()) if footprint.moves]
     routes = tuple(_routes(moving))
+    caught = tuple(_caught(routes, traffic)) if traffic else ()
+    broken = {footprint.name: footprint for footprint in (traffic.footprints if traffic else ()) if footprint.breaks}
     reads = sum(route.footprint.calls for route in routes if route.kind == "read")
     min_compared = round(_RULE_OF_THREE / _MAX_UPPER_BOUND)
     return Draft(
@@ -129,10 +115,12 @@ def draft_plan(
         ddl=service_ddl(schema),
         traffic=traffic,
         routes=routes,
+        caught=caught,
         keys=tuple(decide_keys(schema.outward_keys, schema.inward_keys, traffic, facts_name)),
         waivers=(
             *(_waiver(user, schema) for user in users),
-            *(_endpoint_waiver(f) for f in (traffic.footprints if traffic else ()) if f.breaks),
+            *map(_endpoint_waiver, broken.values()),
+            *(_caught_waiver(name, route) for name, route in caught if name not in broken),
         ),
         sticky=sticky,
         min_compared=min_compared,
@@ -171,7 +159,28 @@ def _routes(moving: Sequence[Footprint]) -> Iterator[Route]:
     )
     for name, (method, path) in zip(route_ids(order), order, strict=True):
         footprint = endpoints[method, path]
-        yield Route(id=name, kind=footprint.kind, method=method, path=path, footprint=footprint)
+        slash = "/" if footprint.name.endswith("/") and path != "/" else ""
+        yield Route(
+            id=name, kind=footprint.kind, method=method, path=path, asked_path=path + slash, footprint=footprint
+        )
+
+
+def _caught(routes: Sequence[Route], traffic: Traffic) -> Iterator[tuple[str, Route]]:
+    staying = [footprint.name for footprint in traffic.footprints if not footprint.moves]
+    for name in (*staying, *traffic.others):
+        if (endpoint := endpoint_of(name)) is None:
+            continue
+        method, asked = "GET" if endpoint[0] == "HEAD" else endpoint[0], shape(endpoint[1])
+        matching = (route for route in routes if route.method == method and covers(shape(route.path), asked))
+        if (route := next(matching, None)) is not None:
+            yield name, route
+
+
+def _caught_waiver(name: str, route: Route) -> Waiver:
+    because = (
+        f"{UNKNOWN}: it stays, but the route {route.id} matches its requests: move it too, or give it another path"
+    )
+    return Waiver(object=name, kind="endpoint", tables=(), because=because)
 
 
 def _waiver(user: User, schema: LegacySchema) -> Waiver:

@@ -61,7 +61,8 @@ def function_name(route_id: str) -> str:
 
 def routable_path(path: str) -> str | None:
     """The path as a plan's routes have it: no slash at the end, every parameter a segment of its own with a name that
-    Python can have, each once (`/a/{id}/b/{id}` → `/a/{id}/b/{id_2}`). None when that cannot be said."""
+    Python can have, each once (`/a/{id}/b/{id}` → `/a/{id}/b/{id_2}`). None when that cannot be said, and for a path of
+    parameters only, which would match whatever is as deep."""
     names: list[str] = []
     segments = []
     for segment in path.rstrip("/").split("/")[1:]:
@@ -71,7 +72,7 @@ def routable_path(path: str) -> str | None:
         elif _LITERAL.fullmatch(segment) is None or segment in (".", ".."):
             return None
         segments.append(segment)
-    return "/" + "/".join(segments)
+    return None if names and len(names) == len(segments) else "/" + "/".join(segments)
 
 
 def parameters(path: str) -> tuple[str, ...]:

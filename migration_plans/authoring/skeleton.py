@@ -9,6 +9,7 @@ from urllib.parse import unquote
 from migration_plans.authoring.draft import Draft, Route
 from migration_plans.authoring.names import function_name, parameters
 from migration_plans.authoring.python_text import doc, literal, tuple_of
+from migration_plans.authoring.todo import some, times
 
 
 def package_files(draft: Draft) -> Mapping[str, str]:
@@ -152,26 +153,21 @@ def _routes(draft: Draft) -> str:
 def _handler(route: Route) -> str:
     return _HANDLER.format(
         method=literal(route.method),
-        path=literal(unquote(route.path)),
+        path=literal(unquote(route.asked_path)),
         name=function_name(route.id),
         parameters=", ".join(["request: Request", *(f"{name}: str" for name in parameters(route.path))]),
-        doc=doc(f"{route.method} {route.path}, called {times(route.footprint.calls)}."),
+        doc=doc(f"{route.method} {route.asked_path}, called {times(route.footprint.calls)}."),
         todo=literal(todo_of(route) or "no table was seen"),
     )
-
-
-def times(calls: float) -> str:
-    """`once`, `3 times`."""
-    return "once" if calls == 1 else f"{calls:,g} times"
 
 
 def todo_of(route: Route) -> str:
     """What its handler has to do, in short."""
     footprint = route.footprint
     parts = [
-        f"reads {', '.join(footprint.reads)}" if footprint.reads else "",
-        f"writes {', '.join(footprint.writes)}" if footprint.writes else "",
-        f"reads {', '.join(footprint.reads_elsewhere)} of the monolith" if footprint.reads_elsewhere else "",
-        f"writes {', '.join(footprint.writes_elsewhere)} of the monolith" if footprint.writes_elsewhere else "",
+        f"reads {some(footprint.reads)}" if footprint.reads else "",
+        f"writes {some(footprint.writes)}" if footprint.writes else "",
+        f"reads {some(footprint.reads_elsewhere)} of the monolith" if footprint.reads_elsewhere else "",
+        f"writes {some(footprint.writes_elsewhere)} of the monolith" if footprint.writes_elsewhere else "",
     ]
     return "; ".join(part for part in parts if part)

@@ -280,6 +280,7 @@ def test_what_is_written_serves_and_plan_check_leaves_only_what_a_person_decides
     assert status == 501
     assert body["error"]["code"] == "not_written"
     assert "products_get has to do this: reads products" in body["error"]["message"]
+    assert answers["slash"][0] == 501
     assert answers["problems"] == [
         ["legacy application at http://127.0.0.1:1", "does not answer: ConnectError"],
         *(
@@ -295,10 +296,11 @@ def test_what_is_written_serves_and_plan_check_leaves_only_what_a_person_decides
                 ("reviews.post", "POST", "/reviews"),
             )
         ),
-        *([place, "todo-left"] for place in ("why", "waivers: DELETE /products/{id}", "waivers: import")),
+        *([place, "todo-left"] for place in TO_DECIDE),
     ]
 
 
+TO_DECIDE = ["why", "waivers: DELETE /products/{id}", "waivers: import", "waivers: GET /products/low"]
 PLACEHOLDER = "postgresql://USER:PASSWORD@HOST:5432/catalog"
 SERVE = """
 import json, os, sys, threading
@@ -321,6 +323,7 @@ running.start()
 try:
     with httpx.Client(base_url=url, transport=httpx.HTTPTransport(retries=5)) as client:
         health, unwritten = client.get("/healthz"), client.get("/products/7")
+        slash = client.post("/reviews/")
     from pathlib import Path
     settings = Path("strangler.toml")
     settings.write_text(settings.read_text().replace("http://127.0.0.1:8001", url))
@@ -329,7 +332,7 @@ finally:
     server.should_exit = True
     running.join()
 problems = [[one["thing"], one["reason"].partition(": somebody")[0]] for one in json.loads(checked.stdout)]
-answers = {name: [answer.status_code, answer.json()] for name, answer in (("health", health), ("unwritten", unwritten))}
+answers = {name: [answer.status_code, answer.json()] for name, answer in [("health", health), ("unwritten", unwritten), ("slash", slash)]}
 print(json.dumps({**answers, "problems": problems}))
 """
 

@@ -1,0 +1,110 @@
+"""What is left to do because of what the traffic does to the tables. Pure."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from migration_plans.assess.sagas import Saga
+from migration_plans.authoring.draft import Draft
+from migration_plans.authoring.footprints import CrossingRead, Footprint
+from migration_plans.authoring.skeleton import todo_of
+from migration_plans.authoring.todo import Item, some, times
+
+_SHOWN_MOST = 30
+"""Reads that stay in the monolith: they go on, so that the first are enough to see what comes."""
+_TREATMENTS_MOST = 5
+
+
+def blocking(draft: Draft) -> Iterator[Item]:
+    """What breaks at the cutover as things are."""
+    for name, route in draft.caught:
+        yield Item(
+            what=f"**{name}** stays, but the route `{route.method} {route.path}` matches its requests",
+            why="the service would be asked for it: move it as well, or give it another path in the monolith first",
+        )
+    for footprint in draft.traffic.footprints if draft.traffic else ():
+        if footprint.writes_both:
+            where = "moves" if footprint.moves else "stays in the monolith"
+            yield Item(
+                what=f"**{footprint.name}** ({where}, {times(footprint.calls)})",
+                why=f"writes {', '.join(footprint.writes)}, which move, and {', '.join(footprint.writes_elsewhere)}, "
+                f"which stay{', in a bulk job: rebuild it rather than move it' if footprint.is_bulk else ''}",
+                inside=tuple(line for saga in footprint.sagas for line in _saga(saga))
+                or ("in transactions of their own: no saga, but the monolith has to call the service for its part",),
+            )
+        elif footprint.writes and not footprint.moves:
+            yield Item(
+                what=f"**{footprint.name}** (stays in the monolith, {times(footprint.calls)})",
+                why=f"writes {', '.join(footprint.writes)}: {_instead(footprint)}",
+            )
+
+
+def _instead(footprint: Footprint) -> str:
+    if footprint.is_bulk:
+        return "a bulk job, which uses half of all tables: rebuild it on the service's API"
+    if footprint.name.partition(" ")[2].startswith("/") and footprint.endpoint is None:
+        return "no route can match its path: give it another one, or call the service instead"
+    if footprint.endpoint is None:
+        return "no endpoint: a job or command, which has to run in the service, or to call it"
+    return "call the service instead"
+
+
+def _saga(saga: Saga) -> Iterator[str]:
+    yield f"{saga.coordination}: {saga.reason}" + (f"; semantic lock on `{saga.locked}`" if saga.locked else "")
+    for step in saga.steps:
+        does = ", ".join([*(f"writes {table}" for table in step.writes)] or [f"reads {t}" for t in step.reads])
+        undo = f"; undone by `{'`, `'.join(step.compensations)}`" if step.compensations else ""
+        yield f"{step.kind} in {step.service}: {does}{undo}"
+
+
+def handlers(draft: Draft) -> Iterator[Item]:
+    """One for each route."""
+    for route in draft.routes:
+        what = f"`{route.method} {route.asked_path}` ({route.kind}, {times(route.footprint.calls)})"
+        yield Item(what=what, why=todo_of(route))
+
+
+def moving_reads(draft: Draft) -> Iterator[Item]:
+    """Routes that need what stays."""
+    treatments = _treatments(draft)
+    for route in draft.routes:
+        footprint = route.footprint
+        if footprint.reads_elsewhere:
+            yield Item(
+                what=f"**{footprint.name}** ({times(footprint.calls)}) reads {some(footprint.reads_elsewhere)}",
+                inside=_lines(treatments[footprint.name])
+                or ("no statement joins them with what moves: call the monolith for them, or keep a copy",),
+            )
+
+
+def staying_reads(draft: Draft) -> Iterator[Item]:
+    """Functionalities and views of the monolith that read what moves."""
+    treatments = _treatments(draft)
+    moving = {route.footprint.name for route in draft.routes}
+    calls = {footprint.name: footprint.calls for footprint in draft.staying}
+    reads = [footprint.name for footprint in draft.staying if footprint.reads]
+    names = [*reads, *(name for name in treatments if name not in moving and name not in reads)]
+    for name in names[:_SHOWN_MOST]:
+        seen = f" ({times(calls[name])})" if name in calls else ""
+        yield Item(what=f"**{name or 'an unnamed statement'}**{seen}", inside=_lines(treatments[name]))
+    if len(names) > _SHOWN_MOST:
+        yield Item(
+            what=f"{len(names) - _SHOWN_MOST} more: {some(names[_SHOWN_MOST:], 10)}",
+            why="`strangler assess --json` has all, under `joins` and `queries`",
+        )
+
+
+def _treatments(draft: Draft) -> defaultdict[str, list[CrossingRead]]:
+    """By name of functionality or view."""
+    found: defaultdict[str, list[CrossingRead]] = defaultdict(list)
+    for read in draft.traffic.reads if draft.traffic else ():
+        found[read.name].append(read)
+    return found
+
+
+def _lines(reads: list[CrossingRead]) -> tuple[str, ...]:
+    lines = [
+        f"{read.treatment} for {some(read.moved)} with {some(read.staying)} ({read.kind}): {read.reason}"
+        for read in reads
+    ]
+    more = len(lines) - _TREATMENTS_MOST
+    return (*lines[:_TREATMENTS_MOST], *([f"{more} more of the kind"] if more > 0 else []))
