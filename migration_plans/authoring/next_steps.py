@@ -15,21 +15,37 @@ def next_steps(draft: Draft, number: int) -> str:
 ```toml
 {toml_block(draft)}```
 
-3. In this folder, where the package lies:
-   `DATABASE_URL=… python -m {name}.migrate` makes the tables (`--down-to base` takes them away),
-   `DATABASE_URL=… uvicorn {name}.app:app --port 8001` starts the service.
+3. Make the tables and start the service (`pip install 'strangler[demo]'` brings what the chassis needs; `--down-to base`
+   takes the tables away again):
+
+```console
+$ cd {_shell(draft.folder)}
+$ DATABASE_URL=… python -m {name}.migrate
+$ DATABASE_URL=… uvicorn {name}.app:app --port 8001
+```
+
 4. Where strangler.toml lies:
 
 ```console
-$ strangler plan check {_shell(draft.service)}            # until nothing is left
-$ strangler up                            # proxy, gate and stream
-$ strangler run {_shell(draft.service)} --until following  # copy, stream, full verification
-$ strangler run {_shell(draft.service)} --until shadowing  # parallel run of the reads; strangler diff report
-$ strangler run {_shell(draft.service)}                    # ramp the reads
-$ strangler cutover {_shell(draft.service)}                # writes move
-$ strangler rollback {_shell(draft.service)}               # the way back, at any moment before `complete`
+{_explained(draft)}
 ```
 """
+
+
+def _explained(draft: Draft) -> str:
+    service = _shell(draft.service)
+    steps = {
+        f"plan check {service}": "until nothing is left",
+        "up": "proxy, gate and stream",
+        f"run {service} --until following": "copy, stream, full verification",
+        f"run {service} --until shadowing": "parallel run of the reads; then `strangler diff report`",
+        f"run {service}": "ramp the reads",
+        f"cutover {service}": "writes move",
+        f"rollback {service}": "the way back, at any moment before `complete`",
+        f"complete {service}": "ends the copy, and with it the way back",
+    }
+    width = max(map(len, steps))
+    return "\n".join(f"$ strangler {step.ljust(width)}  # {what}" for step, what in steps.items())
 
 
 def toml_block(draft: Draft) -> str:
