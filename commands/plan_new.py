@@ -78,7 +78,7 @@ def new(
     named = [one for one in (part.strip() for part in (tables or "").split(",")) if one]
     selection = _selection(service, facts_path, decisions_path, named, seed)
     facts_names = selection.tables if selection else tuple(dict.fromkeys(named))
-    database = _plain(source or context.settings.legacy.database)
+    database = _plain(source or _legacy_database(context))
     schema = read_schema(database, facts_names)
     draft = draft_plan(
         service=service,
@@ -95,6 +95,16 @@ def new(
     files = {**plan_files(draft), baseline_path(Path(PLAN_NAME)).name: baseline_text(baseline)}
     write_folder(folder, files)
     _report(draft, folder, sorted(files), as_json=as_json)
+
+
+def _legacy_database(context: Context) -> str:
+    if not context.config_path.exists():
+        raise BadInput(
+            thing="legacy database",
+            reason=f"nothing says which one it is: there is no {context.config_path}",
+            mend="give --source postgresql://…, or run where strangler.toml lies",
+        )
+    return context.settings.legacy.database
 
 
 def _selection(
@@ -132,7 +142,8 @@ def _sticky(given: str | None) -> Sticky:
             reason="names neither a header nor a cookie",
             mend="write header:NAME or cookie:NAME, as in header:x-customer-id",
         )
-    return Sticky(kind=match[1], name=match[2])
+    # The router takes names of headers in lower case, as HTTP/2 has them.
+    return Sticky(kind=match[1], name=match[2].lower() if match[1] == "header" else match[2])
 
 
 def _move(service: str, given: str | None) -> str:

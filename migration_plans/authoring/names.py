@@ -9,6 +9,8 @@ _MOVE_LENGTH = 31
 _PARAMETER = re.compile(r"\{([^{}]*)\}")
 _LITERAL = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-F]{2})+")
 """What a segment of a route may be, besides a parameter."""
+_TAKEN = frozenset({"legacy", "inspection", "gate"})
+"""What the router calls its own backends."""
 _SERVICE = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 
 
@@ -25,7 +27,8 @@ def move_name(service: str) -> str:
 
 def service_key(service: str) -> str:
     """The service as strangler.toml, routes and statistics name it: as it is, when that can be."""
-    return service if _SERVICE.fullmatch(service) else slug(service)[:63].rstrip("_")
+    name = service if _SERVICE.fullmatch(service) else slug(service)[:63].rstrip("_")
+    return f"{name}_service" if name in _TAKEN else name
 
 
 def package_name(service: str) -> str:

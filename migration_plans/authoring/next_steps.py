@@ -15,8 +15,8 @@ def next_steps(draft: Draft, number: int) -> str:
 ```toml
 {toml_block(draft)}```
 
-3. Make the tables and start the service (`pip install 'strangler[demo]'` brings what the chassis needs; `--down-to base`
-   takes the tables away again):
+3. Make the tables and start the service (`pip install 'strangler[demo]'` brings what the chassis needs;
+   `--down-to base` takes the tables away again):
 
 ```console
 $ cd {_shell(draft.folder)}

@@ -26,6 +26,7 @@ def write_folder(folder: Path, files: Mapping[str, str]) -> None:
     """Make the files beside the folder, then move them in. Raises `PlanNotAuthored`; then nothing of them is there."""
     demand_free(folder, files)
     moved: list[Path] = []
+    is_new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".plan-new-") as made:
@@ -38,6 +39,8 @@ def write_folder(folder: Path, files: Mapping[str, str]) -> None:
     except OSError as error:
         for path in moved:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if is_new and folder.exists():
+            folder.rmdir()
         raise PlanNotAuthored(
             thing=str(folder),
             reason=f"cannot be written: {error.strerror}",

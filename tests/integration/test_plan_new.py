@@ -332,7 +332,8 @@ finally:
     server.should_exit = True
     running.join()
 problems = [[one["thing"], one["reason"].partition(": somebody")[0]] for one in json.loads(checked.stdout)]
-answers = {name: [answer.status_code, answer.json()] for name, answer in [("health", health), ("unwritten", unwritten), ("slash", slash)]}
+asked = {"health": health, "unwritten": unwritten, "slash": slash}
+answers = {name: [answer.status_code, answer.json()] for name, answer in asked.items()}
 print(json.dumps({**answers, "problems": problems}))
 """
 
@@ -357,6 +358,7 @@ print(json.dumps({**answers, "problems": problems}))
         (["--tables", "stock", "--source", "mysql://u:geheim@h/d"], ["is no PostgreSQL", "mysql://u:***@h/d"]),
         (["--tables", "stock", "--source", "postgresql://u:geheim@127.0.0.1:1/d"], ["u:***@127.0.0.1:1", "refused"]),
         (["--tables", "stock", "--source", "postgresql://[::1"], ["its URL is malformed"]),
+        (["--tables", "stock", "--source", ""], ["there is no strangler.toml", "give --source"]),
     ],
 )
 def test_bad_input_is_refused_by_name_and_leaves_nothing(shop, tmp_path, monkeypatch, options, says):

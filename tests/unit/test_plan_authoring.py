@@ -35,11 +35,12 @@ from migration_plans.authoring.names import (
     route_ids,
     service_key,
 )
+from migration_plans.authoring.plan_folder import write_folder
 from migration_plans.authoring.plan_text import plan_text
 from migration_plans.authoring.python_text import literal
 from migration_plans.authoring.selection import select_tables
 from migration_plans.authoring.statements import service_ddl
-from migration_plans.errors import BoundariesInvalid
+from migration_plans.errors import BoundariesInvalid, PlanNotAuthored
 from migration_plans.plan_file import load_plan
 from router.rules import RouteRule
 
@@ -69,6 +70,7 @@ def test_an_sql_literal_means_the_same_whatever_the_server_is_told_about_backsla
         ("Ünïcödé", "n_c_d", "n_c_d_service", "n_c_d"),
         ("a" * 70, "a" * 31, "a" * 70 + "_service", "a" * 63),
         ("客户", "s", "s_service", "s"),
+        ("legacy", "legacy", "legacy_service", "legacy_service"),
     ],
 )
 def test_names_are_made_from_any_service(service, move, package, key):
@@ -396,3 +398,25 @@ def test_an_endpoint_that_is_not_written_says_so_and_one_that_is_does_not():
     assert f"{__name__}.thing has to do this: reads things" in unanswered.json()["error"]["message"]
     assert put.json() == {"put": "7"}
     assert (asked.status_code, asked.headers[HEADER]) == (501, "GET, DELETE")
+
+
+def test_a_folder_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    files = {"plan.yaml": "a", "x_service/__init__.py": "b", "x_service/deep/er.py": "c"}
+    write_folder(tmp_path / "new", files)
+    found = {path.relative_to(tmp_path / "new").as_posix() for path in (tmp_path / "new").rglob("*") if path.is_file()}
+    assert found == files.keys()
+    with pytest.raises(PlanNotAuthored, match=r"has plan\.yaml, x_service already"):
+        write_folder(tmp_path / "new", files)
+
+    def full(folder):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("migration_plans.authoring.plan_folder.sync_folder", full)
+    with pytest.raises(PlanNotAuthored, match="No space left"):
+        write_folder(tmp_path / "other", files)
+    assert not (tmp_path / "other").exists()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes").write_text("kept")
+    with pytest.raises(PlanNotAuthored):
+        write_folder(tmp_path / "mine", files)
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes"]
