@@ -1,7 +1,7 @@
 """`strangler plan diff`: what is no longer as a plan says."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -60,7 +60,7 @@ def diff(
     if drifts:
         raise PromiseBroken(
             thing=f"plan {plan.move}",
-            reason=f"{len(drifts)} things are no longer as it says",
+            reason=f"{_count(drifts)} since it was written",
             mend="mend them or the plan; `strangler plan accept` then keeps what is there as known",
         )
 
@@ -113,4 +113,8 @@ def _show(plan: Plan, baseline: Baseline | None, drifts: list[Drift]) -> None:
             ],
             title=f"{area}: {count}",
         )
-    stdout.print(f"{len(drifts)} differences, {since}", markup=False)
+    stdout.print(f"{_count(drifts)}, {since}", markup=False)
+
+
+def _count(drifts: Sequence[Drift]) -> str:
+    return f"{len(drifts)} difference{'' if len(drifts) == 1 else 's'}"

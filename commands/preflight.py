@@ -56,19 +56,23 @@ def other_plans(settings: Settings, service: str) -> tuple[list[Plan], list[Stra
 
 def _problems_in_databases(settings: Settings, plan: Plan, mapping: MoveMapping) -> list[Problem]:
     legacy_dsn, service_dsn = settings.legacy.database, settings.service(plan.service).database
-    findings = list(_unfit_servers(plan, mapping, legacy_dsn, service_dsn))
-    problems = [(f.thing, f.reason, f.mend) for f in findings]
-    if any(finding.check == "connect" for finding in findings):
-        return problems
+    unfit = list(_unfit_servers(plan, mapping, legacy_dsn, service_dsn))
+    if any(finding.check == "connect" for _, finding in unfit):
+        return [(f.thing, f.reason, f.mend) for _, f in unfit]
     mapping = evolve(mapping, accepted(load_met(service_dsn, stream_name(plan.move, "forward"))))
     legacy = reflect(legacy_dsn, mapping.source_tables)
     service = reflect(service_dsn, mapping.target_tables)
     mapped = [(p.thing, p.reason, p.mend) for p in check_mapping(mapping, legacy, service)]
+    # A table that is not there is told once, in the words of the mapping.
+    missing = {("forward", f"table {name}") for name in mapping.source_tables if name not in legacy.tables}
+    missing |= {("reverse", f"table {name}") for name in mapping.target_tables if name not in service.tables}
     known = {thing for thing, _, _ in mapped}
-    problems = [problem for problem in problems if problem[0] not in known] + mapped
-    problems += _undecided(plan, mapping, legacy_dsn)
-    problems += unserved_routes(plan, settings)
-    return problems
+    problems = [
+        (f.thing, f.reason, f.mend)
+        for outgoing, f in unfit
+        if f.thing not in known and not (f.check == "table" and (outgoing, f.thing) in missing)
+    ]
+    return [*problems, *mapped, *_undecided(plan, mapping, legacy_dsn), *unserved_routes(plan, settings)]
 
 
 def _refused_by_the_router(settings: Settings, plan: Plan) -> Iterator[Problem]:
@@ -79,7 +83,10 @@ def _refused_by_the_router(settings: Settings, plan: Plan) -> Iterator[Problem]:
         yield (error.thing, error.reason, error.mend)
 
 
-def _unfit_servers(plan: Plan, mapping: MoveMapping, legacy_dsn: str, service_dsn: str) -> Iterator[Finding]:
+def _unfit_servers(
+    plan: Plan, mapping: MoveMapping, legacy_dsn: str, service_dsn: str
+) -> Iterator[tuple[Direction, Finding]]:
+    """With the direction of the stream that begins at the server: `forward` is the monolith's."""
     sides: tuple[tuple[str, Sequence[TableName], Direction], ...] = (
         (legacy_dsn, mapping.source_tables, "forward"),
         (service_dsn, mapping.target_tables, "reverse"),
@@ -87,7 +94,7 @@ def _unfit_servers(plan: Plan, mapping: MoveMapping, legacy_dsn: str, service_ds
     for dsn, tables, outgoing in sides:
         findings = examine_source(dsn, tables, stream=stream_name(plan.move, outgoing))
         findings += examine_target(dsn, tables)
-        yield from dict.fromkeys(finding for finding in findings if not finding.ok)
+        yield from ((outgoing, finding) for finding in dict.fromkeys(findings) if not finding.ok)
 
 
 def _undecided(plan: Plan, mapping: MoveMapping, legacy_dsn: str) -> Iterator[Problem]:

@@ -275,8 +275,9 @@ def _enum_reason(origin: TableColumn, column: TableColumn, capacity: bool) -> st
 
 def _unknown_table(side: str, name: TableName, schema: Schema) -> Problem:
     others = [str(each) for each in (*schema.tables, *schema.other_tables)]
+    otherwise = "create it" if side == "source" else "run the service's own migrations"
     return Problem(
-        thing=f"{side} table {name}", reason="does not exist", mend=_did_you_mean(str(name), others, "create it")
+        thing=f"{side} table {name}", reason="does not exist", mend=_did_you_mean(str(name), others, otherwise)
     )
 
 
