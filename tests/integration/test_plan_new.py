@@ -22,12 +22,14 @@ from cli import strangler
 from commands.mapping import move_mapping
 from extracted.chassis.migration import downgrade, upgrade
 from migration_plans.authoring.catalog_reader import read_schema
+from migration_plans.authoring.statements import service_ddl
 from migration_plans.plan_file import load_plan
 from sandbox.postgres import create_database
 from sandbox.postgres_binaries import find_binaries
 from strangler.clock import SystemClock
 from strangler.errors import StranglerError
 from tests.integration.test_worker_copy import running, until
+from tests.postgres_majors import server_of
 from tests.stream_pair import StreamPair
 
 pytestmark = pytest.mark.integration
@@ -400,3 +402,31 @@ def test_unqualified_names_are_those_of_the_sessions_search_path(odd_database):
     assert [table.name for table in schema.tables] == ["shop.customer", "counters"]
     # Printed with an empty search path all the same.
     assert schema.tables[0].columns[4].type == "shop.mood"
+
+
+@pytest.mark.parametrize("major", [13, 15])
+def test_older_servers_make_again_what_they_say(major):
+    """What is read from a database and made in another is read from that one again."""
+    ddl = ODD if major >= 15 else ODD.replace(" NULLS NOT DISTINCT", "")
+    if major < 14:
+        ddl = ddl.replace(', multirange_type_name = "Minutes Many"', "").replace('    open_all "Minutes Many",\n', "")
+        ddl = ddl.replace(
+            "RETURNS boolean IMMUTABLE BEGIN ATOMIC SELECT n % 2 = 0; END",
+            "RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT n % 2 = 0'",
+        )
+    with server_of(major, {"fsync": "off"}) as server:
+        legacy, service = create_database(server, "legacy"), create_database(server, "service")
+        with psycopg.connect(legacy, autocommit=True) as connection:
+            connection.execute(ddl)
+        made = service_ddl(read_schema(legacy, MOVED))
+        with psycopg.connect(service, autocommit=True) as connection:
+            for statement in made.up:
+                connection.execute(statement)
+            again = service_ddl(read_schema(service, MOVED))
+            for statement in made.down:
+                connection.execute(statement)
+            left = "SELECT count(*) FROM pg_class WHERE relnamespace = to_regnamespace('shop') OR relnamespace = 2200"
+            assert connection.execute(f"{left} AND relkind IN ('r', 'p', 'S')").fetchone() == (0,)
+    assert [left.thing for left in made.left_out] == ["default of shop.customer.counted"]
+    assert set(again.up) == set(made.up)
+    assert again.left_out == ()
