@@ -18,6 +18,22 @@ def show_coupling(coupling: Mapping[str, list[dict[str, Any]]], show: Callable[.
         title="tables written from other services",
     )
     show(
+        ("locked", "owner", "locked from", "calls a row", "held", "for example", "advice"),
+        [
+            (
+                f"{entry['table']} {', '.join(entry['strengths'])}".strip(),
+                entry["owner"],
+                _calls(entry["calls"]),
+                "" if entry["calls_per_row"] is None else f"{entry['calls_per_row']:g}",
+                "" if entry["held_ms"] is None else f"{entry['held_ms']:g} ms",
+                ", ".join(entry["examples"]),
+                entry["advice"],
+            )
+            for entry in coupling["hot_locks"]
+        ],
+        title="hot locks: rows that several wait for",
+    )
+    show(
         ("kind", "name", "services", "tables", "advice"),
         [
             (entry["kind"], entry["name"], ", ".join(entry["services"]), ", ".join(entry["tables"]), entry["advice"])
@@ -47,18 +63,26 @@ def show_coupling(coupling: Mapping[str, list[dict[str, Any]]], show: Callable[.
         title="tables whose columns belong to different services: split them",
     )
     show(
-        ("service", "role", "reason"),
-        [(entry["service"], entry["role"], entry["reason"]) for entry in coupling["roles"]],
+        ("service", "role", "not about it", "reason"),
+        [
+            (entry["service"], entry["role"], ", ".join(entry["foreign"]), entry["reason"])
+            for entry in coupling["roles"]
+        ],
         title="services named after a role",
     )
     show(
-        ("functionality", "calls", "services", "switches"),
+        ("functionality", "calls", "changes of service", "its way"),
         [
-            (entry["functionality"], f"{entry['calls']:g}", ", ".join(entry["services"]), entry["switches"])
+            (entry["functionality"], f"{entry['calls']:g}", entry["switches"], _way(entry))
             for entry in coupling["chatty"]
         ],
         title="functionalities that go to and fro: one coarser call each way",
     )
+
+
+def _way(entry: Mapping[str, Any]) -> str:
+    more = entry["switches"] + 1 - len(entry["path"])
+    return " → ".join(entry["path"]) + (f" → … {more} more" if more else "")
 
 
 def _calls(calls: Mapping[str, float]) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from migration_plans.assess.boundaries import Boundaries, find_boundaries
 from migration_plans.assess.complexity import complexities
+from migration_plans.assess.contention import hot_locks
 from migration_plans.assess.coupling import (
     chatty_functionalities,
     crossing_code,
@@ -117,6 +118,7 @@ class Assessment:
             "coupling",
             {
                 "shared_writers": list(map(asdict, shared_writers(self.usage))),
+                "hot_locks": list(map(asdict, hot_locks(self.usage))),
                 "stored_code": list(map(asdict, crossing_code(self.usage))),
                 "reference_tables": list(map(asdict, reference_tables(self.usage))),
                 "wide_tables": list(map(asdict, split_proposals(self.usage))),

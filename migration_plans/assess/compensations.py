@@ -25,6 +25,7 @@ _VERBS = {
     "shipment": "cancel",
     "delivery": "cancel",
     "order": "cancel",
+    "audit": "amend",
     "subscription": "cancel",
     "user": "deactivate",
     "account": "deactivate",
@@ -39,16 +40,23 @@ _WHOLE_SHARE = 0.8
 
 
 class WriteKinds:
-    """Whether each write inserts or updates, where the facts tell which columns it writes."""
+    """Whether each write inserts or changes, where the facts say it, or tell which columns it writes."""
 
     def __init__(self, facts: Facts) -> None:
         self._known: dict[int, dict[str, bool]] = {}
+        inserts, others = (
+            {(change.functionality, change.table) for change in facts.changes if (change.kind == "insert") is wanted}
+            for wanted in (True, False)
+        )
         for use in facts.columns:
             table = facts.tables[use.table]
             described = facts.described.get(table)
             if use.written and described and described.columns:
                 whole = len(set(use.written) & set(described.columns)) >= _WHOLE_SHARE * len(described.columns)
                 self._known.setdefault(use.functionality, {})[table] = whole
+        for functionality, table_number in inserts | others:
+            only_inserted = (functionality, table_number) not in others
+            self._known.setdefault(functionality, {})[facts.tables[table_number]] = only_inserted
 
     def of(self, functionality: int) -> Mapping[str, bool]:
         """Table → whether rows are inserted; tables of which it is not known are left out."""

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from migration_plans.assess.complexity import split_runs
-from migration_plans.assess.naming import words
+from migration_plans.assess.naming import singular, words
 from migration_plans.assess.usage import Usage, is_reference
 
 _EXAMPLES_MOST = 3
 _CHATTY_SWITCHES_LEAST = 4
+_PATH_MOST = 20
 _CHATTY_FACTOR = 2
 """Times as many changes of service as visiting each once would need."""
 _ROLE_WORDS = frozenset({"admin", "administrator", "backoffice", "buyer", "clerk", "employee", "guest", "manager"}) | {
@@ -123,10 +124,15 @@ class SplitProposal:
 def split_proposals(use: Usage) -> Iterator[SplitProposal]:
     """Inserts are left out: whoever inserts writes every column."""
     changers: dict[int, dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
+    kinds: dict[tuple[int, int], set[str]] = defaultdict(set)
+    for change in use.facts.changes:
+        kinds[change.functionality, change.table].add(change.kind)
     for seen in use.facts.columns:
         described = use.facts.described.get(use.facts.tables[seen.table])
         columns = set(described.columns) if described else set()
-        inserts = bool(columns) and len(columns & set(seen.written)) >= _WHOLE_SHARE * len(columns)
+        changed = kinds.get((seen.functionality, seen.table), {"update"})
+        whole = bool(columns) and len(columns & set(seen.written)) >= _WHOLE_SHARE * len(columns)
+        inserts = whole or "update" not in changed
         if not use.is_bulk[seen.functionality] and not inserts and use.home[seen.functionality] >= 0:
             for column in seen.written:
                 changers[seen.table][column].add(int(use.home[seen.functionality]))
@@ -151,20 +157,26 @@ class RoleService:
     service: str
     role: str
     reason: str
+    foreign: tuple[str, ...]
+    """Its tables that are not about the role."""
 
 
 def role_services(use: Usage) -> Iterator[RoleService]:
     """A role is a user of capabilities, not one of them: its service changes whenever any of them does."""
     for number, name in enumerate(use.services.names):
-        role = next((word for word in words(name) if word in _ROLE_WORDS), None)
+        role = next((word for word in map(singular, words(name)) if word in _ROLE_WORDS), None)
         tables = [use.facts.tables[table] for table in use.services.tables(number)]
-        own = sum(role in words(table) for table in tables)
-        if role is not None and own < _ROLE_TABLES_SHARE * len(tables):
+        if role is None:
+            continue
+        foreign = tuple(table for table in tables if role not in map(singular, words(table)))
+        own = len(tables) - len(foreign)
+        if own < _ROLE_TABLES_SHARE * len(tables):
             yield RoleService(
                 service=name,
                 role=role,
                 reason=f"{own} of its {len(tables)} tables are about {role}: give each table to its capability, and "
                 f"let {role} use them through their services",
+                foreign=foreign,
             )
 
 
@@ -176,6 +188,8 @@ class ChattyFunctionality:
     calls: float
     services: tuple[str, ...]
     switches: int
+    path: tuple[str, ...]
+    """The services in the order in which it goes to them, the first ones of very many."""
 
 
 def chatty_functionalities(use: Usage) -> Iterator[ChattyFunctionality]:
@@ -188,10 +202,13 @@ def chatty_functionalities(use: Usage) -> Iterator[ChattyFunctionality]:
     switches = number_of_runs - 1
     is_chatty = (switches >= _CHATTY_SWITCHES_LEAST) & (switches >= _CHATTY_FACTOR * (visited - 1))
     for functionality in np.flatnonzero(is_chatty & (visited > 1) & (use.is_bulk == 0)).tolist():
+        first = int(np.searchsorted(runs.functionality, functionality))
+        path = runs.service[first : first + min(int(switches[functionality]) + 1, _PATH_MOST)]
         begin, end = np.searchsorted(visits, [functionality * count, (functionality + 1) * count])
         yield ChattyFunctionality(
             functionality=use.facts.functionalities[functionality],
             calls=float(use.facts.calls[functionality]),
             services=tuple(use.services.names[visit % count] for visit in visits[begin:end].tolist()),
             switches=int(switches[functionality]),
+            path=tuple(use.services.names[service] for service in path.tolist()),
         )

@@ -77,6 +77,14 @@ class ColumnFacts(FactsPart):
     written: tuple[str, ...] = ()
 
 
+class LockFacts(FactsPart):
+    """Rows that are locked, or a whole table; `table` is empty for an advisory lock."""
+
+    table: str = ""
+    strength: str
+    """`UPDATE`, `NO KEY UPDATE`, `SHARE`, `KEY SHARE`, `TABLE …`, `ADVISORY`."""
+
+
 class FunctionalityFacts(FactsPart):
     """What one endpoint, job or message handler does to tables."""
 
@@ -85,6 +93,14 @@ class FunctionalityFacts(FactsPart):
     transactions: tuple[tuple[AccessFacts, ...], ...]
     """Each transaction's accesses in their order."""
     columns: dict[TableName, ColumnFacts] = {}
+    inserts: tuple[TableName, ...] | None = None
+    """Of the tables written, those into which rows are put; None when it is not known what writes do."""
+    updates: tuple[TableName, ...] | None = None
+    deletes: tuple[TableName, ...] | None = None
+    locks: tuple[LockFacts, ...] = ()
+    """That statements ask for."""
+    held_ms: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    """Mean time in milliseconds from the first statement to the last of the transactions that write or lock."""
 
 
 class HintFacts(FactsPart):

@@ -8,7 +8,8 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from migration_plans.assess.document import FUNCTIONALITY, FunctionalityFacts, Surroundings
-from migration_plans.assess.facts import Facts, build_facts
+from migration_plans.assess.facts import Facts
+from migration_plans.assess.facts_building import build_facts
 from migration_plans.errors import FactsInvalid
 
 _FUNCTIONALITIES: Final = "functionalities"

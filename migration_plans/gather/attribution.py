@@ -34,11 +34,18 @@ class Ran:
     traces: set[str] = field(default_factory=set)
     shapes: Counter[Shape] = field(default_factory=Counter)
     """In the order in which they were first seen."""
+    held: list[float] = field(default_factory=list)
+    """Seconds that each transaction took that writes or locks, as far as the log tells."""
 
     @property
     def calls(self) -> int:
         """Requests where they were recorded, else traces, else transactions."""
         return self.requests or len(self.traces) or self.shapes.total()
+
+    @property
+    def held_ms(self) -> float | None:
+        """The mean of `held`, in milliseconds."""
+        return round(1000 * sum(self.held) / len(self.held), 3) if self.held else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,6 +144,8 @@ def _add(found: dict[str, Ran], name: str, evidence: str, one: SeenTransaction) 
     if ran is None:
         ran = found[name] = Ran(name=name, evidence=evidence)
     ran.shapes[one.shape] += 1
+    if one.started is not None and one.ended is not None and one.shape.holds:
+        ran.held.append(max(0.0, one.ended - one.started))
     if one.trace is not None:
         ran.traces.add(one.trace)
 

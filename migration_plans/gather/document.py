@@ -51,13 +51,6 @@ class RefutedKeyFacts(FactsPart):
     not_matching: int
 
 
-class LockFacts(FactsPart):
-    """Rows that are locked, or a whole table."""
-
-    table: str
-    strength: str
-
-
 class GatheredFunctionality(FunctionalityFacts):
     """A functionality with where it was learned."""
 
@@ -67,7 +60,6 @@ class GatheredFunctionality(FunctionalityFacts):
     """How often each of the transactions was seen."""
     where: str | None = None
     """File and line of its code."""
-    locks: tuple[LockFacts, ...] = ()
 
 
 class GatheredTrigger(TriggerFacts):

@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from migration_plans.assess.document import AccessFacts, ColumnFacts, JoinFacts, ViewFacts
+from migration_plans.assess.document import AccessFacts, ColumnFacts, JoinFacts, LockFacts, ViewFacts
 from migration_plans.gather.attribution import Ran
 from migration_plans.gather.code_facts import CodeFunctionality
 from migration_plans.gather.document import (
@@ -20,7 +20,6 @@ from migration_plans.gather.document import (
     GatheredTrigger,
     Gathering,
     IndexFacts,
-    LockFacts,
     NotUnderstood,
     RefutedKeyFacts,
     RoutineFacts,
@@ -103,10 +102,13 @@ def _functionality(one: Ran, *, where: str | None) -> GatheredFunctionality:
     read: dict[str, set[str]] = defaultdict(set)
     written: dict[str, set[str]] = defaultdict(set)
     locks: dict[LockFacts, None] = {}
+    changed: dict[str, dict[str, None]] = {"insert": {}, "update": {}, "delete": {}}
     for statement in _statements(one):
         for table, use in statement.columns.items():
             read[table].update(use.read)
             written[table].update(use.written)
+        for change in statement.changes:
+            changed[change.kind][change.table] = None
         locks |= {LockFacts(table=lock.table, strength=lock.strength): None for lock in statement.locks}
     return GatheredFunctionality(
         calls=one.calls,
@@ -118,7 +120,11 @@ def _functionality(one: Ran, *, where: str | None) -> GatheredFunctionality:
         },
         evidence=one.evidence,
         where=where,
+        inserts=tuple(changed["insert"]) if any(changed.values()) else None,
+        updates=tuple(changed["update"]) if any(changed.values()) else None,
+        deletes=tuple(changed["delete"]) if any(changed.values()) else None,
         locks=tuple(locks),
+        held_ms=one.held_ms,
     )
 
 

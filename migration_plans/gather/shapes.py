@@ -26,6 +26,11 @@ class Shape:
         """Is any table written?"""
         return any(access.mode == "W" for access in self.accesses)
 
+    @property
+    def holds(self) -> bool:
+        """Does it keep locks until it ends that others wait for?"""
+        return self.writes or any(statement.locks for statement in self.statements)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SeenTransaction:

@@ -199,6 +199,7 @@ def _facts(kind: str, found: Found, form: str = "") -> StatementFacts:
         joins=tuple(found.joins),
         predicates=tuple(found.predicates),
         locks=tuple(found.locks),
+        changes=tuple(found.changes),
         views=tuple(found.views),
         functions=tuple(found.functions),
         unknown_tables=tuple(found.unknown_tables),

@@ -222,7 +222,7 @@ class QueryWalk(abc.ABC):
             pending.extend(_children(node)[::-1])
 
     def _call(self, name: str) -> None:
-        self.found.functions[name] = None
+        self.found.call(name)
         routine = self._names.catalog.routines.get(name)
         for access in routine.accesses if routine is not None else ():
             self.found.accesses.setdefault(access)

@@ -1,12 +1,15 @@
 """From a parsed statement to what it does: the commands that write, and the queries inside them. Pure."""
 
 from collections.abc import Iterable
+from typing import Literal
 
 from sqlglot import exp
 
 from migration_plans.gather.sql_names import Scope, Source
 from migration_plans.gather.sql_queries import Environment, Outputs, QueryWalk, nodes_in
-from migration_plans.gather.statement import Access, ColumnName
+from migration_plans.gather.statement import Access, Change, ColumnName
+
+Kind = Literal["insert", "update", "delete"]
 
 
 class Walk(QueryWalk):
@@ -28,7 +31,7 @@ class Walk(QueryWalk):
             return self._merge(node, environment)
         if isinstance(node, exp.TruncateTable):
             for table in node.expressions:
-                self._write_target(table)
+                self._write_target(table, kind="delete")
         elif isinstance(node, exp.Copy):
             self._copy(node, environment)
         elif isinstance(node, exp.Create):
@@ -46,19 +49,19 @@ class Walk(QueryWalk):
         if node.expression is not None:
             self._query(node.expression, environment, None)
         scope = Scope()
-        table = self._write_target(into, scope)
+        table = self._write_target(into, scope, kind="insert")
         if table is not None:
             self._write_columns(table, columns or (self._names.catalog.columns or {}).get(table, ()))
         conflict = node.args.get("conflict")
         if conflict is not None:
             scope.sources["excluded"] = Source(outputs={})
-            self._assignments(conflict.expressions, environment, scope, default=table)
+            self._changed(self._assignments(conflict.expressions, environment, scope, default=table), "update")
             self._expressions(nodes_in(conflict.args.get("where")), environment, scope)
         return self._returning(node, environment, scope)
 
     def _update(self, node: exp.Update, environment: Environment) -> Outputs:
         scope = Scope()
-        table = self._write_target(node.this, scope, is_written=False)
+        table = self._write_target(node.this, scope)
         self._joined(node.this.args.get("joins") or (), environment, scope)
         start = node.args.get("from_")
         if start is not None:
@@ -66,13 +69,13 @@ class Walk(QueryWalk):
             self._joined(node.args.get("joins") or (), environment, scope)
         self._expressions(nodes_in(node.args.get("where")), environment, scope)
         written = self._assignments(node.expressions, environment, scope, default=table)
-        self._written_among(table, written)
+        self._written_among(table, written, "update")
         return self._returning(node, environment, scope)
 
     def _delete(self, node: exp.Delete, environment: Environment) -> Outputs:
         scope = Scope()
         named = [table for table in node.args.get("tables") or () if isinstance(table, exp.Table)]
-        table = self._write_target(node.this, scope, is_written=False)
+        table = self._write_target(node.this, scope)
         self._joined(node.this.args.get("joins") or (), environment, scope)
         using = node.args.get("using")
         for relation in using if isinstance(using, list) else ():
@@ -83,12 +86,12 @@ class Walk(QueryWalk):
             for target in named
             if (source := scope.sources.get(self._identifier(target.this))) and source.table is not None
         }
-        self._written_among(table, gone)
+        self._written_among(table, gone, "delete")
         return self._returning(node, environment, scope)
 
     def _merge(self, node: exp.Merge, environment: Environment) -> Outputs:
         scope = Scope()
-        table = self._write_target(node.this, scope, is_written=False)
+        table = self._write_target(node.this, scope)
         self._relation(node.args["using"], environment, scope)
         self._expressions(nodes_in(node.args.get("on")), environment, scope)
         for when in node.args["whens"].expressions:
@@ -100,7 +103,7 @@ class Walk(QueryWalk):
                 if table is not None and isinstance(then.this, exp.Tuple):
                     self._write_columns(table, [self._identifier(one.this) for one in then.this.expressions])
                 self._expressions(nodes_in(then.expression), environment, scope)
-        self._written_among(table, set())
+        self._written_among(table, set(), *_kinds_of_merge(node))
         return self._returning(node, environment, scope)
 
     def _copy(self, node: exp.Copy, environment: Environment) -> None:
@@ -109,7 +112,7 @@ class Walk(QueryWalk):
             return
         scope = Scope()
         into = bool(node.args.get("kind"))
-        table = self._write_target(node.this, scope, is_written=into)
+        table = self._write_target(node.this, scope, kind="insert" if into else None)
         if table is None:
             return
         listed = [self._identifier(one) for one in node.this.expressions] if isinstance(node.this, exp.Schema) else []
@@ -121,8 +124,8 @@ class Walk(QueryWalk):
             for column in columns:
                 self.found.read[ColumnName(table, column)] = None
 
-    def _write_target(self, node: exp.Expr, scope: Scope | None = None, *, is_written: bool = True) -> str | None:
-        """The table that a command writes; a view stands for the tables behind it."""
+    def _write_target(self, node: exp.Expr, scope: Scope | None = None, *, kind: Kind | None = None) -> str | None:
+        """The table that a command writes, written if the `kind` is known; a view stands for the tables behind it."""
         table_node = node.this if isinstance(node, exp.Schema) else node
         if not isinstance(table_node, exp.Table) or not isinstance(table_node.this, exp.Identifier):
             self.found.problem = f"what is written: {node.sql()[:80]}"
@@ -141,8 +144,9 @@ class Walk(QueryWalk):
             return None
         if scope is not None:
             scope.add(self._alias(table_node) or name, source)
-        if is_written:
+        if kind is not None:
             self._written({table})
+            self._changed({table}, kind)
         return table
 
     def _written(self, tables: Iterable[str]) -> None:
@@ -151,11 +155,19 @@ class Walk(QueryWalk):
             for behind in (table,) if view is None else view.tables:
                 self.found.accesses[Access(behind, "W")] = None
 
-    def _written_among(self, target: str | None, written: set[str]) -> None:
+    def _changed(self, tables: Iterable[str], *kinds: Kind) -> None:
+        for table in sorted(tables):
+            view = self._names.catalog.views.get(table)
+            for behind in (table,) if view is None else view.tables:
+                self.found.changes |= {Change(behind, kind): None for kind in kinds}
+
+    def _written_among(self, target: str | None, written: set[str], *kinds: Kind) -> None:
         """MySQL joins in UPDATE and DELETE: tables that are named and not written are read."""
         if target is not None and written and target not in written:
             self.found.accesses[Access(target, "R")] = None
-        self._written(written or ({target} if target is not None else set()))
+        changed = written or ({target} if target is not None else set())
+        self._written(changed)
+        self._changed(changed, *kinds)
 
     def _write_columns(self, table: str, columns: Iterable[str]) -> None:
         view = self._names.catalog.views.get(table)
@@ -194,3 +206,17 @@ class Walk(QueryWalk):
             return {}
         self._expressions(clause.expressions, environment, scope)
         return self._outputs(clause.expressions, scope)
+
+
+def _kinds_of_merge(node: exp.Merge) -> list[Kind]:
+    """Of its branches; deletions and DO NOTHING stay words."""
+    kinds: list[Kind] = []
+    for when in node.args["whens"].expressions:
+        then = when.args.get("then")
+        if isinstance(then, exp.Insert):
+            kinds.append("insert")
+        elif isinstance(then, exp.Update):
+            kinds.append("update")
+        elif then is not None and then.name.upper() == "DELETE":
+            kinds.append("delete")
+    return kinds

@@ -39,10 +39,20 @@ class Predicate(NamedTuple):
 
 
 class RowLock(NamedTuple):
-    """Rows of a table (or the whole table) are locked: `UPDATE`, `NO KEY UPDATE`, `SHARE`, `KEY SHARE`, `TABLE`."""
+    """Rows of a table (or the whole table) are locked: `UPDATE`, `NO KEY UPDATE`, `SHARE`, `KEY SHARE`, `TABLE`.
+
+    `ADVISORY` locks nothing but a number that the application chose: no table has it (`""`).
+    """
 
     table: str
     strength: str
+
+
+class Change(NamedTuple):
+    """Rows of a table come, change, or go."""
+
+    table: str
+    kind: Literal["insert", "update", "delete"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,6 +75,8 @@ class StatementFacts:
     joins: tuple[Join, ...] = ()
     predicates: tuple[Predicate, ...] = ()
     locks: tuple[RowLock, ...] = ()
+    changes: tuple[Change, ...] = ()
+    """What the writes among `accesses` do, each once; those of functions that it calls are not told apart."""
     views: tuple[str, ...] = ()
     functions: tuple[str, ...] = ()
     """Functions that are called and are not the database's own, as far as that can be told."""

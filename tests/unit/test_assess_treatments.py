@@ -7,6 +7,7 @@ import pytest
 
 from migration_plans.assess.assessment import assess
 from migration_plans.assess.compensations import compensation_name
+from migration_plans.assess.contention import ADVISORY, hot_locks
 from migration_plans.assess.coupling import (
     chatty_functionalities,
     crossing_code,
@@ -240,7 +241,7 @@ def test_the_steps_before_the_pivot_are_undone_backwards_and_locked():
     assert [(step.service, step.kind, step.compensations) for step in saga.steps] == [
         ("orders", "compensatable", ("cancel_order", "cancel_order_line")),
         ("inventory", "compensatable", ("release_reservation",)),
-        ("audit", "compensatable", ("undo_log", "undo_audit")),
+        ("audit", "compensatable", ("undo_log", "amend_audit")),
         ("credit", "pivot", ()),
     ]
     assert saga.locked == "orders"
@@ -332,12 +333,88 @@ def test_a_role_is_no_service_unless_its_tables_are_about_it():
     by_capability = use_of(facts, order=["orders", "stock", "prices"], merchant=["merchants", "merchant_contracts"])
     assert not list(role_services(by_capability))
 
+    shown = list(
+        role_services(use_of(facts, merchants=["orders", "stock", "merchants"], b=["prices", "merchant_contracts"]))
+    )
+    assert not shown
+    shown = list(
+        role_services(use_of(facts, admins=["orders", "stock"], b=["prices", "merchants", "merchant_contracts"]))
+    )
+    assert [(role.role, role.foreign) for role in shown] == [("admin", ("orders", "stock"))]
+
+
+def locking(name, calls, *used, **rest):
+    """A functionality of one transaction; `rest` is what it says of locks."""
+    return {name: {"calls": calls, "transactions": [[[word[2:], word[0]] for word in used]], **rest}}
+
+
+def hot(functionalities, tables, **services):
+    facts = read_facts(json.dumps({"functionalities": functionalities, "tables": tables}))
+    return list(hot_locks(use_of(facts, **services)))
+
+
+STOCK_AND_ORDERS = {"orders": ["orders", "lines"], "inventory": ["stock"]}
+
+
+def test_rows_that_several_services_change_are_a_hot_lock():
+    """Worked out by hand: placing holds 30 ms, adjusting 10 ms; inserts hold nothing."""
+    used = locking("place", 90, "W stock", "W orders", "W lines", inserts=["orders", "lines"], updates=["stock"])
+    used |= locking("adjust", 10, "W stock", updates=["stock"], held_ms=10)
+    used |= locking("look", 999, "R stock")
+    used["place"]["held_ms"] = 30
+    (lock,) = hot(used, {"stock": {"rows": 50}, "orders": {}, "lines": {}}, **STOCK_AND_ORDERS)
+    assert (lock.table, lock.owner, lock.functionalities) == ("stock", "inventory", 2)
+    assert (lock.calls, lock.strengths) == ({"inventory": 10.0, "orders": 90.0}, ())
+    assert (lock.rows, lock.calls_per_row, lock.held_ms) == (50, 2.0, 28.0)
+    assert lock.examples == ("place", "adjust")
+    assert lock.advice.startswith("no lock reaches over two databases: orders asks inventory")
+
+
+@pytest.mark.parametrize("lock", [{"table": "stock", "strength": "SHARE"}, {"table": "stock", "strength": "KEY SHARE"}])
+def test_what_does_not_shut_others_out_is_not_hot(lock):
+    used = locking("place", 1, "R stock", "W orders", locks=[lock], inserts=["orders"])
+    used |= locking("count", 1, "R stock", locks=[lock])
+    assert not hot(used, {"stock": {}, "orders": {}, "lines": {}}, **STOCK_AND_ORDERS)
+
+
+def test_one_service_that_locks_explicitly_twice_is_named_and_one_that_updates_twice_is_not():
+    explicit = {"locks": [{"table": "stock", "strength": "no key update"}]}
+    tables = {"stock": {}, "orders": {}, "lines": {}}
+    used = locking("take", 1, "W stock", **explicit) | locking("give", 1, "W stock", **explicit)
+    (lock,) = hot(used, tables, **STOCK_AND_ORDERS)
+    assert (lock.strengths, lock.held_ms, lock.calls_per_row) == (("NO KEY UPDATE",), None, None)
+    assert lock.advice.startswith("stays within inventory")
+    updating = {"updates": ["stock"]}
+    used = locking("take", 1, "W stock", **updating) | locking("give", 1, "W stock", **updating)
+    assert not hot(used, tables, **STOCK_AND_ORDERS)
+    (lock,) = hot(used | locking("count", 1, "W stock", **updating), tables, **STOCK_AND_ORDERS)
+    assert lock.functionalities == 3
+
+
+def test_advisory_and_table_locks_are_always_named_the_longest_waited_for_first():
+    used = locking("number", 5, "W orders", locks=[{"strength": "ADVISORY"}])
+    used |= locking(
+        "close", 2, "W stock", locks=[{"table": "stock", "strength": "TABLE ACCESS EXCLUSIVE"}], held_ms=900
+    )
+    found = hot(used, {"stock": {}, "orders": {}, "lines": {}}, **STOCK_AND_ORDERS)
+    assert [(lock.table, lock.owner) for lock in found] == [("stock", "inventory"), (ADVISORY, "")]
+
+
+def test_rows_put_in_are_removed_and_rows_changed_are_restored():
+    used = locking("f", 1, "R a", "W a", "W things", "W marks", "R b", "W b", inserts=["a", "b", "things"])
+    used["f"]["updates"] = ["marks"]
+    facts = read_facts(json.dumps({"functionalities": used}))
+    services = use_of(facts, a=["a", "things", "marks"], b=["b"]).services
+    (saga,) = find_sagas(facts, services)
+    assert saga.steps[0].compensations == ("restore_mark", "remove_thing", "remove_a")
+
 
 def test_going_to_and_fro_is_chatty_and_visiting_each_once_is_not():
     facts = facts_of({"chat": (1, *["R a", "R b"] * 3), "visit": (1, "R a", "R b", "R c", "R d", "R e", "R f")})
     use = use_of(facts, a=["a"], b=["b"], c=["c"], d=["d"], e=["e"], f=["f"])
     (chatty,) = chatty_functionalities(use)
     assert (chatty.functionality, chatty.services, chatty.switches) == ("chat", ("a", "b"), 5)
+    assert chatty.path == ("a", "b", "a", "b", "a", "b")
 
 
 def test_datastores_follow_the_access_pattern():

@@ -80,6 +80,39 @@ def test_tables_of_mysql_statements(statement, accesses):
     assert spelled(facts) == accesses
 
 
+@pytest.mark.parametrize(
+    ("statement", "changes"),
+    [
+        ("INSERT INTO a (x) SELECT y FROM b", "insert a"),
+        ("INSERT INTO a (x) VALUES (1) ON CONFLICT (x) DO UPDATE SET y = 2", "insert a, update a"),
+        ("INSERT INTO a (x) VALUES (1) ON CONFLICT DO NOTHING", "insert a"),
+        ("UPDATE a SET x = 1", "update a"),
+        ("DELETE FROM a USING b WHERE a.x = b.x", "delete a"),
+        ("TRUNCATE a, b", "delete a, delete b"),
+        ("COPY a FROM STDIN", "insert a"),
+        ("COPY a TO STDOUT", ""),
+        ("SELECT * FROM a FOR UPDATE", ""),
+        ("WITH n AS (DELETE FROM a RETURNING *) INSERT INTO b SELECT * FROM n", "delete a, insert b"),
+        (
+            "MERGE INTO a USING b ON a.id = b.id WHEN MATCHED AND b.gone THEN DELETE "
+            "WHEN MATCHED THEN UPDATE SET x = b.x WHEN NOT MATCHED THEN INSERT (id) VALUES (b.id)",
+            "delete a, update a, insert a",
+        ),
+    ],
+)
+def test_what_a_write_does_to_rows(statement, changes):
+    facts = SqlReader().read(statement)
+    assert ", ".join(f"{change.kind} {change.table}" for change in facts.changes) == changes
+    assert {change.table for change in facts.changes} == {one.table for one in facts.accesses if one.mode == "W"}
+
+
+@pytest.mark.parametrize("call", ["pg_advisory_xact_lock(7)", "pg_try_advisory_lock($1, $2)"])
+def test_an_advisory_lock_is_a_lock_of_no_table(call):
+    facts = SqlReader().read(f"SELECT {call}")
+    assert [tuple(lock) for lock in facts.locks] == [("", "ADVISORY")]
+    assert facts.accesses == ()
+
+
 def test_columns_joins_predicates_and_locks():
     reader = SqlReader(catalog=catalog_of({"a": ["id", "x", "z"], "b": ["a_id", "y"]}))
     facts = reader.read("SELECT z FROM a JOIN b ON a_id = a.id::bigint WHERE y > $1 AND x LIKE 'q%' FOR UPDATE OF a")

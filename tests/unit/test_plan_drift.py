@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from migration_plans.assess.document import FunctionalityFacts, Surroundings
-from migration_plans.assess.facts import build_facts
+from migration_plans.assess.facts_building import build_facts
 from migration_plans.drift.boundary import dependent_drift, foreign_key_drift
 from migration_plans.drift.legacy_tables import legacy_table_drift
 from migration_plans.drift.picture import ColumnPicture, SchemaPicture, TablePicture
