@@ -26,7 +26,8 @@ _HEADING = 34.0
 _MARGIN = 20.0
 _TITLES = ("who uses them", "before: the monolith", "after: the service")
 _LETTERS_MOST = 44
-"""Of a line in a box; the whole text is shown when one points to it."""
+_LABEL_LETTERS_MOST = 32
+"""Of a line in a box, and of a label; the whole text is shown when one points to it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,10 +43,12 @@ class PlacedNode:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlacedLine:
-    """`path`: an SVG path from edge to edge. The label begins or ends (`anchor`) at `x`, `y`."""
+    """`path`: an SVG path from edge to edge. `label`: as much as there is room for; `x`, `y`: where it begins or ends
+    (`anchor`)."""
 
     line: Line
     path: str
+    label: str
     x: float
     y: float
     anchor: Literal["start", "end"]
@@ -117,13 +120,15 @@ def _stacked(nodes: Sequence[Node], column: int, room: float) -> Iterator[Placed
     y = _MARGIN + _HEADING + (space - _SPACE) / 2
     for node in nodes:
         first = y + _PADDING + 12
-        texts = tuple((_short(text), first + number * _LINE_HEIGHT) for number, text in enumerate(node.lines))
+        texts = tuple(
+            (_short(text, _LETTERS_MOST), first + number * _LINE_HEIGHT) for number, text in enumerate(node.lines)
+        )
         yield PlacedNode(node=node, x=_left(column), y=y, height=_height(node), texts=texts)
         y += _height(node) + space
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= _LETTERS_MOST else f"{text[: _LETTERS_MOST - 1]}…"
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _joined(lines: Sequence[Line], at: Mapping[str, PlacedNode]) -> Iterator[PlacedLine]:
@@ -136,7 +141,8 @@ def _joined(lines: Sequence[Line], at: Mapping[str, PlacedNode]) -> Iterator[Pla
         y = outer.y + outer.height / 2 - 4 + 13 * labels[outer.node.id]
         labels[outer.node.id] += bool(line.label)
         anchor: Literal["start", "end"] = "end" if outer.x > _left(1) else "start"
-        yield PlacedLine(line=line, path=_path(start, end), x=x, y=y, anchor=anchor)
+        label = _short(line.label, _LABEL_LETTERS_MOST)
+        yield PlacedLine(line=line, path=_path(start, end), label=label, x=x, y=y, anchor=anchor)
 
 
 def _path(start: PlacedNode, end: PlacedNode) -> str:

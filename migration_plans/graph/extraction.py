@@ -1,6 +1,6 @@
 """One extraction: endpoints, the tables that move and what becomes of them, keys cut, who is left behind. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from migration_plans.drift.picture import SchemaPicture, TablePicture
 from migration_plans.drift.traffic import Seen
@@ -18,7 +18,7 @@ def extraction(plan: Plan, schema: SchemaPicture | None, seen: Mapping[str, Seen
     tables = tuple(_moved(name, table, pictures.get(name)) for name, table in moved.items())
     staying = _staying(plan, schema, frozenset(moved))
     groups = (
-        Group(title=f"endpoints of {plan.move}", nodes=tuple(_route_nodes(plan))),
+        Group(title=f"endpoints of {plan.move}", nodes=(*_route_nodes(plan), *_writers(plan, frozenset(moved), seen))),
         Group(title="before: the monolith's database", nodes=(*tables, *staying)),
         Group(title=f"after: the database of {plan.service}", nodes=tuple(_targets(moved, pictures))),
     )
@@ -32,6 +32,13 @@ def _route_nodes(plan: Plan) -> Iterator[Node]:
     for route in plan.routes:
         said = (f"{' '.join(route.methods)} {route.path}", route.id)
         yield Node(id=f"route {route.id}", kind=route.kind, lines=said)
+
+
+def _writers(plan: Plan, moved: frozenset[str], seen: Mapping[str, Seen]) -> Iterator[Node]:
+    waived = {waiver.object: waiver.because for waiver in plan.waivers}
+    for name in _left_behind(plan, moved, seen):
+        said = waived.get(name, "writes moved tables, and is not in the plan")
+        yield Node(id=f"writer {name}", kind="dependent", lines=(name, said))
 
 
 def _moved(name: str, table: TablePlan, picture: TablePicture | None) -> Node:
@@ -90,7 +97,7 @@ def _keys(plan: Plan, schema: SchemaPicture | None) -> Iterator[Line]:
             start=f"table {key.table}",
             end=f"table {key.ref_table}",
             kind="key",
-            label=f"{key.name}: {decision.decision if decision else 'undecided'}",
+            label=f"{decision.decision if decision else 'undecided'}: {key.name}",
             about=f"{key.described()}; {decision.because if decision else 'the plan does not say what becomes of it'}",
         )
 
@@ -104,15 +111,32 @@ def _uses(plan: Plan, schema: SchemaPicture | None) -> Iterator[Line]:
 
 
 def _calls(plan: Plan, moved: frozenset[str], seen: Mapping[str, Seen]) -> Iterator[Line]:
-    uses: dict[tuple[str, str], Seen] = {}
-    for name, functionality in seen.items():
-        method, _, template = name.partition(" ")
-        if template.startswith("/"):
-            uses[method, shape_of(template)] = functionality
+    planned = _planned(plan, seen)
     for route in plan.routes:
-        found = [uses[key] for method in route.methods if (key := (method, shape_of(route.path))) in uses]
-        written = {table for each in found for table in each.writes(moved)}
-        for table in sorted(written):
-            yield Line(start=f"route {route.id}", end=f"table {table}", kind="writes")
-        for table in sorted({table for each in found for table in each.reads & moved} - written):
-            yield Line(start=f"route {route.id}", end=f"table {table}", kind="reads")
+        yield from _use(f"route {route.id}", [seen[name] for name in planned.get(route.id, ())], moved)
+    for name in _left_behind(plan, moved, seen):
+        yield from _use(f"writer {name}", [seen[name]], moved)
+
+
+def _use(box: str, functionalities: Sequence[Seen], moved: frozenset[str]) -> Iterator[Line]:
+    written = {table for each in functionalities for table in each.writes(moved)}
+    read = {table for each in functionalities for table in each.reads & moved}
+    yield from (Line(start=box, end=f"table {table}", kind="writes") for table in sorted(written))
+    yield from (Line(start=box, end=f"table {table}", kind="reads") for table in sorted(read - written))
+
+
+def _planned(plan: Plan, seen: Mapping[str, Seen]) -> dict[str, list[str]]:
+    """Route id → functionalities of its endpoint."""
+    route_of = {(method, shape_of(route.path)): route.id for route in plan.routes for method in route.methods}
+    found: dict[str, list[str]] = {}
+    for name in seen:
+        method, _, template = name.partition(" ")
+        if template.startswith("/") and (method, shape_of(template)) in route_of:
+            found.setdefault(route_of[method, shape_of(template)], []).append(name)
+    return found
+
+
+def _left_behind(plan: Plan, moved: frozenset[str], seen: Mapping[str, Seen]) -> list[str]:
+    """Functionalities that write moved tables and are no endpoint of the plan."""
+    planned = {name for names in _planned(plan, seen).values() for name in names}
+    return [name for name, functionality in seen.items() if name not in planned and functionality.writes(moved)]

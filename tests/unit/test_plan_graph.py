@@ -59,6 +59,7 @@ TRAFFIC = {
     "GET /api/products/{product_id}": seen(reads=("product", "orders")),
     "POST /api/products": seen("product", reads=("product", "category")),
     "GET /elsewhere": seen(reads=("product",)),
+    "import": seen("price", reads=("product",)),
 }
 
 
@@ -70,18 +71,23 @@ def test_an_extraction_shows_tables_targets_endpoints_keys_and_who_is_left_behin
     drawing = extraction(EXAMPLE, SCHEMA, TRAFFIC)
     assert ("table product", "target product_descriptions", "2 columns") in lines_of(drawing, "moves")
     assert lines_of(drawing, "key") == [
-        ("table stock", "table product", "stock_product_id_fkey: keep_on_copy"),
-        ("table product", "table crm.maker", "product_maker: undecided"),
+        ("table stock", "table product", "keep_on_copy: stock_product_id_fkey"),
+        ("table product", "table crm.maker", "undecided: product_maker"),
     ]
-    assert lines_of(drawing, "writes") == [("route product.create", "table product", "")]
+    assert lines_of(drawing, "writes") == [
+        ("route product.create", "table product", ""),
+        ("writer import", "table price", ""),
+    ]
     assert lines_of(drawing, "reads") == [
         ("route product.get", "table product", ""),
         ("route product.create", "table category", ""),
+        ("writer import", "table product", ""),
     ]
     assert ("view product_listing", "table price", "") in lines_of(drawing, "uses")
     boxes = {node.id: node for group in drawing.groups for node in group.nodes}
     assert boxes["table price"].lines == ("price", "key id")
     assert boxes["target prices"].lines == ("prices", "key price_id")
+    assert boxes["writer import"].lines == ("import", "writes moved tables, and is not in the plan")
     assert boxes["function total"].lines[1] == "not in the plan"
     assert boxes["view product_listing"].lines[1] == "it reads the live copy"
 
