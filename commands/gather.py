@@ -29,7 +29,13 @@ gather_group.add_command(record_command)
 
 @gather_group.command("facts")
 @click.option("--source", help="URL of the monolith's database; read only, and never its rows but to prove keys.")
-@click.option("--log", "logs", type=_FILES, multiple=True, help="PostgreSQL log: csvlog, jsonlog or stderr.")
+@click.option(
+    "--log",
+    "logs",
+    type=_FILES,
+    multiple=True,
+    help="PostgreSQL's csvlog, jsonlog or stderr; MySQL's general or slow log.",
+)
 @click.option("--log-prefix", default=DEFAULT_PREFIX, show_default=True, help="log_line_prefix, for stderr logs.")
 @click.option("--log-timezone", help="log_timezone of the server; default: asked of --source, else UTC.")
 @click.option("--log-database", help="Only entries of this database; default: that of --source.")

@@ -1,10 +1,12 @@
 """Gather facts from whatever there is: a database, its log, recorded requests, counted statements, code."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
+from itertools import islice
 from pathlib import Path
+from typing import TextIO
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sqlalchemy import Connection, make_url, text
@@ -18,6 +20,7 @@ from migration_plans.gather.inferred_keys import InferredKey, inferred_keys
 from migration_plans.gather.key_proof import proven
 from migration_plans.gather.log_transactions import transactions_of
 from migration_plans.gather.merge import merged
+from migration_plans.gather.mysql_log import is_mysql_log, mysql_entries, sessions_without_begin
 from migration_plans.gather.paths import Templates
 from migration_plans.gather.requests import requests_of
 from migration_plans.gather.schema import read_schema, reading
@@ -28,6 +31,9 @@ from migration_plans.gather.sql import Dialect, SqlReader
 from migration_plans.gather.statement_text import comment_tags
 from migration_plans.gather.statistics import HIDDEN, CountedStatement, counted_statements
 from strangler.redaction import redact
+
+_FIRST_LINES = 20
+"""Of a log, by which its server is told."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,7 +81,7 @@ def _gather(
     schema: SchemaFacts | None,
     say: Callable[[str], None],
 ) -> GatheredDocument:
-    reader = SqlReader(dialect=settings.dialect) if schema is None else schema.reader()
+    reader = SqlReader(dialect=_dialect(settings)) if schema is None else schema.reader()
     code: list[CodeFunctionality] = []
     problems: list[NotUnderstood] = []
     notices: list[str] = []
@@ -137,12 +143,16 @@ def _logged(
         database = make_url(settings.source).database
     transactions: list[SeenTransaction] = []
     marks: list[Mark] = []
+    without_time = 0
     for one in transactions_of(_entries(settings, zone), database=database):
         seen = shapes.see(one)
         if isinstance(seen, Mark):
             marks.append(seen)
         elif seen is not None:
             transactions.append(seen)
+            without_time += seen.started is None
+    if requests and without_time and not marks:
+        note(f"{without_time} transactions have no time finer than a second: requests are not told apart by time there")
     return attribute(transactions, marks=marks, requests=requests, templates=templates)
 
 
@@ -160,15 +170,37 @@ def _zone(settings: GatherSettings, connection: Connection | None) -> tzinfo:
 
 def _entries(settings: GatherSettings, zone: tzinfo) -> Iterator[LogEntry]:
     for path in settings.logs:
-        try:
-            with path.open(encoding="utf-8", errors="replace", newline="") as file:
+        with _opened(path) as file:
+            is_mysql = is_mysql_log(islice(file, _FIRST_LINES))
+            file.seek(0)
+            if is_mysql:
+                without_begin = sessions_without_begin(file)
+                file.seek(0)
+                yield from mysql_entries(file, without_begin=without_begin)
+            else:
                 form = form_of(path.name, file.readline())
                 file.seek(0)
                 yield from entries_of(file, form, settings.log_prefix, zone)
-        except OSError as error:
-            raise LogUnreadable(
-                thing=str(path), reason=f"not readable: {error.strerror}", mend="name a log file that can be read"
-            ) from None
+
+
+def _dialect(settings: GatherSettings) -> Dialect:
+    """Of the statements, where no schema says it: a log of MySQL says it, too."""
+    for path in settings.logs:
+        with _opened(path) as file:
+            if is_mysql_log(islice(file, _FIRST_LINES)):
+                return "mysql"
+    return settings.dialect
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[TextIO]:
+    try:
+        with path.open(encoding="utf-8", errors="replace", newline="") as file:
+            yield file
+    except OSError as error:
+        raise LogUnreadable(
+            thing=str(path), reason=f"not readable: {error.strerror}", mend="name a log file that can be read"
+        ) from None
 
 
 def _text(path: Path) -> str:
