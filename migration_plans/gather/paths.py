@@ -11,6 +11,10 @@ _FOLDED_FROM: Final = 20
 _COUNTED_FROM: Final = 3
 """Words at one place that differ in the number at their end only (`u1`, `u2`, `u3`), from which on they are values."""
 _NUMBERED: Final = re.compile(r"(?P<word>(?!v\d)[^\W\d][\w-]*?)(?P<number>\d+)")
+_KEYED_FROM: Final = 3
+"""Words of one length at one place that mix letters and digits (`2ng5iz`), from which on words like these are keys."""
+_KEY: Final = re.compile(r"[a-z0-9]{5,}")
+_MIXED: Final = re.compile(r"(?=.*\d)(?=.*[a-z])(?!v\d)[a-z0-9]{5,}")
 _VALUE: Final = re.compile(
     r"""
       \d+
@@ -56,6 +60,8 @@ class Templates:
         self._known_slash: dict[str, bool] = {}
         self._folded: set[tuple[str, tuple[str, ...]]] = set()
         self._counted: set[tuple[str, tuple[str, ...], str]] = set()
+        self._keyed: set[tuple[tuple[str, ...], int]] = set()
+        self._common: set[str] = set()
         self._slashes: Counter[str] = Counter()
         for endpoint in known:
             method, _, template = endpoint.partition(" ")
@@ -80,8 +86,10 @@ class Templates:
 
     def _learn_places(self, requests: Iterable[tuple[str, str]]) -> None:
         paths = [(method, _inferred(_segments(path))) for method, path in requests]
-        self._counted = set()
+        self._counted, self._keyed = set(), set()
+        self._common = _at_several_places(segments for _, segments in paths)
         for depth in range(max((len(segments) for _, segments in paths), default=0)):
+            self._learn_keys([segments for _, segments in paths if depth < len(segments)], depth)
             numbers: dict[tuple[str, tuple[str, ...], str], set[str]] = defaultdict(set)
             for method, segments in paths:
                 numbered = _NUMBERED.fullmatch(segments[depth]) if depth < len(segments) else None
@@ -95,6 +103,21 @@ class Templates:
             if segments and segments[-1] != "{id}":
                 words[method, tuple(segments[:-1])].add(segments[-1])
         self._folded = {place for place, seen in words.items() if len(seen) >= _FOLDED_FROM}
+
+    def _learn_keys(self, paths: list[list[str]], depth: int) -> None:
+        mixed: dict[tuple[tuple[str, ...], int], set[str]] = defaultdict(set)
+        for segments in paths:
+            if _MIXED.fullmatch(segments[depth]):
+                mixed[tuple(segments[:depth]), len(segments[depth])].add(segments[depth])
+        self._keyed |= {place for place, seen in mixed.items() if len(seen) >= _KEYED_FROM}
+        for segments in paths:
+            self._fold_key(segments, depth)
+
+    def _fold_key(self, segments: list[str], depth: int) -> None:
+        """A key may have letters only; a word that is met at other places, too (`create`), is none."""
+        word = segments[depth]
+        if (tuple(segments[:depth]), len(word)) in self._keyed and _KEY.fullmatch(word) and word not in self._common:
+            segments[depth] = "{id}"
 
     def _fold_counted(self, method: str, segments: list[str], depth: int) -> None:
         numbered = _NUMBERED.fullmatch(segments[depth]) if depth < len(segments) else None
@@ -114,8 +137,9 @@ class Templates:
             if pattern.fullmatch(plain):
                 return f"{method} {template}"
         segments = _inferred(_segments(path))
-        if self._counted:
+        if self._counted or self._keyed:
             for depth in range(len(segments)):
+                self._fold_key(segments, depth)
                 self._fold_counted(method, segments, depth)
         if segments and (method, tuple(segments[:-1])) in self._folded:
             segments[-1] = "{id}"
@@ -126,6 +150,15 @@ def _segments(path: str) -> list[str]:
     """Without parameters of a segment (`;jsessionid=…`)."""
     plain = (segment.partition(";")[0] for segment in path_of(path).split("/"))
     return [unquote(segment).replace("/", "%2F") for segment in plain if segment]
+
+
+def _at_several_places(paths: Iterable[list[str]]) -> set[str]:
+    """Words that follow different words."""
+    before: dict[str, set[tuple[str, ...]]] = defaultdict(set)
+    for segments in paths:
+        for depth, word in enumerate(segments):
+            before[word].add(tuple(segments[:depth]))
+    return {word for word, places in before.items() if len(places) > 1}
 
 
 def _inferred(segments: list[str]) -> list[str]:

@@ -190,6 +190,19 @@ def test_a_place_with_very_many_words_holds_values():
     assert templates.endpoint("GET", "/av") == "GET /av"
 
 
+def test_keys_in_the_middle_of_a_path_are_values_and_words_met_elsewhere_are_none():
+    templates = Templates()
+    keys = ["2ng5iz", "opa9qe", "raoyw6", "wvuxam"]
+    paths = [f"/wishlists/{key}/update/" for key in keys] + ["/wishlists/create/", "/partners/create/", "/b2b/x/"]
+    templates.learn([("GET", path) for path in paths])
+    assert {templates.endpoint("GET", f"/wishlists/{key}/update/") for key in keys} == {"GET /wishlists/{id}/update/"}
+    assert templates.endpoint("POST", "/wishlists/unseen/add/7/") == "POST /wishlists/{id}/add/{id}/"
+    assert templates.endpoint("GET", "/wishlists/create/") == "GET /wishlists/create/"
+    assert templates.endpoint("GET", "/b2b/x/") == "GET /b2b/x/"
+    templates.learn([("GET", f"/{word}/") for word in ("oauth2", "sha256", "users")])
+    assert templates.endpoint("GET", "/sha256/") == "GET /sha256/"
+
+
 def test_templates_of_all_frameworks_are_one():
     assert {unified(one) for one in ("/a/<int:b>", "/a/{b}", "/a/:b", "/a/<b>")} == {"/a/{b}"}
     assert shape_of("GET /a/{b}") == shape_of("GET /a/<int:c>") == shape_of("GET /a/:d/")
