@@ -23,9 +23,16 @@ def hub_tables(facts: Facts, used: Touches) -> Mapping[str, float]:
 
 
 def bulk_jobs(facts: Facts, used: Touches) -> Mapping[str, float]:
-    """Functionalities that use at least half of the tables → the share, the largest first."""
+    """Functionalities that use at least half of the tables → the share, the largest first.
+
+    Not one that is called oftener than most: what a business does all day touches many of its tables in a small system,
+    and is no job.
+    """
     names, count = facts.functionalities, len(facts.tables)
-    return _large(names, np.unique(used.functionality * count + used.table) // count, count)
+    large = _large(names, np.unique(used.functionality * count + used.table) // count, count)
+    often = float(np.median(facts.calls)) if names else 0.0
+    calls = dict(zip(names, facts.calls.tolist(), strict=True))
+    return {name: share for name, share in large.items() if calls[name] <= often}
 
 
 def _large(names: tuple[str, ...], counted: Offsets, of: int) -> dict[str, float]:

@@ -443,6 +443,16 @@ def test_a_bulk_jobs_saga_is_marked_as_one():
     assert [(saga["functionality"], saga["bulk_job"]) for saga in shown["sagas"]] == [("load", True), ("two", False)]
 
 
+def test_what_is_done_all_day_is_no_bulk_job():
+    """In a small system an order touches half of the tables."""
+    used = {f"f{number}": (10, f"W t{number}") for number in range(9)}
+    facts = facts_of({**used, "order": (200, *(f"W t{number}" for number in range(6)))})
+    services = {"a": tuple(f"t{number}" for number in range(5)), "b": tuple(f"t{number}" for number in range(5, 9))}
+    shown = assess(facts, decisions=Decisions(services=services)).as_dict()
+    assert shown["bulk_jobs"] == {}
+    assert [(saga["functionality"], saga["bulk_job"]) for saga in shown["sagas"]] == [("order", False)]
+
+
 def test_nothing_known_gives_no_treatment_and_no_error():
     shown = assess(read_facts('{"functionalities": {}, "tables": {"a": {}}}')).as_dict()
     assert not any(shown[name] for name in ("sagas", "merges", "cut_foreign_keys", "joins", "queries"))
