@@ -1,5 +1,6 @@
 """Everything that is decided about a new plan before a word of it is written. Pure."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ UNKNOWN = "TODO"
 """What stands where only a person knows."""
 _MAX_UPPER_BOUND = 0.02
 _RULE_OF_THREE = 3
+_AMBIENT_ROUTES_LEAST = 4
+"""With fewer, what half of them read says nothing about all."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,6 +71,8 @@ class Draft:
     routes: tuple[Route, ...]
     caught: tuple[tuple[str, Route], ...]
     """Endpoints that stay, and the route that would match their requests all the same."""
+    ambient: tuple[str, ...]
+    """Tables that stay and that at least half of the routes read: who asks, what is in the basket."""
     keys: tuple[DecidedKey, ...]
     waivers: tuple[Waiver, ...]
     sticky: Sticky
@@ -116,6 +121,7 @@ def draft_plan(
         traffic=traffic,
         routes=routes,
         caught=caught,
+        ambient=_ambient(routes),
         keys=tuple(decide_keys(schema.outward_keys, schema.inward_keys, traffic, facts_name)),
         waivers=(
             *(_waiver(user, schema) for user in users),
@@ -174,6 +180,13 @@ def _caught(routes: Sequence[Route], traffic: Traffic) -> Iterator[tuple[str, Ro
         matching = (route for route in routes if route.method == method and covers(shape(route.path), asked))
         if (route := next(matching, None)) is not None:
             yield name, route
+
+
+def _ambient(routes: Sequence[Route]) -> tuple[str, ...]:
+    if len(routes) < _AMBIENT_ROUTES_LEAST:
+        return ()
+    readers = Counter(table for route in routes for table in route.footprint.reads_elsewhere)
+    return tuple(sorted(table for table, count in readers.items() if 2 * count >= len(routes)))
 
 
 def _caught_waiver(name: str, route: Route) -> Waiver:

@@ -4,6 +4,7 @@ Endpoints answer 501 until they are written, and say what to write.
 """
 
 from collections.abc import Mapping
+from textwrap import wrap
 from urllib.parse import unquote
 
 from migration_plans.authoring.draft import Draft, Route
@@ -28,6 +29,7 @@ def package_files(draft: Draft) -> Mapping[str, str]:
     return {f"{package}/{path}": text for path, text in texts.items()}
 
 
+_TEXT_WIDTH = 100
 _ENV = '''"""Alembic runs this file for every command."""
 
 from extracted.chassis.migration import run_in_environment
@@ -111,7 +113,11 @@ from extracted.chassis.unwritten import Unwritten
 
 _HANDLER = """
 
-@unwritten({method}, {path}, {todo})
+@unwritten(
+    {method},
+    {path},
+    {todo},
+)
 async def {name}({parameters}) -> Response:
     {doc}
     raise NotImplementedError
@@ -147,27 +153,35 @@ def _routes(draft: Draft) -> str:
     )
     text += "unwritten = Unwritten(router)\n"
     # The first that matches answers: `/stock/low` before `/stock/{id}`.
-    return text + "".join(map(_handler, sorted(draft.routes, key=lambda route: route.path.replace("{", "~"))))
+    routes = sorted(draft.routes, key=lambda route: route.path.replace("{", "~"))
+    return text + "".join(_handler(route, draft.ambient) for route in routes)
 
 
-def _handler(route: Route) -> str:
+def _handler(route: Route, ambient: tuple[str, ...]) -> str:
     return _HANDLER.format(
         method=literal(route.method),
         path=literal(unquote(route.asked_path)),
         name=function_name(route.id),
         parameters=", ".join(["request: Request", *(f"{name}: str" for name in parameters(route.path))]),
         doc=doc(f"{route.method} {route.asked_path}, called {times(route.footprint.calls)}."),
-        todo=literal(todo_of(route) or "no table was seen"),
+        todo="\n    ".join(map(literal, _wrapped(todo_of(route, ambient) or "no table was seen"))),
     )
 
 
-def todo_of(route: Route) -> str:
-    """What its handler has to do, in short."""
+def _wrapped(text: str) -> list[str]:
+    """Strings that Python joins."""
+    lines = wrap(text, _TEXT_WIDTH, break_long_words=False, break_on_hyphens=False)
+    return [*(f"{line} " for line in lines[:-1]), *lines[-1:]]
+
+
+def todo_of(route: Route, ambient: tuple[str, ...] = ()) -> str:
+    """What its handler has to do, in short; not what all have to."""
     footprint = route.footprint
+    needed = [table for table in footprint.reads_elsewhere if table not in ambient]
     parts = [
         f"reads {some(footprint.reads)}" if footprint.reads else "",
         f"writes {some(footprint.writes)}" if footprint.writes else "",
-        f"reads {some(footprint.reads_elsewhere)} of the monolith" if footprint.reads_elsewhere else "",
+        f"reads {some(needed)} of the monolith" if needed else "",
         f"writes {some(footprint.writes_elsewhere)} of the monolith" if footprint.writes_elsewhere else "",
     ]
     return "; ".join(part for part in parts if part)

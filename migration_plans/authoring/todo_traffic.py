@@ -60,17 +60,25 @@ def handlers(draft: Draft) -> Iterator[Item]:
     """One for each route."""
     for route in draft.routes:
         what = f"`{route.method} {route.asked_path}` ({route.kind}, {times(route.footprint.calls)})"
-        yield Item(what=what, why=todo_of(route))
+        yield Item(what=what, why=todo_of(route, draft.ambient))
 
 
 def moving_reads(draft: Draft) -> Iterator[Item]:
     """Routes that need what stays."""
     treatments = _treatments(draft)
+    if draft.ambient:
+        readers = sum(bool(set(route.footprint.reads_elsewhere) & set(draft.ambient)) for route in draft.routes)
+        yield Item(
+            what=f"**{', '.join(draft.ambient)}**: {readers} of {len(draft.routes)} routes read from them, whatever "
+            "they are about",
+            why="this is what every request does (who asks?): decide once how the service learns it, from a token or "
+            "a header, or by a call; left out below",
+        )
     for route in draft.routes:
         footprint = route.footprint
-        if footprint.reads_elsewhere:
+        if needed := [table for table in footprint.reads_elsewhere if table not in draft.ambient]:
             yield Item(
-                what=f"**{footprint.name}** ({times(footprint.calls)}) reads {some(footprint.reads_elsewhere)}",
+                what=f"**{footprint.name}** ({times(footprint.calls)}) reads {some(needed)}",
                 inside=_lines(treatments[footprint.name])
                 or ("no statement joins them with what moves: call the monolith for them, or keep a copy",),
             )

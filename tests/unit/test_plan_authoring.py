@@ -2,6 +2,8 @@
 
 import ast
 import asyncio
+import json
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -39,6 +41,7 @@ from migration_plans.authoring.plan_folder import write_folder
 from migration_plans.authoring.plan_text import plan_text
 from migration_plans.authoring.python_text import literal
 from migration_plans.authoring.selection import select_tables
+from migration_plans.authoring.skeleton import package_files
 from migration_plans.authoring.statements import service_ddl
 from migration_plans.errors import BoundariesInvalid, PlanNotAuthored
 from migration_plans.plan_file import load_plan
@@ -420,3 +423,33 @@ def test_a_folder_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     with pytest.raises(PlanNotAuthored):
         write_folder(tmp_path / "mine", files)
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes"]
+
+
+def test_what_every_request_reads_is_said_once():
+    reads = [["session", "R"], ["goods", "R"]]
+    asks = {f"GET /goods/{word}": {"transactions": [reads]} for word in ("new", "old", "rare")}
+    asks["GET /goods/dear"] = {"transactions": [[*reads, ["rates", "R"]]]}
+    asks["PUT /session"] = {"transactions": [[["session", "W"]]]}
+    selection = select_tables(
+        read_facts(json.dumps({"functionalities": asks})),
+        Decisions(services={"goods": ("goods",), "access": ("session",), "money": ("rates",)}),
+        "goods",
+    )
+    schema = schema_of(table("goods", column("id")))
+    made = drafted(schema, traffic=traffic_of(selection.assessment, "goods"), service="goods")
+    assert made.ambient == ("session",)
+    files = plan_files(made)
+    assert "**session**: 4 of 4 routes read from them" in files["CHECKLIST.md"]
+    assert "`GET /goods/new` (read, once) — reads goods\n" in files["CHECKLIST.md"]
+    assert "`GET /goods/dear` (read, once) — reads goods; reads rates of the monolith\n" in files["CHECKLIST.md"]
+
+
+def test_a_long_text_is_several_strings_that_python_joins(draft):
+    words = tuple(f"table_{number}" for number in range(6))
+    footprint = replace(draft.routes[0].footprint, reads=words, writes=words, reads_elsewhere=words)
+    text = package_files(replace(draft, routes=(replace(draft.routes[0], footprint=footprint),)))
+    routes = text["catalog_service/routes.py"]
+    assert max(map(len, routes.splitlines())) <= 120
+    (call,) = [node for node in ast.walk(ast.parse(routes)) if isinstance(node, ast.Call) and len(node.args) == 3]
+    every = ", ".join(words)
+    assert ast.literal_eval(call.args[2]) == f"reads {every}; writes {every}; reads {every} of the monolith"
