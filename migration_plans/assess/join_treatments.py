@@ -10,6 +10,8 @@ JoinTreatment = Literal["composition", "read_model", "replicated_data", "referen
 
 _COMPOSED_TABLES_MOST = 2
 """More of them are filtered and ordered by columns of either side: composing would fetch rows to throw them away."""
+_COMPOSED_SERVICES_MOST = 2
+"""A query of more of them is a view of its own, even where each side is a reference table for the others."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,13 +85,14 @@ def _choose(
     changed = sum(use.writes_of(table) for table in foreign)
     services = len({use.service_of(table) for table in tables})
     rates = f"asked {calls:g} times while {names} is written {changed:g} times"
-    if all(is_reference(use, table) for table in foreign):
+    is_query_of_many = not commands and services > _COMPOSED_SERVICES_MOST
+    if all(is_reference(use, table) for table in foreign) and not is_query_of_many:
         return "reference_table", f"{names}: read from several services and hardly written, so each keeps a copy"
     if commands:
         if calls > changed:
             return "replicated_data", f"it decides a write, {rates}: a local copy decides without a call"
         return "composition", f"it decides a write, {rates}: the owner's answer is the fresh one"
-    if len(tables) > _COMPOSED_TABLES_MOST or services > _COMPOSED_TABLES_MOST:
+    if len(tables) > _COMPOSED_TABLES_MOST or is_query_of_many:
         return (
             "read_model",
             f"a query over {len(tables)} tables of {services} services may filter by any of them: composing it would "
