@@ -3,12 +3,12 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from migration_plans.authoring.names import routable_path
 from migration_plans.drift.drift import Drift, Kind
-from migration_plans.gather.paths import shape_of
+from migration_plans.drift.endpoints import PlannedRoutes, endpoint
+from migration_plans.gather.paths import unified
 from migration_plans.plan import Plan, RoutePlan
 from migration_plans.table_names import plain
-
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,12 +33,12 @@ def traffic_drift(plan: Plan, seen: Mapping[str, Seen], known_on_both_sides: Col
     """`seen`: by the functionality's name, `METHOD /path/{x}` for endpoints. Those that a waiver names are passed."""
     moved = frozenset(map(plain, plan.tables))
     waived = {waiver.object for waiver in plan.waivers}
-    routes = {(method, shape_of(route.path)): route for route in plan.routes for method in route.methods}
+    routes = PlannedRoutes(plan)
     for name, functionality in seen.items():
         if name in waived or not (written := functionality.writes(moved)):
             continue
         calls = f"writes {', '.join(written)} ({functionality.calls:g} calls)"
-        yield from _unplanned(name, calls, _route_of(name, routes))
+        yield from _unplanned(name, calls, routes.route_of(name))
         if name not in known_on_both_sides and (beside := functionality.writes_beside(moved)):
             yield _drift(
                 "changed",
@@ -47,7 +47,7 @@ def traffic_drift(plan: Plan, seen: Mapping[str, Seen], known_on_both_sides: Col
                 f"writes {', '.join(written)} together with {', '.join(beside)}, which stay",
                 "make it a saga (`strangler assess` proposes steps), or name it under `waivers` with the reason",
             )
-    yield from _never_seen(plan, seen)
+    yield from _never_seen(plan, routes, seen)
 
 
 def on_both_sides(tables: Iterable[str], seen: Mapping[str, Seen]) -> tuple[str, ...]:
@@ -57,28 +57,28 @@ def on_both_sides(tables: Iterable[str], seen: Mapping[str, Seen]) -> tuple[str,
 
 
 def _unplanned(name: str, calls: str, route: RoutePlan | None) -> Iterator[Drift]:
-    method, template = _endpoint(name)
+    method, template = endpoint(name)
     if route is None:
-        is_endpoint = bool(template)
-        yield _drift(
-            "added",
-            f"{'endpoint' if is_endpoint else 'job'} {name}",
-            "does not name it",
-            calls,
-            f"add {{id: …, kind: write, methods: [{method}], path: {template!r}}} under `routes`"
-            if is_endpoint
-            else "let it call the service, or name it under `waivers`: after the cutover the fence refuses its writes",
-        )
+        thing = f"{'endpoint' if template else 'job'} {name}"
+        yield _drift("added", thing, "does not name it", calls, _way_in(method, template))
     elif route.kind == "read":
         mend = "declare it `kind: write`, or name the endpoint under `waivers`"
         yield _drift("changed", f"route {route.id}", "kind: read", calls, mend)
 
 
-def _never_seen(plan: Plan, seen: Mapping[str, Seen]) -> Iterator[Drift]:
-    called = {(method, shape_of(template)) for method, template in map(_endpoint, seen) if template}
-    for route in plan.routes if called else ():
-        shape = shape_of(route.path)
-        if not any((method, shape) in called for method in route.methods):
+def _way_in(method: str, template: str) -> str:
+    """How a writer comes into the plan. After the cutover the fence refuses its writes in the monolith."""
+    path = routable_path(unified(template)) if template else None
+    if path is not None:
+        return f'add {{id: …, kind: write, methods: [{method}], path: "{path}"}} under `routes`'
+    return "let it call the service, or name it under `waivers`: after the cutover the fence refuses its writes"
+
+
+def _never_seen(plan: Plan, routes: PlannedRoutes, seen: Iterable[str]) -> Iterator[Drift]:
+    endpoints = [name for name in seen if endpoint(name)[1]]
+    called = {route.id for name in endpoints if (route := routes.route_of(name))}
+    for route in plan.routes if endpoints else ():
+        if route.id not in called:
             yield _drift(
                 "removed",
                 f"route {route.id}",
@@ -86,17 +86,6 @@ def _never_seen(plan: Plan, seen: Mapping[str, Seen]) -> Iterator[Drift]:
                 "was not called while the facts were recorded",
                 "correct its path, record for longer, or take it out of the plan",
             )
-
-
-def _endpoint(name: str) -> tuple[str, str]:
-    """(method, template), or empty texts for what is no endpoint."""
-    method, _, template = name.partition(" ")
-    return (method, template) if method in _METHODS and template.startswith("/") else ("", "")
-
-
-def _route_of(name: str, routes: Mapping[tuple[str, str], RoutePlan]) -> RoutePlan | None:
-    method, template = _endpoint(name)
-    return routes.get((method, shape_of(template))) if template else None
 
 
 def _drift(kind: Kind, thing: str, plan: str, reality: str, mend: str) -> Drift:

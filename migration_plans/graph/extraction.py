@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from migration_plans.drift.endpoints import PlannedRoutes
 from migration_plans.drift.picture import SchemaPicture, TablePicture
 from migration_plans.drift.traffic import Seen
-from migration_plans.gather.paths import shape_of
 from migration_plans.graph.drawing import Drawing, Group, Line, Node
 from migration_plans.plan import Plan, TablePlan
 from migration_plans.table_names import plain
@@ -126,13 +126,12 @@ def _use(box: str, functionalities: Sequence[Seen], moved: frozenset[str]) -> It
 
 
 def _planned(plan: Plan, seen: Mapping[str, Seen]) -> dict[str, list[str]]:
-    """Route id → functionalities of its endpoint."""
-    route_of = {(method, shape_of(route.path)): route.id for route in plan.routes for method in route.methods}
+    """Route id → functionalities whose requests match it."""
+    routes = PlannedRoutes(plan)
     found: dict[str, list[str]] = {}
     for name in seen:
-        method, _, template = name.partition(" ")
-        if template.startswith("/") and (method, shape_of(template)) in route_of:
-            found.setdefault(route_of[method, shape_of(template)], []).append(name)
+        if route := routes.route_of(name):
+            found.setdefault(route.id, []).append(name)
     return found
 
 

@@ -7,12 +7,13 @@ from hypothesis import strategies as st
 from migration_plans.assess.document import FunctionalityFacts, Surroundings
 from migration_plans.assess.facts_building import build_facts
 from migration_plans.drift.boundary import dependent_drift, foreign_key_drift
+from migration_plans.drift.endpoints import PlannedRoutes
 from migration_plans.drift.legacy_tables import legacy_table_drift
 from migration_plans.drift.picture import ColumnPicture, SchemaPicture, TablePicture
 from migration_plans.drift.running import OwnerSeen, StoppedTable, owner_drift, route_drift, stopped_drift
 from migration_plans.drift.seen import functionalities_seen
 from migration_plans.drift.service_tables import Revisions, revision_drift, service_table_drift
-from migration_plans.drift.traffic import on_both_sides, traffic_drift
+from migration_plans.drift.traffic import Seen, on_both_sides, traffic_drift
 from migration_plans.phases import Phase
 from migration_plans.plan import Plan
 from migration_plans.table_names import plain
@@ -203,6 +204,52 @@ def test_reads_elsewhere_and_other_tables_are_no_drift():
 def test_a_planned_read_that_writes_is_told_and_one_of_two_methods_is_enough_to_be_seen():
     found = list(traffic_drift(PLAN, {**seen(**{"GET__items/{x}": [W], "PUT__items": [W]})}, ()))
     assert [(drift.object, drift.plan) for drift in found] == [("route get", "kind: read")]
+
+
+@pytest.mark.parametrize(
+    ("name", "route"),
+    [
+        ("GET /items/{item_id}", "get"),
+        ("GET /items/{id}/", "get"),
+        ("HEAD /items/<int:id>", "get"),
+        ("GET /items/{slug}_{pk}/", "get"),
+        ("GET /items/low", "get"),
+        ("PUT /items/", "add"),
+        ("GET /items/{id}/tags", None),
+        ("DELETE /items/{id}", None),
+        ("GET /", None),
+        ("get item", None),
+        ("nightly", None),
+    ],
+)
+def test_a_recorded_endpoint_is_asked_through_the_route_that_the_router_would_take(name, route):
+    found = PlannedRoutes(PLAN).route_of(name)
+    assert (found and found.id) == route
+
+
+@pytest.mark.parametrize(
+    ("name", "mend"),
+    [
+        (
+            "DELETE /items/{id}/tags/{id}/",
+            'add {id: …, kind: write, methods: [DELETE], path: "/items/{id}/tags/{id_2}"}',
+        ),
+        ("DELETE /items/{slug}_{pk}/", "let it call the service"),
+        ("nightly", "let it call the service"),
+    ],
+)
+def test_a_writer_is_told_with_a_route_that_the_router_takes(name, mend):
+    writer = Seen(calls=1, reads=frozenset(), transactions=(frozenset({"item"}),))
+    drift = next(traffic_drift(PLAN, {name: writer}, ()))
+    assert drift.kind == "added"
+    assert drift.mend.startswith(mend)
+
+
+def test_of_two_routes_the_more_specific_is_asked():
+    more = PLAN.model_dump(by_alias=True)
+    more["routes"] = [*more["routes"], {"id": "low", "kind": "read", "methods": ["GET"], "path": "/items/low"}]
+    routes = PlannedRoutes(Plan.model_validate(more))
+    assert [routes.route_of(name).id for name in ("GET /items/low", "GET /items/{id}")] == ["low", "get"]
 
 
 def test_names_with_and_without_the_schema_are_one():
