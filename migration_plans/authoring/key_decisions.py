@@ -46,8 +46,9 @@ def decide_keys(
 
 def _outward(key: ForeignKey, treated: TreatedKey | None) -> DecidedKey:
     if treated is not None:
+        filled = "; it is filled once, before the first read moves" if treated.lookup == "replica" else ""
         return DecidedKey(
-            key=key, direction="out", decision=treated.treatment, because=treated.reason, todo=treated.todo
+            key=key, direction="out", decision=treated.treatment, because=treated.reason, todo=treated.todo + filled
         )
     column = f"{key.table}.{', '.join(key.columns)}"
     if decision := _BY_ACTION.get(key.on_delete):

@@ -1,14 +1,16 @@
 """The plan as YAML with comments, in the form of migration_plans/catalog.yaml. Pure."""
 
 import io
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from migration_plans.authoring.draft import UNKNOWN, Draft, Route
 from migration_plans.authoring.legacy_schema import Table
+
+_Named = TypeVar("_Named")
 
 _WIDTH = 4096
 """Nothing is folded: a line is a thing to review."""
@@ -23,12 +25,8 @@ def plan_text(draft: Draft) -> str:
     document["tables"] = _tables(draft)
     document["routes"] = _routes(draft.routes)
     document["sticky"] = _flow({draft.sticky.kind: draft.sticky.name})
-    document["foreign_keys"] = CommentedSeq(
-        _flow({"constraint": key.key.name, "decision": key.decision, "because": key.because}) for key in draft.keys
-    )
-    document["waivers"] = CommentedSeq(
-        _flow({"object": waiver.object, "because": waiver.because}) for waiver in draft.waivers
-    )
+    document["foreign_keys"] = CommentedSeq(map(_flow, _foreign_keys(draft)))
+    document["waivers"] = CommentedSeq(map(_flow, _waivers(draft)))
     document["shadow"] = CommentedMap(
         sample_percent=draft.sample_percent,
         min_compared=draft.min_compared,
@@ -71,6 +69,36 @@ def _tables(draft: Draft) -> CommentedMap:
 def _mapped(table: Table) -> Iterable[str]:
     """Generated columns are not in the log; the service's database generates its own."""
     return (column.name for column in table.columns if not column.generated)
+
+
+def _foreign_keys(draft: Draft) -> Iterator[dict[str, Any]]:
+    """Constraints of different tables may have one name, and a plan decides by name."""
+    for name, found in _by_name((key.key.name, key) for key in draft.keys).items():
+        reasons = [key.because if len(found) == 1 else f"{key.key.table}: {key.because}" for key in found]
+        if len({key.decision for key in found}) > 1:
+            reasons = [f"{UNKNOWN}: keys of this name differ", *(f"{k.key.table}: {k.decision}" for k in found)]
+        yield {"constraint": name, "decision": found[0].decision, "because": _joined(reasons)}
+
+
+def _waivers(draft: Draft) -> Iterator[dict[str, Any]]:
+    """A view and a function may have one name, too."""
+    for name, found in _by_name((waiver.object, waiver) for waiver in draft.waivers).items():
+        reasons = [one.because if len(found) == 1 else f"{one.kind}: {one.because}" for one in found]
+        yield {"object": name, "because": _joined(reasons)}
+
+
+def _joined(reasons: list[str]) -> str:
+    """One TODO among them makes it all a TODO, and that stands first."""
+    left = any(UNKNOWN in reason for reason in reasons)
+    plain = "; ".join(reason.replace(f"{UNKNOWN}: ", "") for reason in reasons)
+    return f"{UNKNOWN}: {plain}" if left else plain
+
+
+def _by_name(pairs: Iterable[tuple[str, _Named]]) -> dict[str, list[_Named]]:
+    found: dict[str, list[_Named]] = {}
+    for name, one in pairs:
+        found.setdefault(name, []).append(one)
+    return found
 
 
 def _routes(routes: tuple[Route, ...]) -> CommentedSeq:

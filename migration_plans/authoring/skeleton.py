@@ -102,13 +102,12 @@ def _execute(statements: tuple[str, ...]) -> None:
 
 _ROUTES_HEAD = """{head}
 
-from fastapi import APIRouter{request}
-{response}{unwritten}
+{unwritten}from fastapi import APIRouter{request}
+{response}
 router = APIRouter()
 """
 
-_UNWRITTEN = """
-from extracted.chassis.unwritten import Unwritten
+_UNWRITTEN = """from extracted.chassis.unwritten import Unwritten
 """
 
 _HANDLER = """

@@ -1,5 +1,6 @@
 """The service's database in SQL: what makes it, what takes it away, and what is left out. Pure."""
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from migration_plans.authoring.legacy_schema import (
 )
 from migration_plans.errors import PlanNotAuthored
 
+_WIDTH = 100
 _HIGHEST = {"smallint": 2**15 - 1, "integer": 2**31 - 1, "bigint": 2**63 - 1}
 
 
@@ -77,7 +79,7 @@ class _Writer:
             *finish,
         ]
         down = [
-            f"DROP TABLE {', '.join(table.sql for table in self._schema.tables)}",
+            _broken("DROP TABLE", _listed([table.sql for table in self._schema.tables])),
             *(f"DROP SEQUENCE {sequence.sql}" for sequence in self._schema.sequences if not sequence.owned_by),
             *(brought.drop for brought in reversed(made)),
             *(f"DROP SCHEMA {sql}" for sql in reversed(own_schemas)),
@@ -188,7 +190,9 @@ class _Writer:
                 )
             elif self._may(f"index {index.name} of {table.name}", index, table):
                 name = index.sql.removeprefix(f"{_schema_of(index)}.")
-                yield index.definition.replace(f"INDEX {name} ON ONLY ", f"INDEX {name} ON ", 1)
+                head, _, tail = index.definition.partition(f"INDEX {name} ")
+                # A partitioned table's index is made on its partitions, too.
+                yield _broken(f"{head}INDEX {name}", re.sub(r"^ON ONLY ", "ON ", tail))
         for statistics in table.statistics:
             if why := self._bringing.why_not(statistics.needs):
                 self._left_out.append(LeftOut(thing=f"statistics {statistics.sql}", why=why, todo="none is needed"))
@@ -197,7 +201,7 @@ class _Writer:
 
     def _keys(self) -> Iterator[str]:
         for key in self._schema.inner_keys:
-            yield f"ALTER TABLE {key.table_sql} ADD CONSTRAINT {key.sql} {key.definition}"
+            yield _broken(f"ALTER TABLE {key.table_sql}", f"ADD CONSTRAINT {key.sql} {key.definition}")
             if key.comment:
                 yield f"COMMENT ON CONSTRAINT {key.sql} ON {key.table_sql} IS {literal(key.comment)}"
 
@@ -236,6 +240,16 @@ class _Writer:
                 LeftOut(thing=thing, why=why, todo="keep the rule in the service's code, or write a further migration")
             )
         return not why
+
+
+def _listed(names: list[str]) -> str:
+    plain = ", ".join(names)
+    return plain if len(plain) < _WIDTH else ",\n    ".join(names)
+
+
+def _broken(head: str, tail: str) -> str:
+    """In two lines when it is long."""
+    return f"{head} {tail}" if len(head) + len(tail) < _WIDTH else f"{head}\n    {tail}"
 
 
 def _schema_of(index: Index) -> str:

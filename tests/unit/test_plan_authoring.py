@@ -44,6 +44,7 @@ from migration_plans.authoring.selection import select_tables
 from migration_plans.authoring.skeleton import package_files
 from migration_plans.authoring.statements import service_ddl
 from migration_plans.errors import BoundariesInvalid, PlanNotAuthored
+from migration_plans.lint import lint
 from migration_plans.plan_file import load_plan
 from router.rules import RouteRule
 
@@ -453,3 +454,27 @@ def test_a_long_text_is_several_strings_that_python_joins(draft):
     (call,) = [node for node in ast.walk(ast.parse(routes)) if isinstance(node, ast.Call) and len(node.args) == 3]
     every = ", ".join(words)
     assert ast.literal_eval(call.args[2]) == f"reads {every}; writes {every}; reads {every} of the monolith"
+
+
+def test_what_has_one_name_is_decided_once_and_a_todo_among_it_stays_one(tmp_path):
+    schema = schema_of(
+        table("a", column("id")),
+        table("b", column("id")),
+        inward_keys=(
+            key("fk", "x", "a", "NO ACTION"),
+            key("fk", "y", "b", "CASCADE"),
+            key("same", "x", "a", "CASCADE"),
+        ),
+        reading_functions=frozenset(),
+    )
+    users = [User(kind=kind, name="totals", tables=("public.a",)) for kind in ("view", "function")]
+    (tmp_path / "plan.yaml").write_text(plan_text(drafted(schema, users=users)))
+    plan = load_plan(tmp_path / "plan.yaml")
+    assert [(one.constraint, one.decision) for one in plan.foreign_keys] == [
+        ("fk", "keep_on_copy"),
+        ("same", "async_delete"),
+    ]
+    assert plan.foreign_keys[0].because == "TODO: keys of this name differ; x: keep_on_copy; y: async_delete"
+    (waiver,) = plan.waivers
+    assert waiver.because.startswith("TODO: view: it reads the live copy; function: if it writes")
+    assert {finding.where for finding in lint(plan)} >= {"waivers: totals", "foreign_keys: fk", "sticky", "why"}
