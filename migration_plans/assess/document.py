@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 Mode = Literal["R", "W"]
 TableName = Annotated[str, Field(min_length=1)]
+Calls = Annotated[float, Field(ge=0, le=1e18, allow_inf_nan=False)]
+"""More than anybody counts; sums of them stay numbers."""
 
 
 class AccessFacts(NamedTuple):
@@ -48,7 +50,7 @@ class JoinFacts(FactsPart):
 
     tables: tuple[TableName, ...] = Field(min_length=1)
     functionality: str | None = None
-    calls: float = Field(default=1, ge=0, allow_inf_nan=False)
+    calls: Calls = 1
 
 
 class ViewFacts(FactsPart):
@@ -88,7 +90,7 @@ class LockFacts(FactsPart):
 class FunctionalityFacts(FactsPart):
     """What one endpoint, job or message handler does to tables."""
 
-    calls: float = Field(default=1, ge=0, allow_inf_nan=False)
+    calls: Calls = 1
     """How often it was seen, over any time that is the same for all."""
     transactions: tuple[tuple[AccessFacts, ...], ...]
     """Each transaction's accesses in their order."""
@@ -99,7 +101,7 @@ class FunctionalityFacts(FactsPart):
     deletes: tuple[TableName, ...] | None = None
     locks: tuple[LockFacts, ...] = ()
     """That statements ask for."""
-    held_ms: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    held_ms: Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)] | None = None
     """Mean time in milliseconds from the first statement to the last of the transactions that write or lock."""
 
 
