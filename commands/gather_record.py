@@ -24,7 +24,7 @@ from router.inspection.errors import ListenerNotOpened
 from router.learning.envoy_config import FLUSH_MS, STAT_PREFIX, render_recorder
 from router.learning.errors import BadRecording, UpstreamSilent
 from router.learning.record_file import prepare_record
-from router.learning.settings import RecordSettings
+from router.learning.settings import DEFAULT_CA, RecordSettings
 from sandbox.envoy import envoy_program
 from sandbox.supervision import ProgramSpec, Stack
 from strangler.clock import SystemClock
@@ -58,6 +58,11 @@ def _duration(text: str) -> float:
     help="End after this time: 90s, 10m, 1h.",
 )
 @click.option("--trace/--no-trace", default=True, show_default=True, help="Give requests without one a traceparent.")
+@click.option(
+    "--trusted-ca",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Certificates that an https monolith is checked against; default: those of the machine.",
+)
 @click.option("--bodies", is_flag=True, help="Record bodies, too, so that the run can be replayed: personal data!")
 @click.option(
     "--one-at-a-time", is_flag=True, help="Let each request wait for the one before: exact, under light load."
@@ -76,6 +81,7 @@ def record_command(
     appends: bool,
     for_s: float | None,
     trace: bool,
+    trusted_ca: Path | None,
     bodies: bool,
     one_at_a_time: bool,
     source: str | None,
@@ -89,7 +95,13 @@ def record_command(
     \b
     Example: strangler gather record --upstream http://127.0.0.1:8000 --out run.jsonl --for 10m
     """
-    settings = RecordSettings(upstream=upstream, out=out, listen=listen, gives_traces=trace)
+    settings = RecordSettings(
+        upstream=upstream,
+        out=out,
+        listen=listen,
+        gives_traces=trace,
+        trusted_ca=str((trusted_ca or DEFAULT_CA).resolve()),
+    )
     needs = [name for name, given in (("--bodies", bodies), ("--one-at-a-time", one_at_a_time)) if given]
     if engine == "envoy" and needs:
         raise BadRecording(

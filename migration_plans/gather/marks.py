@@ -68,6 +68,8 @@ class LogMarks:
         """What runs from now on is of this request. Raises `SourceUnreadable`."""
         with _translated():
             self._mark(marker, "begin")
+            # MySQL's slow log has a statement after its answer: answered again, it has the mark.
+            self._connection.execute(self._busy)
 
     def end(self, marker: str) -> bool:
         """Wait until no other session is at work, then mark the end; False when that took too long.

@@ -2,9 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
+from router.envoy.options import ProxyOptions
 from router.learning.errors import BadRecording
 from router.routes import Backend
+
+DEFAULT_CA: Final = Path(ProxyOptions().trusted_ca)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,7 +23,7 @@ class RecordSettings:
     out: Path
     listen: str = "127.0.0.1:8080"
     gives_traces: bool = True
-    trusted_ca: str = "/etc/ssl/certs/ca-certificates.crt"
+    trusted_ca: str = str(DEFAULT_CA)
 
     def __post_init__(self) -> None:
         host, port = self.listen_address

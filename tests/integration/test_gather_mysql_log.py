@@ -170,6 +170,7 @@ def test_a_crowd_before_a_black_box_on_mysql_is_attributed_one_at_a_time(server,
         with recording(url, tmp_path / "run.jsonl", *options) as running:
             crowd(running.url)
         assert (running.seen["requests"], running.seen["refused"]) == (36, 0)
+        assert all("marker" in line for line in running.lines()), running.said.read_text()
         for log in ("general.log", "slow.log"):
             document = gather(GatherSettings(source=source, logs=(folder / log,), requests=(running.out,)))
             assert told(document) == {(name, "replay"): done for name, done in TRUTH.items()} | SEED

@@ -15,7 +15,7 @@ from cli import strangler
 from migration_plans.gather.requests import requests_of
 from sandbox.ports import free_port
 from strangler.errors import StranglerError
-from tests.integration.recorded_upstreams import Upstream, capturing, serving
+from tests.integration.recorded_upstreams import Upstream, capturing, certificate, serving
 from tests.integration.recording import recording
 
 pytestmark = pytest.mark.integration
@@ -178,6 +178,20 @@ def test_who_leaves_while_waiting_for_its_turn_holds_nobody_up(tmp_path):
             seen = running.end()
     paths = [line["path"] for line in running.lines()]
     assert set(paths) - {"/left"} == {"/stream", "/after"} and seen["requests"] == len(paths)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_https_monolith_is_checked_against_the_certificates_given(tmp_path, engine):
+    trusted, key = certificate(tmp_path)
+    tls = {"ssl_certfile": str(trusted), "ssl_keyfile": str(key)}
+    out = tmp_path / "run.jsonl"
+    with serving(Upstream(), **tls) as upstream:
+        with recording(upstream, out, "--engine", engine, "--trusted-ca", str(trusted)) as running:
+            assert httpx.get(f"{running.url}/a", timeout=60, trust_env=False).status_code == 200
+        with recording(upstream, out, "--engine", engine, "--append") as running:
+            assert httpx.get(f"{running.url}/b", timeout=60, trust_env=False).status_code in (502, 503)
+    first, _ = requests_of(out.read_text(), thing="run")
+    assert (first.path, first.status) == ("/a", 200)
 
 
 def refusal(*options):
