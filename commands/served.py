@@ -2,7 +2,7 @@
 
 Asked with OPTIONS, which changes nothing: an application that knows the path answers it, or refuses the method (405);
 one that does not know the path answers 404. For a read that answers 404 a GET decides, because some frameworks do not
-know OPTIONS. A service that `strangler plan new` has begun answers 501 and names the methods that nobody has written.
+know OPTIONS. A service that `strangler plan new` has begun answers 501 and names what nobody has written.
 An endpoint that must pass all the same is listed under `waivers` by its route id.
 """
 
@@ -15,8 +15,8 @@ from migration_plans.plan import Plan, RoutePlan
 from strangler.settings import Settings
 
 _TIMEOUT_S = 5.0
-_NOT_WRITTEN = "x-not-written"
-"""Header of `extracted.chassis.unwritten`."""
+_NOT_WRITTEN = "not_written"
+"""Key of the answers of `extracted.chassis.unwritten`."""
 
 
 def unserved_routes(plan: Plan, settings: Settings) -> Iterator[tuple[str, str, str]]:
@@ -53,8 +53,19 @@ def unserved_routes(plan: Plan, settings: Settings) -> Iterator[tuple[str, str, 
 def _unwritten(client: httpx.Client, route: RoutePlan) -> list[str]:
     """Methods of the route that the application itself says are still to be written."""
     answer = _ask(client, "OPTIONS", route)
-    said = answer.headers.get(_NOT_WRITTEN, "") if answer.status_code == httpx.codes.NOT_IMPLEMENTED else ""
-    return [method for method in route.methods if method in re.split(r"[,\s]+", said)]
+    if answer.status_code != httpx.codes.NOT_IMPLEMENTED:
+        return []
+    try:
+        said = {_shape(str(endpoint)) for endpoint in answer.json()[_NOT_WRITTEN]}
+    except (ValueError, TypeError, KeyError):
+        return []
+    # A path that is written may be answered by the route of a more general one that is not.
+    return [method for method in route.methods if _shape(f"{method} {route.path}") in said]
+
+
+def _shape(endpoint: str) -> str:
+    """Without the names of parameters and a slash at the end."""
+    return re.sub(r"\{[^}]*\}", "{}", endpoint).rstrip("/")
 
 
 def _is_served(client: httpx.Client, route: RoutePlan) -> bool:

@@ -8,8 +8,8 @@ from fastapi.responses import JSONResponse, Response
 
 from extracted.chassis.errors import ServiceError
 
-HEADER = "x-not-written"
-"""On the answer to OPTIONS: the methods of that path that are not written."""
+KEY = "not_written"
+"""In the answer to OPTIONS beside `error`: `METHOD /path` of all that is not written on that path."""
 
 Handler = TypeVar("Handler", bound=Callable[..., object])
 
@@ -51,8 +51,9 @@ class Unwritten:
             methods = self._methods[path] = []
 
             async def options(_: Request) -> Response:
-                body = NotWritten(f"not written yet: {', '.join(methods)} {path}").as_dict()
-                return JSONResponse(body, status_code=NotWritten.status, headers={HEADER: ", ".join(methods)})
+                missing = [f"{each} {path}" for each in methods]
+                body = NotWritten(f"not written yet: {', '.join(missing)}").as_dict()
+                return JSONResponse({**body, KEY: missing}, status_code=NotWritten.status)
 
             self._router.add_api_route(path, options, methods=["OPTIONS"], include_in_schema=False)
         self._methods[path].append(method)

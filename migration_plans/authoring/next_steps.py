@@ -9,7 +9,7 @@ def next_steps(draft: Draft, number: int) -> str:
     return f"""## {number}. Go on
 
 1. Make the service's database, sorted as the monolith's is:
-   `CREATE DATABASE {draft.move} TEMPLATE template0 {draft.schema.locale}`
+   `CREATE DATABASE "{draft.move}" TEMPLATE template0 {draft.schema.locale}`
 2. Add to strangler.toml:
 
 ```toml

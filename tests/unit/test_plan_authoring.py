@@ -11,9 +11,10 @@ from fastapi import APIRouter
 from hypothesis import given
 from hypothesis import strategies as st
 
+from commands.served import _unwritten
 from extracted.chassis.application import create_service
 from extracted.chassis.metrics import ServiceMetrics
-from extracted.chassis.unwritten import HEADER, Unwritten
+from extracted.chassis.unwritten import KEY, Unwritten
 from migration_plans.assess.decisions import Decisions
 from migration_plans.assess.facts_file import read_facts
 from migration_plans.authoring.authored import plan_files
@@ -45,6 +46,7 @@ from migration_plans.authoring.skeleton import package_files
 from migration_plans.authoring.statements import service_ddl
 from migration_plans.errors import BoundariesInvalid, PlanNotAuthored
 from migration_plans.lint import lint
+from migration_plans.plan import RoutePlan
 from migration_plans.plan_file import load_plan
 from router.rules import RouteRule
 
@@ -384,6 +386,10 @@ def test_an_endpoint_that_is_not_written_says_so_and_one_that_is_does_not():
     async def no_thing(id: str) -> None:
         raise NotImplementedError
 
+    @router.get("/things/new")
+    async def new_thing() -> dict[str, str]:
+        return {}
+
     @router.put("/things/{id}")
     async def put_thing(id: str) -> dict[str, str]:
         return {"put": id}
@@ -395,13 +401,23 @@ def test_an_endpoint_that_is_not_written_says_so_and_one_that_is_does_not():
 
     async def ask():
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=with_state), base_url="http://test") as client:
-            return [await client.request(method, "/things/7") for method in ("GET", "PUT", "OPTIONS")]
+            return [await client.request(method, "/things/7") for method in ("GET", "PUT", "OPTIONS")] + [
+                await client.options("/things/new")
+            ]
 
-    unanswered, put, asked = asyncio.run(ask())
+    unanswered, put, asked, nested = asyncio.run(ask())
     assert (unanswered.status_code, unanswered.json()["error"]["code"]) == (501, "not_written")
     assert f"{__name__}.thing has to do this: reads things" in unanswered.json()["error"]["message"]
     assert put.json() == {"put": "7"}
-    assert (asked.status_code, asked.headers[HEADER]) == (501, "GET, DELETE")
+    assert (asked.status_code, asked.json()[KEY]) == (501, ["GET /things/{id}", "DELETE /things/{id}"])
+    assert (nested.status_code, nested.json()[KEY]) == (501, ["GET /things/{id}", "DELETE /things/{id}"])
+    said = httpx.Response(501, json=nested.json())
+    routes = [
+        RoutePlan(id="all", kind="write", methods=("PUT", "GET"), path="/things/{key}"),
+        RoutePlan(id="new", kind="read", methods=("GET",), path="/things/new"),
+    ]
+    with httpx.Client(transport=httpx.MockTransport(lambda _: said), base_url="http://test") as client:
+        assert [_unwritten(client, route) for route in routes] == [["GET"], []]
 
 
 def test_a_folder_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
