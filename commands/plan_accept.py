@@ -7,21 +7,17 @@ import click
 
 from commands.context import Context
 from commands.output import json_option, print_json, service_argument, stderr, stdout
+from commands.plan_diff import found_drift
+from commands.plan_facts import facts_option, seen_in
 from commands.plan_reality import picture_of
-from migration_plans.assess.facts_file import load_facts
 from migration_plans.drift.baseline_file import load_baseline, save_baseline
 from migration_plans.drift.picture import Baseline
-from migration_plans.drift.seen import functionalities_seen
 from migration_plans.drift.traffic import Seen, on_both_sides
 from migration_plans.errors import PlanInvalid
 from migration_plans.plan import Plan
 from strangler.clock import Clock, SystemClock
 from strangler.errors import Unreachable
 from strangler.settings import Settings
-
-facts_option = click.option(
-    "--facts", "facts_path", type=click.Path(path_type=Path), help="Hold recorded traffic against the plan, too."
-)
 
 
 @click.command("accept")
@@ -38,15 +34,20 @@ def accept(context: Context, service: str | None, facts_path: Path | None, as_js
     name = context.service(service)
     plan, path = context.plan(name), context.settings.plan_path(name)
     before = _known(path, plan.move)
-    baseline = taken_baseline(context.settings, plan, SystemClock(), seen=seen_in(facts_path), before=before)
+    seen = seen_in(facts_path)
+    baseline = taken_baseline(context.settings, plan, SystemClock(), seen=seen, before=before)
+    left = list(found_drift(context.settings, plan, baseline, seen=seen)) if baseline.service else []
     written = save_baseline(path, baseline)
     if as_json:
-        print_json({"written": str(written), **baseline.model_dump(mode="json")})
+        print_json({"written": str(written), "differences_left": len(left), **baseline.model_dump(mode="json")})
         return
     there, planned = len(baseline.legacy.tables), len(plan.tables)
     stdout.print(f"{written}: {there} of {planned} tables of the monolith", markup=False, soft_wrap=True)
     if baseline.service is None:
         stderr.print("the service's database does not have its tables yet: run this again once it is migrated")
+    if left:
+        objects = ", ".join(drift.object for drift in left[:5]) + (" …" if len(left) > 5 else "")
+        stderr.print(f"the plan itself still says otherwise of {objects}: see `strangler plan diff`", markup=False)
 
 
 def _known(plan_path: Path, move: str) -> Baseline | None:
@@ -86,13 +87,4 @@ def first_baseline(
         taken_at=clock.now(),
         legacy=picture_of(legacy_dsn, tables),
         writes_on_both_sides=None if seen is None else on_both_sides(tables, seen),
-    )
-
-
-def seen_in(path: Path | None) -> dict[str, Seen] | None:
-    """The functionalities of a facts document, when one is given. Raises `FactsInvalid`."""
-    if path is None:
-        return None
-    return functionalities_seen(
-        load_facts(path, ignored=lambda key: stderr.print(f"{path}: key {key!r} ignored", markup=False))
     )

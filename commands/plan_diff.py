@@ -9,7 +9,7 @@ import click
 
 from commands.context import Context
 from commands.output import json_option, print_json, print_rows, service_argument, stderr, stdout
-from commands.plan_accept import facts_option, seen_in
+from commands.plan_facts import facts_option, seen_in
 from commands.plan_reality import picture_of, revisions, running_move
 from migration_plans.drift.baseline_file import load_baseline
 from migration_plans.drift.boundary import dependent_drift, foreign_key_drift

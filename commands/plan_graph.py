@@ -7,7 +7,7 @@ import click
 
 from commands.context import Context
 from commands.output import service_argument, stderr
-from commands.plan_accept import seen_in
+from commands.plan_facts import seen_in
 from commands.plan_reality import picture_of
 from migration_plans.assess.assessment import assess
 from migration_plans.assess.decisions import Decisions

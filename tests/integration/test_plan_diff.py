@@ -386,6 +386,17 @@ def test_a_role_that_may_not_read_is_told_so(accepted):
         accepted.in_service("DROP OWNED BY drift_reader; DROP ROLE drift_reader")
 
 
+def test_accept_says_what_the_plan_itself_still_says_otherwise(accepted):
+    accepted.in_legacy("ALTER TABLE item DROP mood, ALTER price SET NOT NULL")
+    done = accepted.run("accept")
+    assert done.exit_code == 0, done.exception
+    assert "still says otherwise of column item.mood:" in " ".join(done.stderr.split())
+    assert "price" not in done.stderr
+    accepted.write(PLAN.replace("mood: mood, ", ""))
+    accepted.in_service("ALTER TABLE items DROP mood")
+    assert accepted.run("accept").stderr == ""
+
+
 def test_a_new_plan_comes_with_its_baseline(shop, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     new = shop.run("new", "shelves", "--tables", "item", "--sticky", "header:x-user", "--json")
