@@ -98,7 +98,7 @@ def record_command(
     settings = RecordSettings(
         upstream=upstream,
         out=out,
-        listen=listen,
+        listen=_resolved(listen),
         gives_traces=trace,
         trusted_ca=str((trusted_ca or DEFAULT_CA).resolve()),
     )
@@ -122,6 +122,18 @@ def record_command(
     else:
         _record_with_mitmproxy(settings, for_s, bodies=bodies, one_at_a_time=one_at_a_time, source=source)
     _print_seen(out, begin, as_json=as_json)
+
+
+def _resolved(listen: str) -> str:
+    """With an address in the place of a name: a proxy listens on one. What is no HOST:PORT stays."""
+    host, _, port = listen.rpartition(":")
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), port or None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return listen
+    # IPv4 first: who writes localhost means what its clients will try.
+    address = sorted(found, key=lambda one: one[0] != socket.AF_INET)[0][4][0]
+    return f"[{address}]:{port}" if ":" in str(address) else f"{address}:{port}"
 
 
 def _check_addresses(settings: RecordSettings) -> None:

@@ -41,7 +41,7 @@ class Recording:
 @contextmanager
 def recording(upstream: str, out: Path, *options: str) -> Iterator[Recording]:
     """Recording has begun; it is ended with the context, if it still runs."""
-    listen = f"127.0.0.1:{free_port()}"
+    listen = options[options.index("--listen") + 1] if "--listen" in options else f"127.0.0.1:{free_port()}"
     said = out.with_suffix(f".{free_port()}.said")
     command = [sys.executable, "-m", "cli", "gather", "record", "--upstream", upstream, "--listen", listen, "--json"]
     with said.open("w") as stderr:

@@ -48,7 +48,11 @@ def test_requests_and_answers_pass_unchanged(tmp_path, engine):
         b"User-Agent: odd",
     ]
     out = tmp_path / "run.jsonl"
-    with capturing() as (upstream, asked), recording(upstream, out, "--engine", engine) as running:
+    named = ("--engine", engine, "--listen", f"localhost:{free_port()}")
+    with (
+        capturing() as (upstream, asked),
+        recording(upstream.replace("127.0.0.1", "localhost"), out, *named) as running,
+    ):
         answer = exchanged(running.url, b"\r\n".join([*lines, b"Traceparent: " + TRACE.encode(), b"", b""]))
         exchanged(running.url, b"\r\n".join([*lines, b"", b""]))
         exchanged(running.url, b"\r\n".join([*lines, b"Traceparent: " + TRACE.upper().encode(), b"", b""]))
