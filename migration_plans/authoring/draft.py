@@ -145,20 +145,20 @@ def _sample_percent(reads: float, min_compared: int) -> int:
 def _routes(moving: Sequence[Footprint]) -> Iterator[Route]:
     """Reads first; in each kind the more specific path before one with a parameter in its place.
 
-    Two names of one endpoint (`/a/{id}`, `/a/{key}`) are one route, by the name of more calls.
+    Two names of one endpoint (`/a/{id}`, `/a/{key}`) are one route, by the name that writes, or has more calls.
     """
     same: dict[tuple[str, tuple[str, ...]], tuple[str, str]] = {}
     endpoints: dict[tuple[str, str], Footprint] = {}
-    for footprint in moving:
+    for footprint in sorted(moving, key=lambda footprint: footprint.kind == "read"):
         if footprint.endpoint is not None:
             method, path = footprint.endpoint
             first = same.setdefault((method, shape(path)), footprint.endpoint)
             endpoints.setdefault(first, footprint)
-    # A route for GET answers HEAD too.
+    # A read of GET answers HEAD too.
     endpoints = {
         (method, path): footprint
         for (method, path), footprint in endpoints.items()
-        if method != "HEAD" or ("GET", shape(path)) not in same
+        if method != "HEAD" or not _is_read(endpoints.get(same.get(("GET", shape(path)), ("", ""))))
     }
     order = sorted(
         endpoints, key=lambda endpoint: (endpoints[endpoint].kind, endpoint[1].replace("{", "~"), endpoint[0])
@@ -169,6 +169,10 @@ def _routes(moving: Sequence[Footprint]) -> Iterator[Route]:
         yield Route(
             id=name, kind=footprint.kind, method=method, path=path, asked_path=path + slash, footprint=footprint
         )
+
+
+def _is_read(footprint: Footprint | None) -> bool:
+    return footprint is not None and footprint.kind == "read"
 
 
 def _caught(routes: Sequence[Route], traffic: Traffic) -> Iterator[tuple[str, Route]]:

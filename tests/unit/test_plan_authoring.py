@@ -3,15 +3,18 @@
 import ast
 import asyncio
 import json
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import pytest
 from fastapi import APIRouter
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from commands.served import _unwritten
+from commands.traffic import move_routes
 from extracted.chassis.application import create_service
 from extracted.chassis.metrics import ServiceMetrics
 from extracted.chassis.unwritten import KEY, Unwritten
@@ -21,7 +24,7 @@ from migration_plans.authoring.authored import plan_files
 from migration_plans.authoring.definitions import literal as sql_literal
 from migration_plans.authoring.definitions import made_collation, made_function
 from migration_plans.authoring.draft import Sticky, User, draft_plan
-from migration_plans.authoring.footprints import traffic_of
+from migration_plans.authoring.footprints import endpoint_of, traffic_of
 from migration_plans.authoring.legacy_schema import (
     Column,
     ForeignKey,
@@ -37,6 +40,7 @@ from migration_plans.authoring.names import (
     routable_path,
     route_ids,
     service_key,
+    shape,
 )
 from migration_plans.authoring.plan_folder import write_folder
 from migration_plans.authoring.plan_text import plan_text
@@ -494,3 +498,55 @@ def test_what_has_one_name_is_decided_once_and_a_todo_among_it_stays_one(tmp_pat
     (waiver,) = plan.waivers
     assert waiver.because.startswith("TODO: view: it reads the live copy; function: if it writes")
     assert {finding.where for finding in lint(plan)} >= {"waivers: totals", "foreign_keys: fk", "sticky", "why"}
+
+
+_SEGMENTS = st.sampled_from(
+    ["a", "b", "{id}", "{ID}", "{a-b}", "{class}", "x.y", "%20", "ä", "{id}.json", "", "..", "é{x}"]
+)
+_NAMES = st.one_of(
+    st.builds(
+        lambda method, path, slash: f"{method} /{'/'.join(path)}{slash}",
+        st.sampled_from(["GET", "HEAD", "POST", "DELETE", "get", "QUERY"]),
+        st.lists(_SEGMENTS, max_size=4),
+        st.sampled_from(["", "/", "?q=1"]),
+    ),
+    st.text(min_size=1, max_size=20).filter(lambda text: text.isprintable()),
+)
+_ACCESSES = st.lists(st.tuples(st.sampled_from("pqrst"), st.sampled_from("RW")), max_size=6)
+
+
+@given(
+    st.dictionaries(_NAMES, st.lists(_ACCESSES, min_size=1, max_size=2), min_size=1, max_size=12),
+    st.sets(st.sampled_from("pqrst"), min_size=1, max_size=4),
+)
+@settings(max_examples=60, deadline=None)
+def test_whatever_the_traffic_the_plan_loads_routes_are_the_routers_and_python_compiles(functionalities, moved):
+    facts = {name: {"transactions": transactions} for name, transactions in functionalities.items()}
+    tables = {table: {} for table in "pqrst"}
+    read = read_facts(json.dumps({"tables": tables, "functionalities": facts}))
+    rest = tuple(sorted(set("pqrst") - moved))
+    chosen = select_tables(read, Decisions(services={"it": tuple(sorted(moved)), "rest": rest}), "it")
+    schema = schema_of(*(table(name, column("id")) for name in chosen.tables))
+    made = drafted(schema, traffic=traffic_of(chosen.assessment, "it"), service="it", sticky=("cookie", "s"))
+    files = plan_files(made)
+    for name, text in files.items():
+        if name.endswith(".py"):
+            compile(text, name, "exec")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "plan.yaml")
+        path.write_text(files["plan.yaml"])
+        plan = load_plan(path)
+    if made.routes:
+        rules = move_routes(plan).rules
+        assert len({(method, rule.shape) for rule in rules for method in rule.effective_methods}) == sum(
+            len(rule.effective_methods) for rule in rules
+        )
+    assert {finding.rule for finding in lint(plan)}.isdisjoint({"duplicate-route", "decided-twice"})
+    # Whoever writes a moved table moves, perhaps by another name of the same endpoint, or is a decision that is left.
+    writing = {(route.method, shape(route.path)) for route in made.routes if route.kind == "write"}
+    left = {waiver.object for waiver in plan.waivers if waiver.because.startswith("TODO")}
+    for name, transactions in functionalities.items():
+        if any(table in moved and mode == "W" for transaction in transactions for table, mode in transaction):
+            method, path = endpoint_of(name) or ("", "")
+            same = {(method, shape(path)), ("GET" if method == "HEAD" else method, shape(path))}
+            assert name in left or same & writing
