@@ -22,7 +22,7 @@ from migration_plans.gather.log_transactions import transactions_of
 from migration_plans.gather.merge import merged
 from migration_plans.gather.mysql_log import is_mysql_log, mysql_entries, sessions_without_begin
 from migration_plans.gather.paths import Templates
-from migration_plans.gather.requests import requests_of
+from migration_plans.gather.requests import RecordedRequest, requests_of
 from migration_plans.gather.schema import read_schema, reading
 from migration_plans.gather.schema_facts import SchemaFacts
 from migration_plans.gather.server_log import DEFAULT_PREFIX, LogEntry, entries_of, form_of
@@ -135,9 +135,7 @@ def _gather(
 def _logged(
     settings: GatherSettings, zone: tzinfo, shapes: Shapes, templates: Templates, note: Callable[[str], None]
 ) -> Attributed:
-    requests = [
-        request for path in settings.requests for request in requests_of(_text(path), thing=str(path), torn=note)
-    ]
+    requests = [request for path in settings.requests for request in _requests(path, note)]
     database = settings.log_database
     if database is None and settings.source is not None:
         database = make_url(settings.source).database
@@ -203,9 +201,10 @@ def _opened(path: Path) -> Iterator[TextIO]:
         ) from None
 
 
-def _text(path: Path) -> str:
+def _requests(path: Path, note: Callable[[str], None]) -> list[RecordedRequest]:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        with path.open(encoding="utf-8-sig", newline="\n") as lines:
+            return requests_of(lines, thing=str(path), torn=note)
     except (OSError, UnicodeDecodeError) as error:
         raise LogUnreadable(
             thing=str(path), reason=f"not readable: {error}", mend="name a HAR document or JSON lines"

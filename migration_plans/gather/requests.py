@@ -1,12 +1,12 @@
 """Requests that were recorded: HAR, or JSON lines with method, path and times. Pure."""
 
-import io
 import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -42,25 +42,34 @@ class RecordedRequest:
     """Names the marks in the server's log between which the request ran alone."""
     trace: str | None = None
     """The trace id of its traceparent."""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: str | None = None
 
 
-def requests_of(text: str, *, thing: str, torn: Callable[[str], None] | None = None) -> list[RecordedRequest]:
-    """Requests of a HAR document or of JSON lines, by time. Raises `LogUnreadable`, naming `thing`.
+def requests_of(
+    lines: Iterable[str], *, thing: str, torn: Callable[[str], None] | None = None
+) -> list[RecordedRequest]:
+    """Requests of a HAR document or of JSON lines, by time; `lines` keep their ends. Raises `LogUnreadable`, naming
+    `thing`.
 
     `torn` is told of a last line that is not whole, which is left out: the recorder was killed, or still writes.
     Without it such a line is an error like any other.
     """
-    stripped = text.lstrip()
-    if stripped.startswith("{"):
-        try:
-            document = json.loads(stripped)
-        except json.JSONDecodeError:
-            document = None
-        if isinstance(document, dict) and isinstance(document.get("log"), dict):
-            return sorted(_har(document["log"], thing), key=lambda request: request.start)
-    return sorted(requests_in(io.StringIO(text), thing=thing, torn=torn), key=lambda request: request.start)
+    rest = iter(lines)
+    first = next((line for line in rest if not line.isspace()), "")
+    document = _document(first)
+    if first.startswith("{") and document is None:
+        # Neither a line of a record nor a document in one line: one over many lines, or no JSON at all.
+        kept = [first, *rest]
+        document, rest = _document("".join(kept)), iter(kept[1:])
+    if isinstance(document, dict) and isinstance(document.get("log"), dict):
+        return sorted(_har(document["log"], thing), key=lambda request: request.start)
+    return sorted(requests_in(chain([first], rest), thing=thing, torn=torn), key=lambda request: request.start)
+
+
+def _document(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
 
 
 def _har(log: Mapping[str, Any], thing: str) -> Iterator[RecordedRequest]:
@@ -75,8 +84,6 @@ def _har(log: Mapping[str, Any], thing: str) -> Iterator[RecordedRequest]:
                 end=started + max(0.0, float(entry["time"])) / 1000,
                 status=int(entry.get("response", {}).get("status", 0)),
                 trace=trace_id(headers.get("traceparent")),
-                headers=headers,
-                body=(asked.get("postData") or {}).get("text"),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise _bad(f"{thing}: entry {number}", error) from None
@@ -120,8 +127,6 @@ def _request(entry: Mapping[str, Any]) -> RecordedRequest:
         template=entry.get("template"),
         marker=entry.get("marker"),
         trace=trace_id(entry.get("traceparent") or headers.get("traceparent")),
-        headers=headers,
-        body=entry.get("body"),
     )
 
 

@@ -26,7 +26,7 @@ def test_the_access_log_tells_which_request_ran_when():
             # Opening it anew writes what is in memory.
             httpx.post(f"{rig.settings.admin_url}/reopen_logs", trust_env=False).raise_for_status()
             time.sleep(0.1)
-        first, second = requests_of(log.read_text(), thing="access.log")
+        first, second = requests_of(log.read_text().splitlines(True), thing="access.log")
     assert (first.method, first.path, first.status, first.trace) == ("GET", "/a/1", 200, TRACE)
     assert (second.method, second.path, second.trace) == ("POST", "/b", None)
     assert before - 0.01 <= first.start <= first.end <= second.start <= second.end <= after + 0.01

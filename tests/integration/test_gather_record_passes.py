@@ -66,7 +66,7 @@ def test_requests_and_answers_pass_unchanged(tmp_path, engine):
     assert (head.split(b"\r\n")[0], body) == (b"HTTP/1.1 299 Quite Fine", b"ok")
     assert {b"X-OdD: 1", b"Server: odd/1", b"Set-Cookie: a=1; Path=/", b"Set-Cookie: b=2"} <= set(head.split(b"\r\n"))
     # Its own trace was kept, the two others are new and different; no secret of the query is in the record.
-    traces = [one.trace for one in requests_of(running.out.read_text(), thing="run")]
+    traces = [one.trace for one in requests_of(running.out.read_text().splitlines(True), thing="run")]
     assert traces[0] == TRACE.split("-")[1]
     assert len(set(traces)) == 3 and None not in traces
     assert "s3cr3t" not in running.out.read_text()
@@ -138,12 +138,16 @@ def test_a_killed_recorder_leaves_a_record_that_can_be_gone_on_with(tmp_path, en
                 time.sleep(0.02)
             os.kill(running.process.pid, signal.SIGKILL)
             running.process.wait(30)
-        assert [one.path for one in requests_of(out.read_text(), thing="run")] == ["/a/0", "/a/1", "/a/2"]
+        assert [one.path for one in requests_of(out.read_text().splitlines(True), thing="run")] == [
+            "/a/0",
+            "/a/1",
+            "/a/2",
+        ]
         # As a full disk or a lost machine may leave it.
         with out.open("a") as file:
             file.write('{"type":"request","met')
         torn = []
-        assert len(requests_of(out.read_text(), thing="run", torn=torn.append)) == 3
+        assert len(requests_of(out.read_text().splitlines(True), thing="run", torn=torn.append)) == 3
         assert "line 4" in torn[0]
         code, why = refusal("--upstream", upstream, "--out", str(out), "--listen", f"127.0.0.1:{free_port()}")
         assert code == 3 and "--append" in why
@@ -151,7 +155,12 @@ def test_a_killed_recorder_leaves_a_record_that_can_be_gone_on_with(tmp_path, en
             httpx.get(f"{running.url}/b", timeout=60, trust_env=False)
     assert running.seen["requests"] == 1
     assert "22 bytes" in running.said.read_text()
-    assert [one.path for one in requests_of(out.read_text(), thing="run")] == ["/a/0", "/a/1", "/a/2", "/b"]
+    assert [one.path for one in requests_of(out.read_text().splitlines(True), thing="run")] == [
+        "/a/0",
+        "/a/1",
+        "/a/2",
+        "/b",
+    ]
 
 
 def test_compressed_answers_pass_as_they_are_and_are_read(tmp_path):
@@ -194,7 +203,7 @@ def test_an_https_monolith_is_checked_against_the_certificates_given(tmp_path, e
             assert httpx.get(f"{running.url}/a", timeout=60, trust_env=False).status_code == 200
         with recording(upstream, out, "--engine", engine, "--append") as running:
             assert httpx.get(f"{running.url}/b", timeout=60, trust_env=False).status_code in (502, 503)
-    first, _ = requests_of(out.read_text(), thing="run")
+    first, _ = requests_of(out.read_text().splitlines(True), thing="run")
     assert (first.path, first.status) == ("/a", 200)
 
 

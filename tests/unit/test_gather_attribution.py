@@ -234,11 +234,12 @@ def test_requests_of_har_and_of_lines():
             ]
         }
     }
-    (from_har,) = requests_of(json.dumps(har), thing="x")
+    (from_har,) = requests_of([json.dumps(har)], thing="x")
+    assert requests_of(["\n", *json.dumps(har, indent=1).splitlines(True)], thing="x") == [from_har]
     assert (from_har.method, from_har.path, from_har.status, from_har.trace) == ("GET", "/a/1?b=2", 200, TRACE)
     assert from_har.end - from_har.start == pytest.approx(0.25)
     lines = '{"type": "start", "t": 1}\n\n{"type": "request", "t": 5.0, "ms": 500, "method": "GET", "path": "/a"}\n'
-    (from_lines,) = requests_of(lines, thing="x")
+    (from_lines,) = requests_of(lines.splitlines(True), thing="x")
     assert (from_lines.start, from_lines.end) == (5.0, 5.5)
 
 
@@ -247,7 +248,7 @@ def test_requests_of_har_and_of_lines():
 )
 def test_bad_records_are_refused_by_line(text):
     with pytest.raises(LogUnreadable, match="line 1"):
-        requests_of(text, thing="x")
+        requests_of(text.splitlines(True), thing="x")
 
 
 def test_plays_fill_in_what_earlier_answers_held():
@@ -303,25 +304,25 @@ def test_X68_only_valid_traces_are_traces(given, trace):
 def test_a_torn_last_line_is_named_and_left_out_and_a_torn_line_before_is_refused():
     whole = '{"method": "GET", "path": "/a", "start": "1.5", "us": 500000, "ms": 499, "status": 200}\n'
     torn = []
-    (one,) = requests_of(whole + '{"method": "GE', thing="x", torn=torn.append)
+    (one,) = requests_of([whole, '{"method": "GE'], thing="x", torn=torn.append)
     assert (one.start, one.end) == (1.5, 2.0)
     assert len(torn) == 1 and "line 2" in torn[0]
     for text in (whole + '{"method": "GE\n', whole + '{"method": "GE\n' + whole):
         with pytest.raises(LogUnreadable, match="line 2"):
-            requests_of(text, thing="x", torn=torn.append)
+            requests_of(text.splitlines(True), thing="x", torn=torn.append)
     with pytest.raises(LogUnreadable, match="line 2"):
-        requests_of(whole + '{"method": "GE', thing="x")
+        requests_of([whole, '{"method": "GE'], thing="x")
 
 
 def test_what_became_a_socket_is_no_request():
     lines = '{"method": "GET", "path": "/ws", "start": 1, "ms": 9e6, "status": 101}\n'
-    assert requests_of(lines, thing="x") == []
+    assert requests_of(lines.splitlines(True), thing="x") == []
 
 
 @pytest.mark.parametrize("time", ["NaN", "Infinity", '"soon"', "null"])
 def test_times_that_are_no_numbers_are_refused(time):
     with pytest.raises(LogUnreadable, match="line 1"):
-        requests_of('{"method": "GET", "path": "/", "end": 1, "start": ' + time + "}", thing="x")
+        requests_of(['{"method": "GET", "path": "/", "end": 1, "start": ' + time + "}\n"], thing="x")
 
 
 def test_a_trace_of_several_requests_is_told_apart_by_time_or_not_at_all():
