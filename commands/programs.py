@@ -12,6 +12,8 @@ from router.envoy.options import ProxyFiles
 from sandbox.apps import python_program
 from sandbox.envoy import envoy_program
 from sandbox.programs import PROXY_PRIORITY, Probe, ProgramSpec
+from strangler.errors import BadInput
+from strangler.settings import Settings
 
 
 def toolkit_programs(context: Context, service: str) -> list[ProgramSpec]:
@@ -44,11 +46,27 @@ def toolkit_programs(context: Context, service: str) -> list[ProgramSpec]:
                 *("--candidate", settings.service(service).url),
                 *("--move", move),
                 *("--record", str(layout.parallel_run(move).resolve())),
+                *rules_option(settings, service),
             ],
             ready=_accepts(f"http://{router.inspect}/"),
         ),
         worker_program(context.config_path, service),
     ]
+
+
+def rules_option(settings: Settings, service: str) -> tuple[str, ...]:
+    """The rule file of the service's parallel run, for the inspection plane. Raises `BadInput` when it is not there."""
+    rules = settings.service(service).rules
+    if rules is None:
+        return ()
+    path = (settings.root / rules).resolve()
+    if not path.is_file():
+        raise BadInput(
+            thing=f"[services.{service}] rules = {str(rules)!r}",
+            reason=f"there is no file {path}",
+            mend="write it (docs/parallel-run-rules.md), or leave the key out",
+        )
+    return ("--rules", str(path))
 
 
 def worker_program(config: Path, service: str) -> ProgramSpec:

@@ -54,6 +54,8 @@ class ServiceSettings(SideSettings):
     """A service to extract, and its plan file (relative to `strangler.toml`)."""
 
     plan: Path
+    rules: Path | None = None
+    """What may differ in the parallel run: a rule file (docs/parallel-run-rules.md), relative to `strangler.toml`."""
 
 
 class RouterSettings(_Frozen):
