@@ -16,6 +16,8 @@ from migration_plans.assess.usage import Usage
 _EXAMPLES_MOST = 3
 _CHANGERS_LEAST = 3
 """Functionalities of one service that change the same rows, from which on that is worth a look."""
+_COUNTER_ROWS_MOST = 10
+"""Rows of a table in which two that change one are likely to want the same."""
 _SHARED = ("SHARE", "KEY SHARE", "TABLE ACCESS SHARE", "TABLE ROW SHARE")
 """Strengths that do not shut each other out."""
 ADVISORY = "(advisory lock)"
@@ -50,7 +52,9 @@ class _Locked:
 
 def hot_locks(use: Usage) -> Iterator[HotLock]:
     """Those that are waited for the longest first; bulk jobs do not count. Empty where facts tell of no locks."""
-    found = [_hot_lock(use, table, locked) for table, locked in sorted(_locked(use).items()) if _is_hot(use, locked)]
+    found = [
+        _hot_lock(use, table, locked) for table, locked in sorted(_locked(use).items()) if _is_hot(use, table, locked)
+    ]
     yield from sorted(found, key=lambda lock: (-_waiting(lock), lock.table))
 
 
@@ -68,12 +72,14 @@ def _locked(use: Usage) -> dict[int, _Locked]:
     return result
 
 
-def _is_hot(use: Usage, locked: _Locked) -> bool:
-    """Shared by services, or a whole table or number, or wanted by several."""
+def _is_hot(use: Usage, table: int, locked: _Locked) -> bool:
+    """A whole table or a number, or rows that several want: of other services, by a lock, or where there are few."""
     if any(strength.startswith(("TABLE", "ADVISORY")) for strength in locked.strengths):
         return True
     services = {int(use.home[functionality]) for functionality in locked.by}
-    least = 2 if locked.strengths or len(services) > 1 else _CHANGERS_LEAST
+    rows = _rows(use, table)
+    is_counter = rows is not None and rows <= _COUNTER_ROWS_MOST
+    least = 2 if locked.strengths or len(services) > 1 or is_counter else _CHANGERS_LEAST
     return len(locked.by) >= least
 
 
@@ -85,8 +91,7 @@ def _hot_lock(use: Usage, table: int, locked: _Locked) -> HotLock:
     by_calls = sorted(locked.by, key=lambda functionality: (-facts.calls[functionality], functionality))
     name = ADVISORY if table < 0 else facts.tables[table]
     owner = "" if table < 0 else use.services.names[use.service_of(table)]
-    described = facts.described.get(name)
-    rows = None if described is None else described.rows
+    rows = _rows(use, table)
     total = sum(calls.values())
     return HotLock(
         table=name,
@@ -100,6 +105,11 @@ def _hot_lock(use: Usage, table: int, locked: _Locked) -> HotLock:
         held_ms=_held_ms(use, by_calls),
         advice=_advice(owner, calls, locked),
     )
+
+
+def _rows(use: Usage, table: int) -> int | None:
+    described = None if table < 0 else use.facts.described.get(use.facts.tables[table])
+    return None if described is None else described.rows
 
 
 def _held_ms(use: Usage, functionalities: list[int]) -> float | None:

@@ -4,7 +4,9 @@ import json
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from cli import strangler
 from migration_plans.assess.assessment import assess
 from migration_plans.assess.compensations import compensation_name
 from migration_plans.assess.contention import ADVISORY, hot_locks
@@ -389,6 +391,8 @@ def test_one_service_that_locks_explicitly_twice_is_named_and_one_that_updates_t
     assert not hot(used, tables, **STOCK_AND_ORDERS)
     (lock,) = hot(used | locking("count", 1, "W stock", **updating), tables, **STOCK_AND_ORDERS)
     assert lock.functionalities == 3
+    (counter,) = hot(used, {**tables, "stock": {"rows": 1}}, **STOCK_AND_ORDERS)
+    assert (counter.calls_per_row, counter.strengths) == (2.0, ())
 
 
 def test_advisory_and_table_locks_are_always_named_the_longest_waited_for_first():
@@ -398,6 +402,21 @@ def test_advisory_and_table_locks_are_always_named_the_longest_waited_for_first(
     )
     found = hot(used, {"stock": {}, "orders": {}, "lines": {}}, **STOCK_AND_ORDERS)
     assert [(lock.table, lock.owner) for lock in found] == [("stock", "inventory"), (ADVISORY, "")]
+
+
+def test_hot_locks_are_on_the_page_and_in_the_terminal(tmp_path):
+    used = locking("place", 90, "W stock", "W orders", updates=["stock", "orders"], held_ms=30)
+    used |= locking("number <1>", 5, "R orders", locks=[{"strength": "ADVISORY"}])
+    used |= locking("adjust", 10, "W stock", updates=["stock"])
+    path, page = tmp_path / "facts.json", tmp_path / "page.html"
+    path.write_text(json.dumps({"functionalities": used, "tables": {"stock": {"rows": 5}, "orders": {}}}))
+    done = CliRunner().invoke(strangler, ["assess", "--facts", str(path), "--html", str(page)], catch_exceptions=False)
+    assert "hot locks" in done.stdout
+    assert "30 ms" in done.stdout
+    shown = page.read_text()
+    assert "20 calls a row, held 30 ms: place, adjust" in shown
+    assert "ADVISORY" in shown
+    assert "number &lt;1&gt;" in shown
 
 
 def test_rows_put_in_are_removed_and_rows_changed_are_restored():
