@@ -170,6 +170,7 @@ def _from(config: Path, folder: Path) -> str:
 
 def _report(draft: Draft, folder: Path, files: list[str], *, as_json: bool) -> None:
     broken = [footprint for footprint in (draft.traffic.footprints if draft.traffic else ()) if footprint.breaks]
+    undeletable = dict.fromkeys(decided.key.ref_table for decided in draft.keys if decided.stops_deletes)
     caught = [(name, f"{route.method} {route.path}") for name, route in draft.caught]
     if as_json:
         print_json(
@@ -181,12 +182,18 @@ def _report(draft: Draft, folder: Path, files: list[str], *, as_json: bool) -> N
                 "routes": [f"{route.method} {route.path}" for route in draft.routes],
                 "foreign_keys": {key.key.name: key.decision for key in draft.keys},
                 "left_out": [found.thing for found in draft.ddl.left_out],
-                "blocking": [*(footprint.name for footprint in broken), *(name for name, _ in caught)],
+                "blocking": [
+                    *(f"DELETE FROM {table}" for table in undeletable),
+                    *(footprint.name for footprint in broken),
+                    *(name for name, _ in caught),
+                ],
                 "strangler_toml": toml_block(draft),
             }
         )
         return
     print_rows(("file",), [(str(folder / name),) for name in files], title=f"{len(files)} files written")
+    for table in undeletable:
+        stdout.print(f"blocking: no row of {table} can be deleted in the monolith after the cutover", markup=False)
     for one in broken:
         side = "moves, but writes" if one.moves else "stays, but writes"
         written = ", ".join(one.writes_elsewhere if one.moves else one.writes)

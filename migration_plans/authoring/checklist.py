@@ -93,4 +93,4 @@ def _decisions(draft: Draft) -> Iterator[Item]:
 def _keys(draft: Draft) -> Iterator[Item]:
     for decided in draft.keys:
         what = f"`{decided.key.name}` ({decided.key.table} → {decided.key.ref_table}): {decided.decision}"
-        yield Item(what=what, why=decided.because, inside=(decided.todo,))
+        yield Item(what=what, why=decided.because.removeprefix(f"{UNKNOWN}: "), inside=(decided.todo,))

@@ -2,7 +2,8 @@
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -102,6 +103,8 @@ class Traffic:
     """Crossing keys: from, to, treatment."""
     others: tuple[str, ...] = ()
     """Functionalities that use no moved table."""
+    parent_writers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Table that stays, and that a moved one has a key to → the functionalities that write it."""
 
 
 def traffic_of(assessment: Assessment, service: str) -> Traffic:
@@ -134,16 +137,19 @@ def traffic_of(assessment: Assessment, service: str) -> Traffic:
         for one, name in enumerate(facts.functionalities)
         if (use.tables_read[one] | use.tables_written[one]) & moved
     ]
+    keys = [treated for treated in treat_keys(use) if (treated.key.source in moved) != (treated.key.target in moved)]
     return Traffic(
         service=service,
         tables=names(moved),
         footprints=tuple(sorted(footprints, key=lambda footprint: (-footprint.calls, footprint.name))),
         reads=tuple(_crossing(assessment, read, moved) for read in _reads(assessment) if _crosses(read, moved)),
-        keys=tuple(
-            (facts.tables[treated.key.source], facts.tables[treated.key.target], treated)
-            for treated in treat_keys(use)
-            if (treated.key.source in moved) != (treated.key.target in moved)
-        ),
+        keys=tuple((facts.tables[treated.key.source], facts.tables[treated.key.target], treated) for treated in keys),
+        parent_writers={
+            facts.tables[parent]: tuple(
+                name for one, name in enumerate(facts.functionalities) if parent in use.tables_written[one]
+            )
+            for parent in sorted({treated.key.target for treated in keys} - moved)
+        },
         others=tuple(
             name
             for one, name in enumerate(facts.functionalities)

@@ -4,10 +4,15 @@ A key that leads out (a moved table's row points to one that stays) has no place
 treatment is the assessment's. A key that leads in is still there, in the monolith, where the moved table goes on as a
 live copy: it holds whenever the monolith writes the child. What it did when a parent was deleted it does no longer,
 because neither checks nor ON DELETE actions fire for rows that the stream applies.
+
+The key that leads out stays in the monolith, too, on the live copy, and there its ON DELETE action does fire when the
+monolith deletes the parent. It writes the copy, and that is what the fence refuses, even when it finds no row: after
+the cutover no parent could be deleted at all. Such a key has to be replaced before.
 """
 
+import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from migration_plans.assess.key_treatments import TreatedKey
@@ -15,6 +20,9 @@ from migration_plans.authoring.footprints import Traffic
 from migration_plans.authoring.legacy_schema import ForeignKey
 from migration_plans.plan import KeyDecision
 
+_ACTION = re.compile(
+    r" ON DELETE (CASCADE|SET NULL|SET DEFAULT)( \([^()]*\))?(?=( DEFERRABLE.*| NOT VALID| NOT ENFORCED)*$)"
+)
 _BY_ACTION: dict[str, KeyDecision] = {
     "CASCADE": "async_delete",
     "SET NULL": "async_nullify",
@@ -32,6 +40,20 @@ class DecidedKey:
     because: str
     todo: str
 
+    @property
+    def stops_deletes(self) -> bool:
+        """After the cutover the monolith cannot delete the parent, because the key would write the live copy."""
+        return self.direction == "out" and self.key.on_delete in _BY_ACTION
+
+    @property
+    def replacement(self) -> str:
+        """The same key without its action, for the legacy database: then a parent with children is refused."""
+        definition = _ACTION.sub("", self.key.definition)
+        return (
+            f"ALTER TABLE {self.key.table_sql} DROP CONSTRAINT {self.key.sql}, "
+            f"ADD CONSTRAINT {self.key.sql} {definition}"
+        )
+
 
 def decide_keys(
     outward: Iterable[ForeignKey], inward: Iterable[ForeignKey], traffic: Traffic | None, facts_name: dict[str, str]
@@ -39,7 +61,13 @@ def decide_keys(
     """`facts_name`: table as the plan names it → as the facts do, where the two differ."""
     treated = {} if traffic is None else {(child, key.key.columns): key for child, _, key in traffic.keys}
     for key in outward:
-        yield _outward(key, treated.get((facts_name.get(key.table, key.table), key.columns)))
+        decided = _outward(key, treated.get((facts_name.get(key.table, key.table), key.columns)))
+        if decided.stops_deletes:
+            stops = (
+                f"TODO: after the cutover the monolith cannot delete any row of {key.ref_table}, until the key has no "
+            )
+            decided = replace(decided, because=f"{stops}ON DELETE {key.on_delete}; {decided.because}")
+        yield decided
     for key in inward:
         yield _inward(key, treated.get((facts_name.get(key.table, key.table), key.columns)))
 

@@ -16,6 +16,20 @@ _TREATMENTS_MOST = 5
 
 def blocking(draft: Draft) -> Iterator[Item]:
     """What breaks at the cutover as things are."""
+    writers = draft.traffic.parent_writers if draft.traffic else {}
+    for decided in (decided for decided in draft.keys if decided.stops_deletes):
+        key = decided.key
+        written = writers.get(key.ref_table, ())
+        yield Item(
+            what=f"**every DELETE from `{key.ref_table}`** in the monolith"
+            + (f" (written by {some(written)})" if written else ""),
+            why=f"the key `{key.name}` then writes {key.table} itself (ON DELETE {key.on_delete}), which the fence "
+            f"refuses, even when no row of {key.table} is meant",
+            inside=(
+                f"let the monolith's code see to the rows of {key.table} first, from the cutover on by the service",
+                f"and then, before the cutover: `{decided.replacement}`",
+            ),
+        )
     for name, route in draft.caught:
         yield Item(
             what=f"**{name}** stays, but the route `{route.method} {route.path}` matches its requests",

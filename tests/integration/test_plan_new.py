@@ -23,6 +23,7 @@ from commands.mapping import move_mapping
 from extracted.chassis.migration import downgrade, upgrade
 from migration_plans.authoring.catalog_reader import read_schema
 from migration_plans.authoring.statements import service_ddl
+from migration_plans.ownership import OwnershipLedger
 from migration_plans.plan_file import load_plan
 from sandbox.postgres import create_database
 from sandbox.postgres_binaries import find_binaries
@@ -262,7 +263,7 @@ def test_what_is_written_serves_and_plan_check_leaves_only_what_a_person_decides
         "DELETE /products/{id}",
         "POST /reviews",
     ]
-    assert sorted(told["blocking"]) == ["DELETE /products/{id}", "GET /products/low", "import"]
+    assert told["blocking"] == ["DELETE FROM customers", "DELETE /products/{id}", "import", "GET /products/low"]
     assert told["foreign_keys"] == {
         "reviews_customer_id_fkey": "async_nullify",
         "lines_product_id_fkey": "keep_on_copy",
@@ -302,7 +303,13 @@ def test_what_is_written_serves_and_plan_check_leaves_only_what_a_person_decides
     ]
 
 
-TO_DECIDE = ["why", "waivers: DELETE /products/{id}", "waivers: import", "waivers: GET /products/low"]
+TO_DECIDE = [
+    "why",
+    "foreign_keys: reviews_customer_id_fkey",
+    "waivers: DELETE /products/{id}",
+    "waivers: import",
+    "waivers: GET /products/low",
+]
 PLACEHOLDER = "postgresql://USER:PASSWORD@HOST:5432/catalog"
 SERVE = """
 import json, os, sys, threading
@@ -430,3 +437,30 @@ def test_older_servers_make_again_what_they_say(major):
     assert [left.thing for left in made.left_out] == ["default of shop.customer.counted"]
     assert set(again.up) == set(made.up)
     assert again.left_out == ()
+
+
+def test_C4_a_key_that_would_write_the_live_copy_stops_deletes_until_it_is_replaced(new_database, author):
+    legacy = new_database("legacy")
+    with psycopg.connect(legacy, autocommit=True) as connection:
+        connection.execute("""
+            CREATE TABLE parents (id int PRIMARY KEY);
+            CREATE TABLE children (
+                id int PRIMARY KEY, parent int REFERENCES parents ON UPDATE CASCADE ON DELETE CASCADE);
+            INSERT INTO parents VALUES (1), (2);
+            INSERT INTO children VALUES (1, 1)
+        """)
+        folder = author("--source", legacy, "--tables", "children")
+        checklist = (folder / "CHECKLIST.md").read_text()
+        assert "**every DELETE from `parents`** in the monolith" in checklist
+        (replacement,) = re.findall(r"before the cutover: `(.*)`", checklist)
+        ledger = OwnershipLedger(side="legacy", dsn=legacy, move="children", tables=("children",))
+        try:
+            ledger.install(owner="service")
+        finally:
+            ledger.close()
+        with pytest.raises(psycopg.Error, match="is not owned by this database"):
+            connection.execute("DELETE FROM parents WHERE id = 2")
+        connection.execute(replacement)
+        connection.execute("DELETE FROM parents WHERE id = 2")
+        with pytest.raises(psycopg.errors.ForeignKeyViolation):
+            connection.execute("DELETE FROM parents WHERE id = 1")

@@ -346,6 +346,26 @@ def test_every_crossing_key_is_decided(draft):
     }
     (unknown,) = [decided for decided in draft.keys if decided.direction == "out"]
     assert unknown.because.startswith("TODO")
+    assert not any(decided.stops_deletes for decided in draft.keys)
+
+
+@pytest.mark.parametrize(
+    ("definition", "without"),
+    [
+        ("REFERENCES p(id) ON DELETE CASCADE", "REFERENCES p(id)"),
+        (
+            "REFERENCES p(id) ON UPDATE CASCADE ON DELETE SET NULL (a) DEFERRABLE INITIALLY DEFERRED NOT VALID",
+            "REFERENCES p(id) ON UPDATE CASCADE DEFERRABLE INITIALLY DEFERRED NOT VALID",
+        ),
+        ('REFERENCES " ON DELETE CASCADE"(id) ON DELETE SET DEFAULT', 'REFERENCES " ON DELETE CASCADE"(id)'),
+        ('REFERENCES p(" ON DELETE CASCADE")', 'REFERENCES p(" ON DELETE CASCADE")'),
+    ],
+)
+def test_the_replacement_of_a_key_has_all_but_its_action(definition, without):
+    outward = replace(key("fk", "c", "p", "CASCADE"), definition=definition)
+    (decided,) = drafted(schema_of(table("c", column("a")), outward_keys=(outward,))).keys
+    assert decided.stops_deletes
+    assert decided.replacement == f"ALTER TABLE c DROP CONSTRAINT fk, ADD CONSTRAINT fk {without}"
 
 
 def test_all_python_that_is_written_compiles_and_the_plan_loads(draft, tmp_path):
