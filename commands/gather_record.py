@@ -121,7 +121,7 @@ def record_command(
             _record_with_envoy(settings, for_s)
     else:
         _record_with_mitmproxy(settings, for_s, bodies=bodies, one_at_a_time=one_at_a_time, source=source)
-    _print_seen(out, begin, as_json=as_json)
+    _print_seen(out, begin, can_be_replayed=bodies, as_json=as_json)
 
 
 def _resolved(listen: str) -> str:
@@ -263,18 +263,23 @@ def _active(client: httpx.Client) -> int:
     return sum(int(one.get("value", 0)) for one in stats.json()["stats"])
 
 
-def _print_seen(out: Path, begin: int, *, as_json: bool) -> None:
+def _print_seen(out: Path, begin: int, *, can_be_replayed: bool, as_json: bool) -> None:
     asked: Counter[tuple[str, str]] = Counter()
+    operations: set[tuple[str, str]] = set()
     failed = 0
     with out.open(encoding="utf-8", errors="replace", newline="\n") as lines:
         lines.seek(begin)
         for one in requests_in(lines, thing=str(out), torn=lambda text: stderr.print(text, markup=False)):
             asked[one.method, one.path] += 1
+            if one.template is not None:
+                operations.add((one.method, one.template))
             failed += one.status >= 400
     templates = Templates()
     templates.learn(asked)
-    endpoints = {templates.endpoint(method, path) for method, path in asked}
-    seen = {"requests": asked.total(), "endpoints": len(endpoints), "refused": failed}
+    plain = {templates.endpoint(method, path) for method, path in asked}
+    named = {templates.endpoint(method, template) for method, template in operations}
+    # A path that serves several operations is none of its own.
+    seen = {"requests": asked.total(), "endpoints": len(plain - named) + len(operations), "refused": failed}
     if as_json:
         print_json(seen | {"out": str(out)})
         return
@@ -282,8 +287,12 @@ def _print_seen(out: Path, begin: int, *, as_json: bool) -> None:
     if not asked:
         stderr.print("nothing was recorded: the clients were not sent here")
         return
-    stderr.print(
-        f"next: strangler gather facts --requests {out} --log POSTGRESQL_LOG --source URL --out facts.json",
-        markup=False,
-        soft_wrap=True,
-    )
+    _say_next(f"strangler gather facts --requests {out} --log SERVER_LOG --source URL --out facts.json")
+    if can_be_replayed:
+        _say_next(
+            f"strangler gather replay --requests {out} --url URL_OF_A_COPY --source ITS_DATABASE --out replayed.jsonl"
+        )
+
+
+def _say_next(command: str) -> None:
+    stderr.print(f"next: {command}", markup=False, soft_wrap=True)

@@ -73,6 +73,25 @@ def test_requests_and_answers_pass_unchanged(tmp_path, engine):
     assert running.out.stat().st_mode & 0o077 == 0
 
 
+def test_no_client_can_have_its_request_sent_twice(tmp_path):
+    order = [
+        b"GET / HTTP/1.1",
+        b"Host: shop.example",
+        b"X-Forwarded-For: 10.0.0.1",
+        b"X-Envoy-Retry-On: retriable-status-codes",
+        b"X-Envoy-Retriable-Status-Codes: 299",
+        b"X-Envoy-Max-Retries: 3",
+        b"X-Envoy-Attempt-Count: 7",
+        b"",
+        b"",
+    ]
+    with capturing() as (upstream, asked), recording(upstream, tmp_path / "run.jsonl") as running:
+        exchanged(running.url, b"\r\n".join(order))
+        running.end()
+    (only,) = asked
+    assert b"X-Envoy-Attempt-Count: 7" in only
+
+
 @pytest.mark.parametrize("options", [(), ("--engine", "mitmproxy"), ("--one-at-a-time", "--bodies")])
 def test_sockets_streams_and_large_bodies_pass(tmp_path, options):
     with serving(Upstream()) as upstream, recording(upstream, tmp_path / "run.jsonl", *options) as running:
