@@ -1,19 +1,26 @@
-"""What a person decides in the plan that `strangler plan new` wrote, each decision with its reason. Nothing else.
+"""What a person decides and writes after `strangler plan new`, each decision with its reason.
 
-The example moves the API's endpoints only: the pages of the goods are written by the monolith's templates and stay,
-reading the live copy. It ends before reads or writes move, so that their handlers are waived; before a cutover each of
-these waivers has to go.
+The reads of options and categories are written (`written_by_hand/goods.py`) and move. The other reads go on being
+answered by the monolith, from the live copy, until somebody writes them. The API's writes stay in the plan: after a
+cutover the fence refuses them at the monolith. This example ends before it: their handlers and sagas are waived.
 """
 
+import re
+import shutil
 from pathlib import Path
 from typing import Any, Final
 
 from ruamel.yaml import YAML
 
+from examples.django_oscar.written_by_hand.goods import WRITTEN
+
+HAND: Final = Path(__file__).resolve().parent / "written_by_hand"
 WHY: Final = "Goods change daily and are read by everybody; nobody should have to deploy the shop for them."
-_PAGES = "{count} routes of HTML pages taken out: the monolith's templates write them, from the live copy"
-_UNWRITTEN = "its handler is not written yet, and this example ends before it is asked"
-_SAGA = "what it writes on both sides becomes a saga before the cutover, which this example does not reach"
+_UNWRITTEN: Final = "its handler is not written yet, and this example ends before it is asked"
+_SAGA: Final = "what it writes on both sides becomes a saga before the cutover, which this example does not reach"
+_CAUGHT: Final = "the route that would have caught it is taken out"
+_SHADOW: Final = {"sample_percent": 100, "min_compared": 100, "max_upper_bound": 0.04, "max_failed": 0.04}
+"""This traffic is slow: 100 comparisons without a difference bound the share of differences by 3 %."""
 
 
 def decide(plan: Path) -> list[str]:
@@ -23,16 +30,46 @@ def decide(plan: Path) -> list[str]:
     document: dict[str, Any] = yaml.load(plan)
     document["why"] = WHY
     made = [f"why: {WHY}"]
-    moving = [route for route in document["routes"] if route["path"].startswith("/api/")]
-    made.append(_PAGES.format(count=len(document["routes"]) - len(moving)))
+    written = {path.rstrip("/") for path in WRITTEN}
+    routes = document["routes"]
+    moving = [
+        route
+        for route in routes
+        if route["path"].startswith("/api/") and (route["kind"] == "write" or route["path"] in written)
+    ]
+    made.append(
+        f"{len(routes) - len(moving)} of {len(routes)} routes taken out: the monolith answers, from the live copy"
+    )
     document["routes"] = moving
     waivers = document.setdefault("waivers", [])
     for waiver in waivers:
         if str(waiver["because"]).startswith("TODO"):
-            waiver["because"] = _SAGA
-            made.append(f"{waiver['object']}: {_SAGA}")
+            waiver["because"] = _CAUGHT if "matches its requests" in waiver["because"] else _SAGA
+            made.append(f"{waiver['object']}: {waiver['because']}")
     for route in moving:
-        waivers.append({"object": route["id"], "because": _UNWRITTEN})
-    made.append(f"{len(moving)} routes of the API: {_UNWRITTEN}")
+        if route["kind"] == "write":
+            waivers.append({"object": route["id"], "because": _UNWRITTEN})
+            made.append(f"{route['id']}: {_UNWRITTEN}")
+    document["shadow"].update(_SHADOW)
+    document["ramp"]["hold_s"] = 2
     yaml.dump(document, plan)
     return made
+
+
+def write_handlers(package: Path) -> list[str]:
+    """Put the written reads in the place of the skeleton's; the paths that are answered now."""
+    shutil.copy(HAND / "goods.py", package)
+    routes = package / "routes.py"
+    text = routes.read_text()
+    found = []
+    for path, function in WRITTEN.items():
+        unwritten = re.compile(
+            rf'@unwritten\(\s*"GET",\s*"{re.escape(path)}",.*?^\)$\n(?P<rest>async def .*?)raise NotImplementedError$',
+            re.DOTALL | re.MULTILINE,
+        )
+        call = f"return await goods.{function}(request{', id' if '{id}' in path else ''})"
+        text, count = unwritten.subn(rf'@router.get("{path}")\n\g<rest>{call}', text)
+        found += [path] * count
+    package_name = package.name
+    routes.write_text(text.replace("\nrouter = ", f"\nfrom {package_name} import goods\n\nrouter = ", 1))
+    return found

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -11,7 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from examples.django_oscar.audit import changes, differing
+from examples.django_oscar.decide import HAND
 from examples.django_oscar.shop_stack import Shop
 from examples.django_oscar.toolkit import TOP, Toolkit
 from sandbox.apps import uvicorn_program
@@ -38,6 +42,7 @@ url = "{legacy_url}"
 database = "{service_database}"
 url = "http://127.0.0.1:{service_port}"
 plan = "{service}/plan.yaml"
+rules = "rules.yaml"
 
 [router]
 listen = "127.0.0.1:{listen_port}"
@@ -71,6 +76,7 @@ def prepare(shop: Shop, toolkit: Toolkit, tables: tuple[str, ...]) -> Moving:
         service=SERVICE, legacy_database=shop.database, legacy_url=shop.url, service_database=database, **ports
     )
     (toolkit.folder / "strangler.toml").write_text(text)
+    shutil.copy(HAND / "rules.yaml", toolkit.folder)
     front = f"http://127.0.0.1:{ports['listen_port']}"
     moving = Moving(shop=shop, toolkit=toolkit, database=database, front=front, tables=tables)
     environment = _environment(moving)
@@ -83,8 +89,11 @@ def prepare(shop: Shop, toolkit: Toolkit, tables: tuple[str, ...]) -> Moving:
 
 
 def follow(moving: Moving) -> dict[str, Any]:
-    """Copy and stream while people use the shop through Envoy; verified three times meanwhile, once afterwards, and
-    without the toolkit. Raises `PromiseBroken` when a request failed or a row differs."""
+    """Copy, stream, compare reads and let the service answer them, while people use the shop through Envoy.
+
+    Verified again and again meanwhile, once afterwards, and without the toolkit. Raises `PromiseBroken` when a request
+    failed, an answer or a row differs.
+    """
     shop, toolkit = moving.shop, moving.toolkit
     toolkit.run("plan", "accept", SERVICE)
     up = ProgramSpec(
@@ -108,6 +117,13 @@ def follow(moving: Moving) -> dict[str, Any]:
             time.sleep(_PAUSE_S)
             verdicts.append(toolkit.read("verify", SERVICE))
         lag = toolkit.read("cdc", "lag", SERVICE)
+        toolkit.run("run", SERVICE, "--until", "shadowing")
+        toolkit.run("run", SERVICE, "--until", "reads_ramping")
+        answered = httpx.get(f"{moving.front}/api/options/", headers={"x-client": "c1"}, trust_env=False)
+        if answered.headers.get("x-strangler-side") != "service":
+            raise PromiseBroken(thing="GET /api/options/", reason="the monolith answered", mend="read the transcript")
+        compared = toolkit.read("diff", "report", SERVICE)
+        verdicts.append(toolkit.read("verify", SERVICE))
     made = _since(before, moving)
     verdicts.append(toolkit.read("verify", SERVICE))
     unequal = [verdict for verdict in verdicts if not verdict["equal"]]
@@ -117,11 +133,21 @@ def follow(moving: Moving) -> dict[str, Any]:
     if differences:
         raise PromiseBroken(thing="independent audit", reason="; ".join(differences), mend="look at these tables")
     toolkit.run("plan", "diff", SERVICE)
-    return {"changed_under_way": made, "verdicts": verdicts, "lag": lag, "traffic": _summary(record)}
+    # Endpoints that were recorded and that the plan leaves behind: a person reads them, and they are no failure here.
+    left = toolkit.read("plan", "diff", SERVICE, "--facts", "facts.json")
+    return {
+        "changed_under_way": made,
+        "verdicts": verdicts,
+        "lag": lag,
+        "compared": compared,
+        "left_behind": left,
+        "traffic": _summary(record),
+    }
 
 
 def go_back(moving: Moving) -> None:
-    """One command, and the shop is as if nothing had been."""
+    """Reads return to the monolith, then all that was prepared is dropped: the shop is as if nothing had been."""
+    moving.toolkit.run("rollback", SERVICE)
     moving.toolkit.run("rollback", SERVICE)
     phase = moving.toolkit.read("status", SERVICE)["phase"]
     if phase != "planned":

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from examples.django_oscar.decide import decide
+from examples.django_oscar.decide import decide, write_handlers
 from examples.django_oscar.likeness import likeness, told
-from examples.django_oscar.moving import SERVICE, Moving, follow, go_back, prepare
+from examples.django_oscar.moving import PACKAGE, SERVICE, Moving, follow, go_back, prepare
 from examples.django_oscar.shop_stack import HERE, Shop, start_shop, wait_for_port
 from examples.django_oscar.toolkit import Toolkit
 from sandbox.supervision import Stack
@@ -113,6 +113,8 @@ def _plan(story: Story, shop: Shop, toolkit: Toolkit) -> Moving:
         story.say(f"  blocking: {one}")
     for decision in decide(story.out / SERVICE / "plan.yaml"):
         story.say(f"  decided: {decision}")
+    for path in write_handlers(story.out / SERVICE / PACKAGE):
+        story.say(f"  written by hand: GET {path}")
     story.say("the generated migration goes up, down and up again; the service's skeleton starts")
     moving = prepare(shop, toolkit, tuple(written["tables"]))
     toolkit.run("plan", "check", SERVICE)
@@ -120,11 +122,15 @@ def _plan(story: Story, shop: Shop, toolkit: Toolkit) -> Moving:
 
 
 def _move(story: Story, moving: Moving) -> None:
-    story.say("copy and stream, while people use the shop through Envoy")
+    story.say("copy and stream, parallel run and ramp of reads, while people use the shop through Envoy")
     seen = follow(moving)
     (story.out / "moved.json").write_text(json.dumps(seen, indent=1))
     made, verdicts = seen["changed_under_way"], seen["verdicts"]
     story.say(f"  meanwhile {made['inserted']} rows inserted, {made['updated']} updated, {made['deleted']} deleted")
     story.say(f"  {len(verdicts)} verifications, all equal; {verdicts[-1]['rows']} rows; the audit agrees")
+    compared = seen["compared"]
+    story.say(
+        f"  {compared['compared']} answers compared, {compared['matched']} equal; then the service gave all of them"
+    )
     story.say("and back: `strangler rollback`")
     go_back(moving)

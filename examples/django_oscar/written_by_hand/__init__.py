@@ -1,0 +1,1 @@
+"""What a person writes into the generated service before its reads can be compared."""
