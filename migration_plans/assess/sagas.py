@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from migration_plans.assess.compensations import WriteKinds, compensation_name
+from migration_plans.assess.compensations import WriteKind, WriteKinds, compensation_name
 from migration_plans.assess.facts import Facts
 from migration_plans.assess.service_map import ServiceMap
 
@@ -110,7 +110,7 @@ class _Part:
 
 
 def _steps(
-    facts: Facts, services: ServiceMap, codes: list[int], used: list[int], inserted: Mapping[str, bool]
+    facts: Facts, services: ServiceMap, codes: list[int], used: list[int], kinds_of_writes: Mapping[str, WriteKind]
 ) -> tuple[Step, ...]:
     parts: dict[int, _Part] = {}
     for code, service in zip(codes, used, strict=True):
@@ -134,7 +134,7 @@ def _steps(
             reads=tuple(facts.tables[table] for table in part.reads),
             writes=tuple(facts.tables[table] for table in part.writes),
             compensations=tuple(
-                compensation_name(facts.tables[table], inserted=inserted.get(facts.tables[table]))
+                compensation_name(facts.tables[table], kinds_of_writes.get(facts.tables[table]))
                 for table in reversed(part.writes if kinds.get(service) == "compensatable" else ())
             ),
         )

@@ -83,7 +83,8 @@ def test_placing_an_order_is_a_saga_with_its_compensations(assessed):
         if saga["functionality"].endswith("/cancel")
         for step in saga["steps"]
     }
-    assert undone["inventory"] == "release_stock, release_reservation"
+    # Reservations are made by placing, and only changed here.
+    assert undone["inventory"] == "release_stock, restore_reservation"
 
 
 def test_regional_orders_is_a_read_model_and_available_credit_is_treated(assessed):

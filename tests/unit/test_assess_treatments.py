@@ -257,21 +257,25 @@ def test_two_services_and_nothing_to_undo_are_choreographed():
 
 
 @pytest.mark.parametrize(
-    ("table", "inserted", "name"),
+    ("table", "kind", "name"),
     [
-        ("reservations", True, "release_reservation"),
+        ("reservations", "insert", "release_reservation"),
         ("shop.order_lines", None, "cancel_order_line"),
-        ("ledger_entries", True, "reverse_ledger_entry"),
+        ("ledger_entries", "insert", "reverse_ledger_entry"),
         ("Payment", None, "refund_payment"),
-        ("addresses", True, "remove_address"),
-        ("settings", False, "restore_setting"),
+        ("addresses", "insert", "remove_address"),
+        ("settings", "seems change", "restore_setting"),
         ("settings", None, "undo_setting"),
-        ("status", False, "restore_status"),
+        ("status", "seems change", "restore_status"),
         ("1", None, "undo_1"),
+        # It was there before, and had better be what it was.
+        ("orders", "change", "restore_order"),
+        ("orders", "seems change", "cancel_order"),
+        ("product_stock", "change", "release_product_stock"),
     ],
 )
-def test_compensations_are_named_in_the_words_of_the_domain(table, inserted, name):
-    assert compensation_name(table, inserted=inserted) == name
+def test_compensations_are_named_in_the_words_of_the_domain(table, kind, name):
+    assert compensation_name(table, kind) == name
 
 
 def test_what_is_always_written_together_is_advised_to_merge_and_what_is_not_is_kept_apart():
