@@ -2,7 +2,9 @@
 
 A row is a transaction, a functionality of several transactions, or a join. Must-linked tables are one *unit* from
 here on. What a functionality does in one transaction is what it does together: as a whole it counts only as far as its
-transactions tell nothing, because each uses one table (as where every statement commits by itself).
+transactions tell nothing, because each uses one table (as where every statement commits by itself). What a bulk job
+does counts the less the more of all tables it uses: what uses nearly everything tells next to nothing of what belongs
+together.
 """
 
 from collections import Counter
@@ -12,9 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from migration_plans.assess.facts import Facts, FloatArray, IntArray, Offsets, linked
+from migration_plans.assess.smells import bulk_jobs
 from migration_plans.assess.touches import Touches, damped_calls
 
 BoolArray = npt.NDArray[np.bool_]
+
+_LEAST_TELLING = 0.01
+"""What only such jobs use is still bound to something."""
 
 _IDENTIFYING_WEIGHT = 4.0
 """A row that cannot even be told without its parent is a part of it, however many other parts the parent has."""
@@ -90,7 +96,9 @@ def _used_rows(facts: Facts, used: Touches, unit_of: IntArray) -> tuple[Offsets,
     unit, transactions = unit_of[used.table].astype(np.int64), len(used.transaction_weight)
     number = np.diff(facts.functionality_starts)
     several = number > 1
-    whole_weight = used.functionality_weight[several] * _share_of_single_tables(facts, used)[several]
+    telling = _telling(facts, used)
+    of_transaction = telling / np.sqrt(np.maximum(number, 1))
+    whole_weight = (used.functionality_weight * telling * _share_of_single_tables(facts, used))[several]
     of_several = several[used.functionality]
     whole_row = transactions + np.cumsum(several) - 1
     joined = [(table, number) for number, (tables, _) in enumerate(facts.joins) for table in sorted(tables)]
@@ -103,9 +111,17 @@ def _used_rows(facts: Facts, used: Touches, unit_of: IntArray) -> tuple[Offsets,
         np.concatenate([unit, unit[of_several], unit_of[table]]),
         np.concatenate([used.written, used.written[of_several], np.zeros(len(table), dtype=bool)]),
         np.concatenate(
-            [used.transaction_weight / np.sqrt(number)[facts.functionality_of_transaction], whole_weight, joins_weight]
+            [used.transaction_weight * of_transaction[facts.functionality_of_transaction], whole_weight, joins_weight]
         ),
     )
+
+
+def _telling(facts: Facts, used: Touches) -> FloatArray:
+    """Per functionality: 1, and for a bulk job that uses the share s of all tables (2 − 2 s)²."""
+    bulk = bulk_jobs(facts, used)
+    shares = np.array([bulk.get(name, 0.5) for name in facts.functionalities])
+    result: FloatArray = np.maximum((2 - 2 * shares) ** 2, _LEAST_TELLING)
+    return result
 
 
 def _share_of_single_tables(facts: Facts, used: Touches) -> FloatArray:
