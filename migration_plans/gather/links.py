@@ -223,7 +223,9 @@ class _Rewriting:
             tree = json.loads(body)
         except ValueError:
             return self._literal(body)
-        return json.dumps(self._tree(tree, ""), ensure_ascii=False)
+        placed = self._tree(tree, "")
+        # As it was sent, where there is nothing to put in: numbers have more than one spelling.
+        return self._literal(body) if placed == tree else json.dumps(placed, ensure_ascii=False)
 
     def _tree(self, node: Any, key: str, depth: int = 0) -> Any:
         if depth > _MAX_DEPTH:

@@ -20,6 +20,7 @@ PREFIX: Final = "hidden-"
 _WORD_CHARS: Final = 16
 _MIN_KNOWN: Final = 8
 """Characters from which on a secret that was seen is hidden wherever else it stands alone."""
+_LONG: Final = 20
 _MAX_KNOWN: Final = 100_000
 _MAX_DEPTH: Final = 100
 _SCHEME: Final = re.compile(r"(?i)(?P<scheme>basic|bearer|digest|token|negotiate|apikey)\s+(?P<value>.+)", re.DOTALL)
@@ -55,13 +56,14 @@ class Hidden:
     def target(self, target: str) -> str:
         """A request's path and query."""
         parts = urlsplit(target)
-        path = "/".join(self._known.get(segment, segment) for segment in parts.path.split("/"))
+        path = "/".join(self._segment(segment) for segment in parts.path.split("/"))
         return path + (f"?{self.form(parts.query)}" if parts.query else "")
 
     def form(self, text: str) -> str:
         """`name=value&…`, of a query or a form."""
         pairs = parse_qsl(text, keep_blank_values=True)
-        return urlencode([(name, self._value(name, value)) for name, value in pairs]) if pairs else text
+        shown = [(name, self._value(name, value)) for name, value in pairs]
+        return text if shown == pairs else urlencode(shown)
 
     def tree(self, node: Any, name: str = "", depth: int = 0) -> Any:
         """A JSON value; everything below a sensitive name is hidden."""
@@ -105,6 +107,11 @@ class Hidden:
         """Values of hidden fields of the page's forms, which a browser sends back: all of them hidden."""
         return {name: self.word(value) for name, value in hidden_inputs(html).items() if value}
 
+    def _segment(self, segment: str) -> str:
+        """A secret that is a plain word (`checkout`) stays: paths say which endpoint it is."""
+        is_word = segment.isalpha() and len(segment) < _LONG
+        return segment if is_word else self._known.get(segment, segment)
+
     def _header(self, name: str, value: str) -> str:
         if name in ("authorization", "proxy-authorization"):
             scheme = _SCHEME.fullmatch(value)
@@ -129,7 +136,10 @@ def text_body(body: bytes, content_type: str, hidden: Hidden) -> str | None:
     try:
         text = body.decode()
         if kind == "application/json" or kind.endswith("+json"):
-            return json.dumps(hidden.tree(json.loads(text)), ensure_ascii=False)
+            tree = json.loads(text)
+            shown = hidden.tree(tree)
+            # As it was sent, where nothing is hidden: numbers have more than one spelling.
+            return text if shown == tree else json.dumps(shown, ensure_ascii=False)
     except (ValueError, RecursionError):
         return None
     return hidden.form(text) if kind == "application/x-www-form-urlencoded" else None

@@ -113,6 +113,12 @@ def test_what_looks_like_a_place_stays_what_it_was(text):
     assert json.loads(filled(play.body, play.recorded, thing="x")) == {"note": text}
 
 
+def test_a_body_without_places_is_played_as_it_was_sent():
+    body = '{"price":1.10,   "n": 1e2}'
+    (play,) = linked([asked("POST", "/x", headers={"content-type": "application/json"}, body=body)])
+    assert play.body == body
+
+
 @pytest.mark.parametrize("tree", [[], {}, None, 7, {"a": {"b": [[[]]]}}, {"": 5, "a.b": 7}, [True, 1.5, "x" * 9999]])
 def test_answers_of_any_form_are_read(tree):
     play, _ = linked([asked("GET", "/a", {"json": tree}), asked("POST", "/b/7", json=tree)])

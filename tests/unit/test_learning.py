@@ -150,6 +150,16 @@ def test_secrets_are_hidden_everywhere_the_same_for_the_same():
     assert Hidden(b"other").word("geheim") != word
 
 
+def test_what_hides_nothing_stays_as_it_was_sent():
+    hidden = Hidden(b"key")
+    body = b'{"price":1.10, "n": 1e2}'
+    assert text_body(body, JSON, hidden) == body.decode()
+    assert hidden.form("a=b%20c&&d&e=%2F") == "a=b%20c&&d&e=%2F"
+    # A secret that is a word of our own paths hides none of them.
+    hidden.word("checkout")
+    assert hidden.target("/checkout/7") == "/checkout/7"
+
+
 def test_what_an_answer_sets_and_where_it_leads():
     hidden = Hidden(b"key")
     shown = hidden.answer_headers(
