@@ -195,9 +195,9 @@ def _report(draft: Draft, folder: Path, files: list[str], *, as_json: bool) -> N
     for table in undeletable:
         stdout.print(f"blocking: no row of {table} can be deleted in the monolith after the cutover", markup=False)
     for one in broken:
-        side = "moves, but writes" if one.moves else "stays, but writes"
-        written = ", ".join(one.writes_elsewhere if one.moves else one.writes)
-        stdout.print(f"blocking: {one.name} {side} {written}", markup=False)
+        written = one.writes_elsewhere if one.moves else one.writes
+        does = f"writes {', '.join(written)}" if written else f"locks {', '.join(one.locks_in_vain)}"
+        stdout.print(f"blocking: {one.name} {'moves' if one.moves else 'stays'}, but {does}", markup=False)
     for name, route in caught:
         stdout.print(f"blocking: {name} stays, but the route {route} matches its requests", markup=False)
     stdout.print(f"\nAdd to strangler.toml:\n\n{toml_block(draft)}", markup=False)

@@ -218,13 +218,15 @@ def _waiver(user: User, schema: LegacySchema) -> Waiver:
 
 
 def _endpoint_waiver(footprint: Footprint) -> Waiver:
-    if footprint.moves:
+    if not footprint.writes_both and (footprint.moves or not footprint.writes):
+        because = f"it locks rows of {', '.join(footprint.locks_in_vain)} on the other side, which keeps nobody waiting"
+    elif footprint.moves:
         because = f"it moves, but writes {', '.join(footprint.writes_elsewhere)} as well, which stay: by which saga?"
     else:
         because = f"it stays and writes {', '.join(footprint.writes)}: the fence refuses it after the cutover"
     return Waiver(
         object=footprint.name,
         kind="endpoint" if footprint.endpoint else "job or statement",
-        tables=footprint.writes,
+        tables=footprint.writes or footprint.locks_in_vain,
         because=f"{UNKNOWN}: {because}",
     )

@@ -14,6 +14,8 @@ from migration_plans.assess.sagas import Saga, find_sagas
 from migration_plans.assess.service_map import ServiceMap
 from migration_plans.authoring.names import routable_path
 
+_ONLY_KEEPS = "KEY SHARE"
+"""The lock that only keeps a row from going away, as foreign keys take it."""
 MONOLITH = "the monolith"
 _ENDPOINT = re.compile(r"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (/\S*)")
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -36,6 +38,9 @@ class Footprint:
     writes: tuple[str, ...]
     reads_elsewhere: tuple[str, ...]
     writes_elsewhere: tuple[str, ...]
+    locks: tuple[str, ...] = ()
+    """Of the moved tables that it does not write, those whose rows it locks by a statement, to keep others waiting."""
+    locks_elsewhere: tuple[str, ...] = ()
     sagas: tuple[Saga, ...] = ()
 
     @property
@@ -62,7 +67,12 @@ class Footprint:
     @property
     def breaks(self) -> bool:
         """It cannot go on as it is after the cutover."""
-        return self.writes_both or (bool(self.writes) and not self.moves)
+        return self.writes_both or (bool(self.writes) and not self.moves) or bool(self.locks_in_vain)
+
+    @property
+    def locks_in_vain(self) -> tuple[str, ...]:
+        """Tables of the other side that it locks: no lock reaches over two databases."""
+        return self.locks_elsewhere if self.moves else self.locks
 
     @property
     def writes_both(self) -> bool:
@@ -104,7 +114,7 @@ class Traffic:
     others: tuple[str, ...] = ()
     """Functionalities that use no moved table."""
     parent_writers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Table that stays, and that a moved one has a key to → the functionalities that write it."""
+    """Table that stays, and that a moved one has a key to → the functionalities that delete from it, or may."""
 
 
 def traffic_of(assessment: Assessment, service: str) -> Traffic:
@@ -117,6 +127,11 @@ def traffic_of(assessment: Assessment, service: str) -> Traffic:
     found: dict[str, list[Saga]] = defaultdict(list)
     for saga in find_sagas(facts, sides):
         found[saga.functionality].append(saga)
+
+    locked: dict[int, set[int]] = defaultdict(set)
+    for lock in facts.locks:
+        if lock.table is not None and lock.strength != _ONLY_KEEPS:
+            locked[lock.functionality].add(lock.table)
 
     def names(tables: set[int] | frozenset[int]) -> tuple[str, ...]:
         return tuple(facts.tables[table] for table in sorted(tables))
@@ -132,12 +147,18 @@ def traffic_of(assessment: Assessment, service: str) -> Traffic:
             writes=names(use.tables_written[one] & moved),
             reads_elsewhere=names(use.tables_read[one] - moved),
             writes_elsewhere=names(use.tables_written[one] - moved),
+            locks=names((locked[one] & moved) - use.tables_written[one]),
+            locks_elsewhere=names(locked[one] - moved - use.tables_written[one]),
             sagas=tuple(found[name]),
         )
         for one, name in enumerate(facts.functionalities)
         if (use.tables_read[one] | use.tables_written[one]) & moved
     ]
     keys = [treated for treated in treat_keys(use) if (treated.key.source in moved) != (treated.key.target in moved)]
+    deletes: dict[tuple[int, int], bool] = {}
+    for change in facts.changes:
+        place = (change.functionality, change.table)
+        deletes[place] = deletes.get(place, False) or change.kind == "delete"
     return Traffic(
         service=service,
         tables=names(moved),
@@ -146,7 +167,9 @@ def traffic_of(assessment: Assessment, service: str) -> Traffic:
         keys=tuple((facts.tables[treated.key.source], facts.tables[treated.key.target], treated) for treated in keys),
         parent_writers={
             facts.tables[parent]: tuple(
-                name for one, name in enumerate(facts.functionalities) if parent in use.tables_written[one]
+                name
+                for one, name in enumerate(facts.functionalities)
+                if parent in use.tables_written[one] and deletes.get((one, parent), True)
             )
             for parent in sorted({treated.key.target for treated in keys} - moved)
         },

@@ -22,7 +22,7 @@ def blocking(draft: Draft) -> Iterator[Item]:
         written = writers.get(key.ref_table, ())
         yield Item(
             what=f"**every DELETE from `{key.ref_table}`** in the monolith"
-            + (f" (written by {some(written)})" if written else ""),
+            + (f" (by {some(written)})" if written else ""),
             why=f"the key `{key.name}` then writes {key.table} itself (ON DELETE {key.on_delete}), which the fence "
             f"refuses, even when no row of {key.table} is meant",
             inside=(
@@ -45,7 +45,16 @@ def blocking(draft: Draft) -> Iterator[Item]:
                 inside=tuple(line for saga in footprint.sagas for line in _saga(saga))
                 or ("in transactions of their own: no saga, but the monolith has to call the service for its part",),
             )
-        elif footprint.writes and not footprint.moves:
+        if footprint.locks_in_vain:
+            yield Item(
+                what=f"**{footprint.name}** locks rows of {', '.join(footprint.locks_in_vain)}",
+                why="no lock reaches over two databases: after the cutover it keeps nobody on the other side waiting, "
+                "and what it protects (a limit, a stock, a number) is not protected",
+                inside=(
+                    "let the owner of the rows decide, by a conditional update or a reservation, as a saga's step",
+                ),
+            )
+        if footprint.writes and not footprint.moves and not footprint.writes_both:
             yield Item(
                 what=f"**{footprint.name}** (stays in the monolith, {times(footprint.calls)})",
                 why=f"writes {', '.join(footprint.writes)}: {_instead(footprint)}",

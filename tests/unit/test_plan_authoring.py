@@ -570,3 +570,52 @@ def test_whatever_the_traffic_the_plan_loads_routes_are_the_routers_and_python_c
             method, path = endpoint_of(name) or ("", "")
             same = {(method, shape(path)), ("GET" if method == "HEAD" else method, shape(path))}
             assert name in left or same & writing
+
+
+def test_a_lock_on_rows_of_the_other_side_protects_nothing_and_is_named():
+    facts = {
+        "POST /orders": {
+            "transactions": [[["customers", "R"], ["orders", "W"]]],
+            "locks": [{"table": "customers", "strength": "UPDATE"}, {"table": "orders", "strength": "UPDATE"}],
+        },
+        "PATCH /customers": {
+            "transactions": [[["regions", "R"], ["customers", "W"]]],
+            "locks": [{"table": "regions", "strength": "KEY SHARE"}, {"table": "customers", "strength": "UPDATE"}],
+        },
+        "GET /orders": {
+            "transactions": [[["customers", "R"], ["orders", "R"]]],
+            "locks": [{"table": "customers", "strength": "KEY SHARE"}, {"strength": "ADVISORY"}],
+        },
+    }
+    cut = Decisions(services={"customers": ("customers",), "orders": ("orders",), "regions": ("regions",)})
+    selection = select_tables(read_facts(json.dumps({"functionalities": facts})), cut, "customers")
+    schema = schema_of(table("customers", column("id")))
+    made = drafted(schema, traffic=traffic_of(selection.assessment, "customers"), service="customers")
+    assert [(footprint.name, footprint.locks_in_vain) for footprint in made.staying if footprint.breaks] == [
+        ("POST /orders", ("customers",))
+    ]
+    assert {waiver.object: waiver.because for waiver in made.waivers} == {
+        "POST /orders": "TODO: it locks rows of customers on the other side, which keeps nobody waiting"
+    }
+    assert "**POST /orders** locks rows of customers" in plan_files(made)["CHECKLIST.md"]
+
+
+def test_who_may_delete_a_parent_is_named_where_the_facts_tell():
+    facts = {
+        "foreign_keys": [{"from": "reviews", "to": "customers", "columns": ["product"], "on_delete": "CASCADE"}],
+        "functionalities": {
+            "POST /reviews": {"transactions": [[["reviews", "W"]]]},
+            "PATCH /customers": {"transactions": [[["customers", "W"]]], "updates": ["customers"], "deletes": []},
+            "DELETE /customers": {"transactions": [[["customers", "W"]]], "updates": [], "deletes": ["customers"]},
+            "nightly": {"transactions": [[["customers", "W"]]]},
+        },
+    }
+    cut = Decisions(services={"opinions": ("reviews",), "customers": ("customers",)})
+    selection = select_tables(read_facts(json.dumps(facts)), cut, "opinions")
+    outward = replace(key("fk", "reviews", "customers", "CASCADE"), definition="REFERENCES customers ON DELETE CASCADE")
+    schema = schema_of(table("reviews", column("id")), outward_keys=(outward,))
+    made = drafted(schema, traffic=traffic_of(selection.assessment, "opinions"), service="opinions")
+    said = "**every DELETE from `customers`** in the monolith (by DELETE /customers, nightly)"
+    assert said in plan_files(made)["CHECKLIST.md"]
+    (decided,) = made.keys
+    assert decided.because.startswith("TODO: after the cutover the monolith cannot delete any row of customers")
