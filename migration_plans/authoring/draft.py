@@ -10,6 +10,8 @@ from migration_plans.authoring.legacy_schema import LegacySchema
 from migration_plans.authoring.names import covers, package_name, route_ids, service_key, shape
 from migration_plans.authoring.statements import Ddl, service_ddl
 
+_EVENT_TABLES = frozenset({"public.outbox", "public.inbox"})
+"""Of the chassis; a moved table of that name is the monolith's own."""
 UNKNOWN = "TODO"
 """What stands where only a person knows."""
 _MAX_UPPER_BOUND = 0.02
@@ -83,6 +85,16 @@ class Draft:
     @property
     def package(self) -> str:
         return package_name(self.service)
+
+    @property
+    def tells_events(self) -> bool:
+        """Whether something here is done by events: a saga, or what becomes of a key when a parent changes."""
+        by_events = {"replica", "async_delete", "async_nullify"}
+        names = {table.sql for table in self.schema.tables}
+        return names.isdisjoint(_EVENT_TABLES) and (
+            any(key.decision in by_events for key in self.keys)
+            or any(footprint.sagas for footprint in (self.traffic.footprints if self.traffic else ()))
+        )
 
     @property
     def staying(self) -> tuple[Footprint, ...]:

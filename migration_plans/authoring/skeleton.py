@@ -25,6 +25,7 @@ def package_files(draft: Draft) -> Mapping[str, str]:
         "migrations/env.py": _ENV,
         "migrations/versions/__init__.py": '"""One file a revision."""\n',
         f"migrations/versions/0001_{package}.py": _migration(draft),
+        **({"migrations/versions/0002_events.py": _EVENTS} if draft.tells_events else {}),
     }
     return {f"{package}/{path}": text for path, text in texts.items()}
 
@@ -99,6 +100,27 @@ def _execute(statements: tuple[str, ...]) -> None:
         # A colon would begin a parameter.
         op.execute(statement.replace(":", r"\\:"))
 """
+
+_EVENTS = '''"""Outbox and inbox: what the service tells and what it has heard, for sagas and cut keys."""
+
+from alembic import op
+from extracted.chassis import inbox, outbox
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    for statement in (*outbox.CREATE, *inbox.CREATE):
+        op.execute(statement)
+
+
+def downgrade() -> None:
+    for statement in (*inbox.DROP, *outbox.DROP):
+        op.execute(statement)
+'''
 
 _ROUTES_HEAD = """{head}
 

@@ -619,3 +619,12 @@ def test_who_may_delete_a_parent_is_named_where_the_facts_tell():
     assert said in plan_files(made)["CHECKLIST.md"]
     (decided,) = made.keys
     assert decided.because.startswith("TODO: after the cutover the monolith cannot delete any row of customers")
+
+
+def test_a_monoliths_own_outbox_is_no_table_of_the_chassis():
+    inward = (key("fk", "x", "t", "CASCADE"),)
+    events = "catalog_service/migrations/versions/0002_events.py"
+    assert events in plan_files(drafted(schema_of(table("t", column("id")), inward_keys=inward)))
+    own = replace(table("outbox", column("id")), sql="public.outbox")
+    assert events not in plan_files(drafted(schema_of(own, table("t", column("id")), inward_keys=inward)))
+    assert events not in plan_files(drafted(schema_of(table("t", column("id")))))
