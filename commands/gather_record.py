@@ -22,7 +22,7 @@ from migration_plans.gather.paths import Templates
 from migration_plans.gather.requests import requests_in
 from router.inspection.errors import ListenerNotOpened
 from router.learning.envoy_config import FLUSH_MS, STAT_PREFIX, render_recorder
-from router.learning.errors import BadRecording, UpstreamSilent
+from router.learning.errors import BadRecording, RecordNotWritable, UpstreamSilent
 from router.learning.record_file import prepare_record
 from router.learning.settings import DEFAULT_CA, RecordSettings
 from sandbox.envoy import envoy_program
@@ -186,7 +186,13 @@ def _record_with_envoy(settings: RecordSettings, for_s: float | None) -> None:
             _wait(for_s)
         except KeyboardInterrupt:
             _say_ending()
-        _drain(f"http://{admin}")
+        lost = _drain(f"http://{admin}")
+    if lost:
+        raise RecordNotWritable(
+            thing=str(settings.out),
+            reason=f"could not be written {lost} times: lines are missing",
+            mend="make room on its disk, and go on with --append",
+        )
 
 
 def _record_with_mitmproxy(
@@ -246,20 +252,24 @@ def _wait(for_s: float | None) -> None:
         time.sleep(_POLL_S)
 
 
-def _drain(admin: str) -> None:
-    """Take no more connections, and give what is under way its time."""
+def _drain(admin: str) -> int:
+    """Take no more connections, and give what is under way its time. Returns how many writes of the record failed."""
     with httpx.Client(base_url=admin, timeout=5.0, trust_env=False) as client:
         try:
             client.post("/drain_listeners")
             deadline = time.monotonic() + _DRAIN_S
-            while _active(client) and time.monotonic() < deadline:
+            while _counted(client, f"http.{STAT_PREFIX}.downstream_rq_active") and time.monotonic() < deadline:
                 time.sleep(_POLL_S)
+            # Lines wait in memory for as long.
+            time.sleep(2 * FLUSH_MS / 1000)
+            return _counted(client, "filesystem.write_failed")
         except httpx.HTTPError as error:
             stderr.print(f"the recorder did not answer at its end: {type(error).__name__}")
+            return 0
 
 
-def _active(client: httpx.Client) -> int:
-    stats = client.get("/stats", params={"format": "json", "filter": rf"^http\.{STAT_PREFIX}\.downstream_rq_active$"})
+def _counted(client: httpx.Client, name: str) -> int:
+    stats = client.get("/stats", params={"format": "json", "filter": f"^{re.escape(name)}$"})
     return sum(int(one.get("value", 0)) for one in stats.json()["stats"])
 
 
