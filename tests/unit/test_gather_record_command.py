@@ -5,7 +5,7 @@ import json
 import httpx
 import pytest
 
-from commands import gather_record
+from commands import recording
 
 
 @pytest.mark.parametrize(("failed", "lost"), [(0, 0), (3, 3)])
@@ -20,7 +20,7 @@ def test_lines_that_could_not_be_written_are_counted(monkeypatch, failed, lost):
 
     made = httpx.Client
     monkeypatch.setattr(
-        gather_record.httpx, "Client", lambda **options: made(transport=httpx.MockTransport(answer), **options)
+        recording.httpx, "Client", lambda **options: made(transport=httpx.MockTransport(answer), **options)
     )
-    assert gather_record._drain("http://127.0.0.1:1") == lost
+    assert recording._drain("http://127.0.0.1:1") == lost
     assert asked[0] == "/drain_listeners"
