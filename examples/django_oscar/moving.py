@@ -157,16 +157,22 @@ def go_back(moving: Moving) -> None:
 
 @contextlib.contextmanager
 def _visited(moving: Moving, record: Path) -> Iterator[None]:
-    """People use the shop meanwhile; when they have gone, none of their requests may have failed."""
-    stack = moving.shop.stack
+    """People use the shop meanwhile; when they have gone, none of their requests may have failed.
+
+    Some only look at goods, in a record of their own: their requests are those that the parallel run compares.
+    """
+    stack, looking = moving.shop.stack, record.with_name("looking.jsonl")
     moving.shop.start_clients("clients", moving.front, record, clients=3, seed=11, errands=_ERRANDS)
+    moving.shop.start_clients("lookers", moving.front, looking, clients=2, seed=12, errands="browse")
     try:
         yield
     finally:
-        stack.stop("clients")
-    failed = _summary(record)["failed"]
-    if failed:
-        raise PromiseBroken(thing="the clients' requests", reason=json.dumps(failed)[:1000], mend=f"read {record}")
+        for name in ("clients", "lookers"):
+            stack.stop(name)
+    for each in (record, looking):
+        failed = _summary(each)["failed"]
+        if failed:
+            raise PromiseBroken(thing="the clients' requests", reason=json.dumps(failed)[:1000], mend=f"read {each}")
 
 
 def _summary(record: Path) -> dict[str, Any]:
