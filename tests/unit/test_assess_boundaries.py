@@ -75,6 +75,33 @@ def test_what_is_hard_to_place_is_not_made_a_service_to_make_the_rest_clear():
     assert len(services_of(facts_of(used))) == 2
 
 
+LOOK_AT_SESSION = [["sessions", "R"], ["users", "R"]]
+AREAS = {area: [[f"{area}{number}", "W"] for number in range(3)] for area in ("a", "b", "c")}
+
+
+@pytest.mark.parametrize("commits", ["once", "after every statement"])
+def test_a_look_at_the_session_before_each_request_ties_nothing_to_the_users(commits):
+    """In a transaction of its own; or all statements in their own, and then less surely."""
+    functionalities = {}
+    for number in range(18):
+        used = list(AREAS.values())[number % 3]
+        transactions = [LOOK_AT_SESSION, used[: 2 + number % 2]]
+        if commits != "once":
+            transactions = [[one] for accesses in transactions for one in accesses]
+        functionalities[f"f{number}"] = {"transactions": transactions}
+    functionalities["log in"] = {"transactions": [[["users", "R"], ["sessions", "W"]]]}
+    facts = read_facts(json.dumps({"functionalities": functionalities}))
+    together = {frozenset(tables) for tables in services_of(facts)}
+    assert frozenset({"sessions", "users"}) in together
+    assert together >= {frozenset(table for table, _ in used) for used in AREAS.values()}
+
+
+def test_as_a_whole_a_functionality_counts_where_its_transactions_tell_nothing():
+    each = {f"f{number}": {"transactions": [[["a", "R"]], [["b", "W"]]]} for number in range(4)}
+    each |= {f"g{number}": {"transactions": [[["c", "R"]], [["d", "W"]]]} for number in range(4)}
+    assert services_of(read_facts(json.dumps({"functionalities": each}))) == [["a", "b"], ["c", "d"]]
+
+
 ORDERING = {f"place {number}": [["customers", "R"], ["orders", "W"], ["lines", "W"]] for number in range(4)} | {
     **{f"enter {number}": [["customers", "W"], ["addresses", "W"]] for number in range(3)},
     **{f"look {number}": [["customers", "R"], ["orders", "R"]] for number in range(4)},
