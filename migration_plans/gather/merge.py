@@ -6,7 +6,7 @@ dropped: it is the same work, refused on the way.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from migration_plans.assess.document import AccessFacts, ColumnFacts, JoinFacts, LockFacts, ViewFacts
@@ -28,7 +28,7 @@ from migration_plans.gather.document import (
 from migration_plans.gather.inferred_keys import InferredKey
 from migration_plans.gather.paths import shape_of
 from migration_plans.gather.schema_facts import SchemaFacts
-from migration_plans.gather.statement import Access, StatementFacts
+from migration_plans.gather.statement import Access, StatementFacts, View
 
 _SHOWN: Final = 300
 _MOST_TRANSACTIONS: Final = 200
@@ -60,7 +60,7 @@ def merged(
         functionality = _functionality(one, where=place.where if place is not None else None)
         if functionality.transactions:
             functionalities[name] = functionality
-            joins += _joins(name, one)
+            joins += _joins(name, one, {} if schema is None else schema.views)
     for guess in places.values():
         if guess.accesses:
             functionalities[guess.name] = _guessed(guess)
@@ -145,17 +145,20 @@ def _statements(one: Ran) -> Iterable[StatementFacts]:
                 yield statement
 
 
-def _joins(name: str, one: Ran) -> list[JoinFacts]:
-    """Sets of tables that statements of a functionality join, and in how many transactions."""
+def _joins(name: str, one: Ran, views: Mapping[str, View]) -> list[JoinFacts]:
+    """Sets of tables that statements of a functionality join, views' included, and in how many transactions."""
     times: Counter[tuple[str, ...]] = Counter()
     for shape, count in one.shapes.items():
-        sets = {
-            tuple(sorted({side.table for join in statement.joins for side in join})) for statement in shape.statements
-        }
+        sets = {tuple(sorted(_joined(statement, views))) for statement in shape.statements}
         for tables in sets:
             if len(tables) > 1:
                 times[tables] += count
     return [JoinFacts(tables=tables, functionality=name, calls=count) for tables, count in sorted(times.items())]
+
+
+def _joined(statement: StatementFacts, views: Mapping[str, View]) -> set[str]:
+    joined = {side.table for join in statement.joins for side in join}
+    return joined.union(*(views[view].tables for view in statement.views if view in views))
 
 
 def _guessed(guess: CodeFunctionality) -> GatheredFunctionality:

@@ -93,6 +93,7 @@ def test_regional_orders_is_a_read_model_and_available_credit_is_treated(assesse
     assert (regional["kind"], regional["treatment"]) == ("statement", "read_model")
     assert regional["services"] == ["catalog", "customers", "orders"]
     assert reads["revenue_by_day"]["treatment"] == "read_model"
+    assert reads["GET /api/reports/revenue"]["treatment"] == "read_model"
     credit = reads["GET /api/customers/{customer_id}/available-credit"]
     assert credit["services"] == ["customers", "orders"]
     assert credit["treatment"] in {"read_model", "composition"}
