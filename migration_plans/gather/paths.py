@@ -85,7 +85,8 @@ class Templates:
             self._slashes[self._without_slash(method, path)] += 1 if path.endswith("/") else -1
 
     def _learn_places(self, requests: Iterable[tuple[str, str]]) -> None:
-        paths = [(method, _inferred(_segments(path))) for method, path in requests]
+        different = {(method, tuple(_inferred(_segments(path)))) for method, path in requests}
+        paths = [(method, list(segments)) for method, segments in different]
         self._counted, self._keyed = set(), set()
         self._common = _at_several_places(segments for _, segments in paths)
         for depth in range(max((len(segments) for _, segments in paths), default=0)):
