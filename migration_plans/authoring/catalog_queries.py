@@ -91,7 +91,8 @@ SELECT k.oid, k.conrelid AS table_oid, k.conname AS name, quote_ident(k.conname)
 """
 
 INDEXES: Final = """
-SELECT i.indexrelid AS oid, i.indrelid AS table_oid, c.relname AS name, format('%%I.%%I', n.nspname, c.relname) AS sql,
+SELECT i.indexrelid AS oid, i.indrelid AS table_oid, c.relname AS name, quote_ident(c.relname) AS quoted,
+       format('%%I.%%I', n.nspname, c.relname) AS sql,
        pg_get_indexdef(i.indexrelid) AS definition, i.indisvalid AS is_valid,
        obj_description(c.oid, 'pg_class') AS comment,
        ARRAY(SELECT a.attname::text FROM pg_attribute a

@@ -131,6 +131,7 @@ class CatalogTables:
     def _index(self, row: Row) -> Index:
         return Index(
             name=row["name"],
+            quoted=row["quoted"],
             sql=row["sql"],
             definition=row["definition"],
             is_valid=row["is_valid"],

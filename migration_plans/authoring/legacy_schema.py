@@ -72,9 +72,10 @@ class Constraint:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Index:
-    """One that no constraint made. `definition`: the whole `CREATE INDEX`. `sql`: its qualified name."""
+    """One that no constraint made. `definition`: the whole `CREATE INDEX`. `quoted`: `name` as it stands in there."""
 
     name: str
+    quoted: str
     sql: str
     definition: str
     is_valid: bool = True

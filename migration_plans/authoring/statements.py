@@ -189,10 +189,9 @@ class _Writer:
                     )
                 )
             elif self._may(f"index {index.name} of {table.name}", index, table):
-                name = index.sql.removeprefix(f"{_schema_of(index)}.")
-                head, _, tail = index.definition.partition(f"INDEX {name} ")
+                head, _, tail = index.definition.partition(f"INDEX {index.quoted} ")
                 # A partitioned table's index is made on its partitions, too.
-                yield _broken(f"{head}INDEX {name}", re.sub(r"^ON ONLY ", "ON ", tail))
+                yield _broken(f"{head}INDEX {index.quoted}", re.sub(r"^ON ONLY ", "ON ", tail))
         for statistics in table.statistics:
             if why := self._bringing.why_not(statistics.needs):
                 self._left_out.append(LeftOut(thing=f"statistics {statistics.sql}", why=why, todo="none is needed"))
@@ -250,14 +249,6 @@ def _listed(names: list[str]) -> str:
 def _broken(head: str, tail: str) -> str:
     """In two lines when it is long."""
     return f"{head} {tail}" if len(head) + len(tail) < _WIDTH else f"{head}\n    {tail}"
-
-
-def _schema_of(index: Index) -> str:
-    """`sql` begins with it; both parts may be quoted, and may hold dots then."""
-    if not index.sql.startswith('"'):
-        return index.sql.partition(".")[0]
-    end = index.sql.replace('""', "  ").index('"', 1)
-    return index.sql[: end + 1]
 
 
 def _identity(table: Table, column: Column) -> str:

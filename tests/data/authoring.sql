@@ -125,6 +125,10 @@ CREATE TABLE shop.visit_0 (at date NOT NULL, twice int GENERATED ALWAYS AS (id *
 ALTER TABLE shop.visit ATTACH PARTITION shop.visit_0 FOR VALUES WITH (MODULUS 2, REMAINDER 0);
 CREATE TABLE shop.visit_1 PARTITION OF shop.visit FOR VALUES WITH (MODULUS 2, REMAINDER 1);
 
+CREATE SCHEMA """a";
+CREATE TABLE """a"."it""s %" (id int PRIMARY KEY, "$$" text DEFAULT ':x \');
+CREATE INDEX "ON ONLY " ON """a"."it""s %" (lower("$$")) WHERE "$$" <> '"""';
+
 CREATE TABLE shop.log (at timestamptz DEFAULT clock_timestamp(), what text);
 
 -- What does not go along.

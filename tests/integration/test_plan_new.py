@@ -36,7 +36,7 @@ from tests.stream_pair import StreamPair
 pytestmark = pytest.mark.integration
 
 ODD = (Path(__file__).parent.parent / "data" / "authoring.sql").read_text()
-MOVED = ["shop.customer", "Odd Schema.order", "Odd Schema.line;--", "shop.event", "shop.visit", "shop.log"]
+MOVED = ["shop.customer", "Odd Schema.order", "Odd Schema.line;--", "shop.event", "shop.visit", '"a.it"s %', "shop.log"]
 STAYS = {
     "TABLE region",
     "CONSTRAINT region region_pkey",
