@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from commands.output import json_option, print_facts, print_json, stderr
-from commands.recording import check_addresses, record_with_envoy, record_with_mitmproxy, resolved
+from commands.recording import check_addresses, check_logging, record_with_envoy, record_with_mitmproxy, resolved
 from migration_plans.gather.paths import Templates
 from migration_plans.gather.requests import requests_in
 from router.learning.errors import BadRecording
@@ -46,7 +46,7 @@ def _duration(text: str) -> float:
 @click.option(
     "--one-at-a-time", is_flag=True, help="Let each request wait for the one before: exact, under light load."
 )
-@click.option("--source", help="With --one-at-a-time: URL of the monolith's database, to mark requests in its log.")
+@click.option("--source", help="URL of its database: are statements logged? Turns are marked in that log.")
 @click.option(
     "--engine",
     type=click.Choice(["envoy", "mitmproxy"]),
@@ -86,10 +86,8 @@ def record_command(
         raise BadRecording(
             thing=needs[0], reason="is nothing that Envoy can do", mend="leave --engine out, or say --engine mitmproxy"
         )
-    if source is not None and not one_at_a_time:
-        raise BadRecording(
-            thing="--source", reason="is used with --one-at-a-time only", mend="add --one-at-a-time, or leave it out"
-        )
+    if source is not None:
+        check_logging(source)
     engine = engine or ("mitmproxy" if needs else "envoy")
     check_addresses(settings)
     begin, cut = prepare_record(out, appends=appends)

@@ -70,6 +70,12 @@ def check_addresses(settings: RecordSettings) -> None:
             ) from None
 
 
+def check_logging(source: str) -> None:
+    """Statements are logged there, so that it is worth while to record. Raises `LogUnreadable`, `SourceUnreadable`."""
+    with open_marks(source, _SETTLE_S):
+        pass
+
+
 @contextmanager
 def _interrupted_by_signals() -> Iterator[None]:
     before = signal.signal(signal.SIGTERM, _interrupt)

@@ -9,7 +9,10 @@ from pathlib import Path
 import httpx
 import psycopg
 import pytest
+from click.testing import CliRunner
 
+from cli import strangler
+from migration_plans.errors import LogUnreadable
 from migration_plans.gather.gathering import GatherSettings, gather
 from migration_plans.gather.paths import shape_of
 from sandbox.postgres import create_database, postgres_server
@@ -110,7 +113,10 @@ def test_a_crowd_is_attributed_exactly_when_statements_tell_their_request(server
 
 def test_one_client_is_attributed_exactly_by_time(server, tmp_path):
     database = server.database("told_by_time")
-    with served(shop(database, "plain")) as upstream, recording(upstream, tmp_path / "run.jsonl") as running:
+    with (
+        served(shop(database, "plain")) as upstream,
+        recording(upstream, tmp_path / "run.jsonl", "--source", database) as running,
+    ):
         shopping(running.url, 1)
     assert running.seen["endpoints"] == 6
     document = gather(GatherSettings(source=database, logs=(server.written(),), requests=(running.out,)))
@@ -135,3 +141,11 @@ def test_a_crowd_before_a_black_box_is_attributed_exactly_one_at_a_time(server, 
     assert len(document.functionalities) == len(TRUTH)
     with psycopg.connect(database) as connection:
         assert connection.execute("SELECT count(*) FROM orders").fetchone() == (CLIENTS * ROUNDS,)
+
+
+def test_it_does_not_begin_when_statements_are_not_logged(server, tmp_path):
+    out = tmp_path / "run.jsonl"
+    options = ["--upstream", "http://127.0.0.1:1", "--out", str(out), "--source", create_database(server.url, "silent")]
+    refused = CliRunner().invoke(strangler, ["gather", "record", *options])
+    assert isinstance(refused.exception, LogUnreadable)
+    assert "log_statement = 'all'" in refused.exception.mend and not out.exists()

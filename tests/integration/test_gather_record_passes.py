@@ -224,7 +224,7 @@ def refusal(*options):
         (["--upstream", "http://127.0.0.1:1", "--listen", "8080"], 2, "HOST:PORT"),
         (["--upstream", "http://127.0.0.1:1", "--for", "soon"], 2, "no duration"),
         (["--upstream", "http://127.0.0.1:1", "--engine", "envoy", "--bodies"], 2, "--engine mitmproxy"),
-        (["--upstream", "http://127.0.0.1:1", "--source", "postgresql://u:geheim@x/y"], 2, "--one-at-a-time"),
+        (["--upstream", "http://127.0.0.1:1", "--source", "postgresql://u:geheim@127.0.0.1:1/y"], 4, "runs"),
     ],
 )
 def test_bad_options_are_refused_before_anything_is_touched(tmp_path, options, code, says):
