@@ -46,6 +46,8 @@ def _cluster(name: str, backend: Backend, options: ProxyOptions) -> Json:
         "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
         "name": name,
         "type": "STATIC" if _is_address(backend.host) else "STRICT_DNS",
+        # A name may stand for both kinds of addresses, and its server listen on one (`localhost`).
+        "dns_lookup_family": "ALL",
         "connect_timeout": CONNECT_TIMEOUT,
         "circuit_breakers": {"thresholds": [limits]},
         "typed_extension_protocol_options": {

@@ -86,8 +86,6 @@ def _cluster(settings: RecordSettings, options: ProxyOptions) -> Json:
     protocol["explicit_http_config"] = {
         "http_protocol_options": {"header_key_format": _KEEP_CASE, "enable_trailers": True}
     }
-    # A name may stand for both kinds of addresses, and the monolith listen on one (`localhost`).
-    cluster["dns_lookup_family"] = "ALL"
     return {name: value for name, value in cluster.items() if name != "@type"}
 
 

@@ -86,6 +86,7 @@ def test_an_https_backend_is_checked_against_its_name():
     assert tls["sni"] == "catalog.internal"
     assert tls["common_tls_context"]["validation_context"]["match_typed_subject_alt_names"]
     assert clusters["service-catalog"]["type"] == "STRICT_DNS"
+    assert clusters["service-catalog"]["dns_lookup_family"] == "ALL"
 
 
 def test_an_address_is_host_and_port():
