@@ -32,9 +32,9 @@ def unserved_routes(plan: Plan, settings: Settings) -> Iterator[tuple[str, str, 
                     if not _is_served(client, route):
                         yield (
                             thing,
-                            f"nobody serves it: the {side} application answers 404",
+                            f"nobody serves it: the {side} application answers 404" + _asked_with(route),
                             "correct the path in the plan, add the endpoint to that application, "
-                            "or name the route under `waivers`",
+                            "or name the route's id under `waivers`",
                         )
                     elif unwritten := _unwritten(client, route):
                         yield (
@@ -48,6 +48,11 @@ def unserved_routes(plan: Plan, settings: Settings) -> Iterator[tuple[str, str, 
                     f"does not answer: {type(error).__name__}",
                     "start it, or correct its url in strangler.toml",
                 )
+
+
+def _asked_with(route: RoutePlan) -> str:
+    """An application may want something else in that place than what it is asked with: a slug, an existing row."""
+    return " (asked with 1 for each parameter)" if "{" in route.path else ""
 
 
 def _unwritten(client: httpx.Client, route: RoutePlan) -> list[str]:
