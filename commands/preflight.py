@@ -13,6 +13,7 @@ from cdc.mapping.model import MoveMapping
 from cdc.schema import reflect
 from cdc.schema_changes.evolved import evolve
 from cdc.schema_changes.store import accepted, load_met
+from cdc.tables import ForeignKey
 from commands.mapping import move_mapping
 from commands.served import unserved_routes
 from commands.traffic import backends, move_routes
@@ -97,6 +98,16 @@ def _unfit_servers(
         yield from ((outgoing, finding) for finding in dict.fromkeys(findings) if not finding.ok)
 
 
+_NO_WRITE = "ar"
+"""Catalog letters of NO ACTION and RESTRICT."""
+
+
+def _acts(key: ForeignKey) -> str:
+    """When its action writes the referring table; empty when it never does."""
+    events = (("ON DELETE", key.on_delete), ("ON UPDATE", key.on_update))
+    return " and ".join(event for event, letter in events if letter not in _NO_WRITE)
+
+
 def _undecided(plan: Plan, mapping: MoveMapping, legacy_dsn: str) -> Iterator[Problem]:
     decided = {decision.constraint for decision in plan.foreign_keys}
     waived = {waiver.object for waiver in plan.waivers}
@@ -107,6 +118,14 @@ def _undecided(plan: Plan, mapping: MoveMapping, legacy_dsn: str) -> Iterator[Pr
                 f"foreign key {key.name} ({key.table} → {key.ref_table})",
                 "crosses the cut and the plan does not say what becomes of it",
                 f"add {{constraint: {key.name}, decision: …, because: …}} under `foreign_keys`",
+            )
+        if crossing.direction == "out" and _acts(key) and key.name not in waived:
+            yield (
+                f"foreign key {key.name} ({key.table} → {key.ref_table})",
+                f"has an {_acts(key)} action that writes {key.table} in the monolith: after the cutover the fence"
+                f" refuses it, and with it every such change of {key.ref_table}",
+                "make it NO ACTION and let the monolith's code see to the children first, or, where no such change is"
+                f" ever made, add {{object: {key.name}, because: …}} under `waivers`",
             )
     users: dict[tuple[str, str], list[str]] = {}
     for dependent in dependents(legacy_dsn, mapping.source_tables):

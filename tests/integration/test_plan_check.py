@@ -62,6 +62,20 @@ def test_a_head_beside_a_read_of_get_collides(shop):
     assert any("both claim HEAD" in reason for _, reason in problems(shop))
 
 
+def test_S13_a_key_whose_action_would_write_what_has_moved_is_refused_until_waived(new_database, tmp_path):
+    shop = PlanShop.made(tmp_path, new_database("legacy"), new_database("service"))
+    thing = "foreign key item_shelf (item → shelf)"
+    assert thing not in things(shop)
+    shop.in_legacy(
+        "ALTER TABLE item DROP CONSTRAINT item_shelf, ADD CONSTRAINT item_shelf FOREIGN KEY (shelf_id)"
+        " REFERENCES shelf ON DELETE SET NULL ON UPDATE CASCADE"
+    )
+    (reason,) = (why for found, why in problems(shop) if found == thing)
+    assert "ON DELETE and ON UPDATE action" in reason
+    shop.write(PLAN.replace("waivers:", "waivers:\n  - {object: item_shelf, because: shelves are never deleted}"))
+    assert thing not in things(shop)
+
+
 def test_a_table_named_twice_is_one_problem_and_lint_goes_on(shop):
     twice = "  public.item: {targets: {items2: {id: id}}}\n"
     shop.write(PLAN.replace("tables:\n", "tables:\n" + twice).replace("why: a test", "why: TODO"))
