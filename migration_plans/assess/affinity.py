@@ -36,7 +36,7 @@ class Reading:
     `spread`: what a row of k units gives: 1 to each unit, shared among the k − 1 others, or 1 in all, shared among its
     pairs. Both damp bulk jobs, the second more.
     `rarity`: how much a unit counts that is in many rows: by log(rows ÷ its rows), by the root of that, or by one more
-    than that. All damp hubs.
+    than that. All damp hubs; what at least half of the functionalities use is damped besides (`Evidence.distinction`).
     `writes`: what two units written together gain besides.
     """
 
@@ -138,6 +138,7 @@ class AffinityParts:
             rarity = np.sqrt(rarity)
         elif reading.rarity == "log+1":
             rarity += 1
+        rarity *= self._evidence.distinction
         result *= rarity[:, None]
         result *= rarity[None, :]
         np.fill_diagonal(result, 0)

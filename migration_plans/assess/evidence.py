@@ -14,13 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from migration_plans.assess.facts import Facts, FloatArray, IntArray, Offsets, linked
-from migration_plans.assess.smells import bulk_jobs
+from migration_plans.assess.smells import bulk_jobs, hub_tables
 from migration_plans.assess.touches import Touches, damped_calls
 
 BoolArray = npt.NDArray[np.bool_]
 
 _LEAST_TELLING = 0.01
-"""What only such jobs use is still bound to something."""
+"""What only such jobs use, and a hub itself, is still bound to something."""
 
 _IDENTIFYING_WEIGHT = 4.0
 """A row that cannot even be told without its parent is a part of it, however many other parts the parent has."""
@@ -46,6 +46,8 @@ class Evidence:
     """Where each row begins, and the end."""
     weight: FloatArray
     """Per row."""
+    distinction: FloatArray
+    """Per unit: 1, and less for a hub, which everything uses."""
     references: FloatArray
     """Units × units, symmetric: foreign keys by kind, damped where many point to the same."""
     apart: BoolArray
@@ -69,6 +71,7 @@ def gather_evidence(facts: Facts, used: Touches) -> Evidence:
         written=np.logical_or.reduceat(written[order], at) if len(at) else np.zeros(0, dtype=bool),
         starts=np.searchsorted(row[order][at], np.arange(len(weight) + 1)),
         weight=weight,
+        distinction=_distinction(facts, used, unit_of, count),
         references=_references(facts, unit_of, count),
         apart=_apart(facts, unit_of, count),
     )
@@ -119,7 +122,18 @@ def _used_rows(facts: Facts, used: Touches, unit_of: IntArray) -> tuple[Offsets,
 def _telling(facts: Facts, used: Touches) -> FloatArray:
     """Per functionality: 1, and for a bulk job that uses the share s of all tables (2 − 2 s)²."""
     bulk = bulk_jobs(facts, used)
-    shares = np.array([bulk.get(name, 0.5) for name in facts.functionalities])
+    return _faded(np.array([bulk.get(name, 0.5) for name in facts.functionalities]))
+
+
+def _distinction(facts: Facts, used: Touches, unit_of: IntArray, count: int) -> FloatArray:
+    """Per unit: 1, and for one whose tables are all hubs, used by the share s of all functionalities, (2 − 2 s)²."""
+    hubs = hub_tables(facts, used)
+    result: FloatArray = np.zeros(count)
+    np.maximum.at(result, unit_of, _faded(np.array([hubs.get(name, 0.5) for name in facts.tables])))
+    return result
+
+
+def _faded(shares: FloatArray) -> FloatArray:
     result: FloatArray = np.maximum((2 - 2 * shares) ** 2, _LEAST_TELLING)
     return result
 
