@@ -34,10 +34,11 @@ def test_ctrl_c_leaves_no_process_and_no_folder(wait_for, tmp_path):
         env={**os.environ, "TMPDIR": str(temporary)},
         start_new_session=True,
     )
-    for line in demo.stderr:
-        if wait_for in line:
-            break
-    os.killpg(demo.pid, signal.SIGINT)
-    assert demo.wait(timeout=90) == 130
+    with demo.stderr as said:
+        for line in said:
+            if wait_for in line:
+                break
+        os.killpg(demo.pid, signal.SIGINT)
+        assert demo.wait(timeout=90) == 130
     assert [path.name for path in temporary.iterdir() if "postgres" not in path.name] == []
     assert ours(temporary) == []

@@ -141,6 +141,7 @@ def test_a_server_that_restarts_is_read_on_from_where_it_was():
                     assert capture.poll(0.1) == []
                     capture.acknowledge(capture.delivered_through.lsn)
         restarting.join()
+        source.database.close()
         source.database = psycopg.connect(url, autocommit=True)
         log = stack.log_path("postgres").read_text()
         assert "received fast shutdown request" in log
