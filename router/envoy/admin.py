@@ -122,18 +122,15 @@ class EnvoyAdmin:
 
     def rejections(self) -> Rejections:
         """How many files it did not take since it started."""
-        counts = self._refused_files()
-        return Rejections(
-            unread=sum(count for (_, counter), count in counts.items() if counter == "update_failure"),
-            refused=sum(count for (_, counter), count in counts.items() if counter == "update_rejected"),
-        )
+        return _rejections(self._refused_files())
 
     def config_rejected(self, since: Rejections | None = None) -> str | None:
         """What it did not take, if that was more than `since`; it goes on with the files before. The whole text of
         its complaint is only in its log."""
-        if self.rejections() == (since or Rejections()):
+        counts = self._refused_files()
+        if _rejections(counts) == (since or Rejections()):
             return None
-        named = [f"the {file} file {_REJECTIONS[counter]}" for (file, counter), n in self._refused_files().items() if n]
+        named = [f"the {file} file {_REJECTIONS[counter]}" for (file, counter), count in counts.items() if count]
         return "; ".join(named) + " (its log says where)"
 
     def _refused_files(self) -> dict[tuple[str, str], int]:
@@ -197,6 +194,13 @@ class EnvoyAdmin:
                 reason=f"its admin interface gave no answer: {type(error).__name__}",
                 mend="start Envoy with the bootstrap that `strangler` wrote, or correct router.admin",
             ) from None
+
+
+def _rejections(counts: Mapping[tuple[str, str], int]) -> Rejections:
+    return Rejections(
+        unread=sum(count for (_, counter), count in counts.items() if counter == "update_failure"),
+        refused=sum(count for (_, counter), count in counts.items() if counter == "update_rejected"),
+    )
 
 
 def _as_version(text: object) -> int | None:
