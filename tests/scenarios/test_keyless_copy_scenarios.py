@@ -299,32 +299,41 @@ def test_the_copy_of_a_large_table_takes_bounded_memory(pair):
     same(pair)
 
 
+@contextmanager
+def a_commit_that_waits_for_a_standby(pair):
+    """Someone's insert that the log has and no snapshot shows, for as long as the block runs."""
+    with connect(pair.source_dsn, "slow") as slow:
+        pid, waits = slow.info.backend_pid, threading.Event()
+
+        def insert_until_one_waits():
+            # The checkpointer tells the others that standbys are waited for: until it has, commits go through.
+            while not waits.is_set():
+                slow.execute("INSERT INTO l VALUES (1, 'slow')")
+
+        assert pair.rows("SHOW synchronous_standby_names", "source") == [("",)]
+        pair.source.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+        pair.source.execute("SELECT pg_reload_conf()")
+        inserting = threading.Thread(target=insert_until_one_waits)
+        inserting.start()
+        try:
+            waiting = f"SELECT wait_event FROM pg_stat_activity WHERE pid = {pid}"
+            until(lambda: pair.rows(waiting, "source") == [("SyncRep",)])
+            yield
+        finally:
+            waits.set()
+            pair.source.execute("ALTER SYSTEM RESET synchronous_standby_names")
+            pair.source.execute("SELECT pg_reload_conf()")
+            inserting.join()
+
+
 def test_a_transaction_that_the_log_has_and_the_snapshot_not_yet_voids_what_was_read(pair):
     """A commit is in the log before others can see it, for long where a standby is waited for."""
     copy = HandCopy(pair)
-    with connect(pair.source_dsn, "slow") as slow:
-        name = pair.rows("SELECT current_setting('synchronous_standby_names')", "source")
-        assert name == [("",)]
-        pair.source.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
-        pair.source.execute("SELECT pg_reload_conf()")
-        try:
-            pid = slow.info.backend_pid
-            waiting = threading.Thread(target=lambda: slow.execute("INSERT INTO l VALUES (1, 'slow')"))
-            until(lambda: pair.rows("SHOW synchronous_standby_names", "source") == [("nobody",)])
-            waiting.start()
-            until(
-                lambda: (
-                    pair.rows(f"SELECT wait_event FROM pg_stat_activity WHERE pid = {pid}", "source") == [("SyncRep",)]
-                )
-            )
-            copy.session.execute("SET synchronous_commit = local")
-            pair.source.execute("SET synchronous_commit = local")
-            copy.low()
-            copy.read()
-        finally:
-            pair.source.execute("ALTER SYSTEM RESET synchronous_standby_names")
-            pair.source.execute("SELECT pg_reload_conf()")
-            waiting.join()
+    with a_commit_that_waits_for_a_standby(pair):
+        for session in (copy.session, pair.source):
+            session.execute("SET synchronous_commit = local")
+        copy.low()
+        copy.read()
     copy.mark("high")
     pair.sync()
     assert states(pair) == [("requested", 0)]
