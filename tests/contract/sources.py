@@ -135,6 +135,9 @@ class SlotRig(PostgresRig):
 
     def lose(self):
         """Somebody drops and makes anew what keeps the changes."""
+        # The server notices a closed connection a moment later.
+        while self.rows(f"SELECT 1 FROM pg_replication_slots WHERE slot_name = '{self.stream}' AND active"):
+            pass
         self.execute("SELECT pg_drop_replication_slot(%s)", [self.stream])
         self.execute("INSERT INTO t VALUES (999)")
         self.execute("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", [self.stream])

@@ -280,8 +280,6 @@ def test_T12_T13_a_position_that_is_gone_is_refused(rig):
     source.acknowledge(transaction.commit_lsn)
     source.report()
     source.close()
-    if rig.server == "postgres":
-        time.sleep(0.2)
     rig.lose()
     with pytest.raises(SlotMismatch) as refused:
         lost = rig.source(transaction.commit_lsn)
