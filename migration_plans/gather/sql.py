@@ -18,7 +18,7 @@ from migration_plans.gather.sql_found import Found
 from migration_plans.gather.sql_names import Names
 from migration_plans.gather.sql_walk import Walk
 from migration_plans.gather.statement import Access, Catalog, ColumnName, ColumnUse, RowLock, StatementFacts, View
-from migration_plans.gather.statement_text import normalised, without_comments
+from migration_plans.gather.statement_text import normalised, with_parted_parameters, without_comments
 
 Dialect = Literal["postgres", "mysql", "sqlite", "oracle", "tsql"]
 
@@ -129,7 +129,7 @@ class SqlReader:
         plain = form if len(text) > _LONG_TEXT else without_comments(text, backslashes=self._backslashes)
         for pattern, replacement in _REWRITES:
             plain = pattern.sub(replacement, plain, count=1)
-        plain = _MANGLED_CAST.sub("CAST(NULL AS ", plain)
+        plain = with_parted_parameters(_MANGLED_CAST.sub("CAST(NULL AS ", plain), backslashes=self._backslashes)
         walk = Walk(self._names)
         try:
             trees = [tree for tree in sqlglot.parse(plain, read=self.dialect) if tree is not None]

@@ -102,6 +102,15 @@ def without_comments(text: str, *, backslashes: bool = False) -> str:
     return "".join(" " if kind == "comment" else token for kind, token in _tokens(text, backslashes=backslashes))
 
 
+def with_parted_parameters(text: str, *, backslashes: bool = False) -> str:
+    """The same statement, a blank after each parameter: sqlglot takes `$1,$` of `($1,$2)` for a quote."""
+    if "$" not in text:
+        return text
+    return "".join(
+        f"{token} " if kind == "parameter" else token for kind, token in _tokens(text, backslashes=backslashes)
+    )
+
+
 def _tokens(text: str, *, backslashes: bool) -> Iterator[tuple[str, str]]:
     at, end = 0, len(text)
     while at < end:
