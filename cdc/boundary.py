@@ -27,7 +27,7 @@ SELECT 'trigger' AS kind, tn.nspname AS schema, g.tgname AS name, tn.nspname AS 
   FROM pg_trigger g
   JOIN pg_class t ON t.oid = g.tgrelid
   JOIN pg_namespace tn ON tn.oid = t.relnamespace
- WHERE NOT g.tgisinternal AND g.tgname NOT LIKE 'strangler\\_%%'
+ WHERE NOT g.tgisinternal AND g.tgparentid = 0 AND g.tgname NOT LIKE 'strangler\\_%%'
    AND (tn.nspname, t.relname) IN (SELECT * FROM unnest(%(schemas)s::text[], %(names)s::text[]))
 """
 
@@ -48,10 +48,20 @@ SELECT 'function', n.nspname, p.proname, tn.nspname, t.relname
  WHERE (tn.nspname, t.relname) IN (SELECT * FROM unnest(%(schemas)s::text[], %(names)s::text[]))
 """
 
+_PARTITIONS = """
+SELECT DISTINCT n.nspname AS schema, c.relname AS name
+  FROM unnest(%(schemas)s::text[], %(names)s::text[]) AS m (schema, name)
+  JOIN pg_namespace mn ON mn.nspname = m.schema
+  JOIN pg_class mc ON mc.relnamespace = mn.oid AND mc.relname = m.name AND mc.relkind = 'p'
+ CROSS JOIN LATERAL pg_partition_tree(mc.oid) t
+  JOIN pg_class c ON c.oid = t.relid JOIN pg_namespace n ON n.oid = c.relnamespace
+"""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CrossingForeignKey:
-    """`in`: a table that stays references a moved one. `out`: a moved table references one that stays."""
+    """`in`: a table that stays references a moved one. `out`: a moved table, or a partition of one, references one
+    that stays."""
 
     direction: Literal["in", "out"]
     key: ForeignKey
@@ -59,7 +69,8 @@ class CrossingForeignKey:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Dependent:
-    """Something in the database that uses a moved table. A function is named when its text mentions the table."""
+    """Something in the database that uses a moved table, or a partition of one. A function is named when its text
+    mentions the table."""
 
     kind: str
     schema: str
@@ -70,10 +81,10 @@ class Dependent:
 def foreign_keys_across(
     database: str | psycopg.Connection[Any], tables: Sequence[TableName]
 ) -> list[CrossingForeignKey]:
-    """Foreign keys between the tables of a move and those that stay, in name order."""
-    moved = frozenset(tables)
+    """Foreign keys between the tables of a move, with their partitions, and those that stay, in name order."""
+    moved = _with_partitions(database, tables)
     crossing: list[CrossingForeignKey] = []
-    for table in reflect(database, tables).tables.values():
+    for table in reflect(database, sorted(moved)).tables.values():
         crossing += [
             CrossingForeignKey(direction="out", key=key) for key in table.foreign_keys_out if key.ref_table not in moved
         ]
@@ -85,7 +96,7 @@ def foreign_keys_across(
 
 def dependents(database: str | psycopg.Connection[Any], tables: Sequence[TableName]) -> list[Dependent]:
     """Views, triggers (not ours) and functions that use one of `tables`, in name order."""
-    asked = {"schemas": [table.schema for table in tables], "names": [table.name for table in tables]}
+    asked = _asked(sorted(_with_partitions(database, tables)))
     with rows_from(database) as cursor:
         rows = [row for query in (_VIEWS, _TRIGGERS, _FUNCTIONS) for row in cursor.execute(query, asked).fetchall()]
     found = {
@@ -98,3 +109,13 @@ def dependents(database: str | psycopg.Connection[Any], tables: Sequence[TableNa
         for row in rows
     }
     return sorted(found, key=lambda each: (each.kind, each.schema, each.name, each.table))
+
+
+def _with_partitions(database: str | psycopg.Connection[Any], tables: Sequence[TableName]) -> frozenset[TableName]:
+    with rows_from(database) as cursor:
+        rows = cursor.execute(_PARTITIONS, _asked(tables)).fetchall()
+    return frozenset(tables) | {TableName(schema=row["schema"], name=row["name"]) for row in rows}
+
+
+def _asked(tables: Sequence[TableName]) -> dict[str, list[str]]:
+    return {"schemas": [table.schema for table in tables], "names": [table.name for table in tables]}

@@ -82,6 +82,32 @@ def test_C16_S13_what_crosses_the_border_is_listed(legacy):
     ]
 
 
+def test_C16_S13_partitions_move_with_their_table_and_what_uses_one_of_them_is_listed(new_database):
+    url = new_database("parts")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("""
+            CREATE TABLE rental (id int PRIMARY KEY);
+            CREATE TABLE customer (id int PRIMARY KEY);
+            CREATE TABLE payment (id int, at date, rental_id int, customer_id int) PARTITION BY RANGE (at);
+            CREATE SCHEMA parts;
+            CREATE TABLE parts.payment_1 PARTITION OF payment FOR VALUES FROM ('2024-01-01') TO ('2025-01-01');
+            ALTER TABLE parts.payment_1
+              ADD CONSTRAINT inner_key FOREIGN KEY (rental_id) REFERENCES rental,
+              ADD CONSTRAINT outward_key FOREIGN KEY (customer_id) REFERENCES customer ON DELETE CASCADE;
+            CREATE VIEW of_2024 AS SELECT id FROM parts.payment_1;
+            CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;
+            CREATE TRIGGER on_part BEFORE UPDATE ON parts.payment_1 FOR EACH ROW EXECUTE FUNCTION touch();
+            CREATE TRIGGER on_whole AFTER UPDATE ON payment FOR EACH ROW EXECUTE FUNCTION touch();
+        """)
+    moved = [name("payment"), name("rental")]
+    assert [(c.direction, c.key.name) for c in foreign_keys_across(url, moved)] == [("out", "outward_key")]
+    assert [(d.kind, d.name, str(d.table)) for d in dependents(url, moved)] == [
+        ("trigger", "on_part", "parts.payment_1"),
+        ("trigger", "on_whole", "payment"),
+        ("view", "of_2024", "parts.payment_1"),
+    ]
+
+
 def test_an_unreachable_database_is_named_without_its_password():
     with pytest.raises(DatabaseUnreachable) as caught:
         reflect("postgresql://u:secret@127.0.0.1:1/x", [TableName(name="t")])
