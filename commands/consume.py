@@ -60,6 +60,7 @@ class _Stopped(PromiseBroken):
     help="Without that topic: seconds of quiet after which a transaction counts as whole.",
 )
 @click.option("--accept-incomplete", is_flag=True, help="Begin although topics have lost their first records.")
+@click.option("--nulls-kept", is_flag=True, help="The connector's converters have replace.null.with.default=false.")
 @click.option("--until-now", is_flag=True, help="Stop at the records that the topics hold now.")
 @click.option("--forget", is_flag=True, help="Remove the stream from the target, and do nothing else.")
 @click.option("--on-bad-row", type=click.Choice(["park", "stop"]), default="park", show_default=True)
@@ -85,6 +86,7 @@ def consume(
     transactions: Any,
     idle_s: float,
     accept_incomplete: bool,
+    nulls_kept: bool,
     until_now: bool,
     forget: bool,
     on_bad_row: Any,
@@ -132,6 +134,7 @@ def consume(
         accept_incomplete=accept_incomplete,
         transactions=transactions,
         types_known=source is not None,
+        nulls_are_kept=nulls_kept,
     )
     positions.provision()
     spec = ConsumeSpec(

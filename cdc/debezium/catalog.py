@@ -27,11 +27,13 @@ class PgType:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TableShape:
-    """What records need of a table. `primary_key` in key order; `columns`: name → (type oid, modifier)."""
+    """What records need of a table. `primary_key` in key order; `columns`: name → (type oid, modifier); `defaults`:
+    name → expression, as `pg_get_expr` writes it."""
 
     primary_key: tuple[str, ...] = ()
     not_null: frozenset[str] = frozenset()
     columns: Mapping[str, tuple[int, int]] = field(default_factory=lambda: MappingProxyType({}))
+    defaults: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
 class ResolvedType(NamedTuple):

@@ -34,8 +34,8 @@ _TABLES = """
 
 _COLUMNS = """
     SELECT attrelid::int8 AS table_oid, attname AS name, atttypid::int8 AS type_oid, atttypmod AS modifier,
-           attnotnull AS not_null
-      FROM pg_attribute
+           attnotnull AS not_null, pg_get_expr(d.adbin, d.adrelid) AS default
+      FROM pg_attribute LEFT JOIN pg_attrdef d ON d.adrelid = attrelid AND d.adnum = attnum
      WHERE attrelid = ANY (%(oids)s::oid[]) AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
      ORDER BY attrelid, attnum
 """
@@ -58,6 +58,7 @@ def read_catalog(database: str | psycopg.Connection[Any], tables: Sequence[Table
                 primary_key=tuple(table["primary_key"]),
                 not_null=frozenset(column["name"] for column in columns if column["not_null"]),
                 columns={column["name"]: (column["type_oid"], column["modifier"]) for column in columns},
+                defaults={column["name"]: column["default"] for column in columns if column["default"] is not None},
             )
             for table, columns in _read_tables(cursor, tables)
         }

@@ -37,6 +37,8 @@ class Loss(Enum):
     """Null in a precise decimal: Debezium writes NaN and infinities so too."""
     NULL_ARRAY = "null_array"
     """Null in an array column: Debezium writes so what it has no form for, unchanged TOAST and NaN among it."""
+    NULL_DEFAULT = "null_default"
+    """The default of a column that may be null: Kafka's JSON converter writes it in place of null, too."""
     NESTED_ARRAY = "nested_array"
     """An array of arrays, or one that does not begin at 1: written as nulls, or without its bounds."""
     INTERVAL = "interval"

@@ -58,6 +58,7 @@ class DecoderOptions:
 
     `losses_marked`: the writer is our encoder and its headers are there, so only what it has marked is in doubt.
     `trusts_placeholder`: no value of the source equals the placeholder, so it is an unchanged value without a doubt.
+    `nulls_are_kept`: the writer's converters have `replace.null.with.default=false`, so a null is written as one.
     `types_are_the_sources`: the catalog is the source's own. If it is another's, a type is believed where the record's
     schema agrees with it, and records without schema are refused.
     `accept_columns`: `column`, `table.column` or `schema.table.column`; `accept_losses`: kinds, in every column.
@@ -66,6 +67,7 @@ class DecoderOptions:
     written: DebeziumOptions
     losses_marked: bool = False
     trusts_placeholder: bool = False
+    nulls_are_kept: bool = False
     types_are_the_sources: bool = True
     accept_columns: frozenset[str] = frozenset()
     accept_losses: frozenset[Loss] = frozenset()

@@ -12,7 +12,8 @@ from typing import Any, Final
 from cdc.debezium.catalog import ResolvedType, TypeCatalog
 from cdc.debezium.codec import JsonSchema, Loss
 from cdc.debezium.decoded import DecodedRecord, DecoderOptions, Doubt, TransactionMark
-from cdc.debezium.forms import may_be_of, widens_to
+from cdc.debezium.defaults import ANY_VALUE, null_likeness
+from cdc.debezium.forms import is_ambiguous, may_be_of, widens_to
 from cdc.debezium.read_values import ValueReader, type_oid_of
 from cdc.debezium.record import LOST_HEADER
 from cdc.debezium.types import codec_for
@@ -32,9 +33,14 @@ class _TableReader:
 
     relation: Relation
     readers: Mapping[str, ValueReader]
+    null_likes: dict[str, Any] = field(default_factory=dict)
+    """Column → what a null may have been written as."""
     doubts: dict[str, Loss] = field(default_factory=dict)
 
     def row(self, image: Fields) -> Row:
+        for name, likeness in self.null_likes.items():
+            if image.get(name) is not None and (likeness is ANY_VALUE or image[name] == likeness):
+                self.doubts[name] = Loss.NULL_DEFAULT
         return tuple(self.readers[column.name].read(image.get(column.name)) for column in self.relation.columns)
 
     def key_row(self, key: Fields) -> Row:
@@ -140,7 +146,7 @@ class DebeziumDecoder:
         found = self._tables.get((table, key, shape))
         if found is None:
             forms = self._forms(table, payload) if fields is None else {each["field"]: each for each in fields}
-            found = self._tables[table, key, shape] = self._compile(table, forms, key)
+            found = self._tables[table, key, shape] = self._compile(table, forms, key, has_schema=fields is not None)
         return found
 
     def _forms(self, table: TableName, payload: Fields) -> dict[str, JsonSchema]:
@@ -148,6 +154,7 @@ class DebeziumDecoder:
         columns = self._catalog.shape(table).columns if self.options.types_are_the_sources else {}
         if not columns:
             raise ValueError(f"it has no schema, and the catalog does not know the table {table}")
+        shape = self._catalog.shape(table)
         present = payload.get("after") or payload.get("before") or columns
         if unknown := [name for name in present if name not in columns]:
             raise ValueError(f"the catalog's table {table} has no column {unknown[0]!r}")
@@ -156,19 +163,36 @@ class DebeziumDecoder:
             codec = codec_for(*columns[name], self._catalog, self.options.written, lambda loss: None)
             if codec is not None:
                 forms[name] = codec.schema
+                if name in shape.defaults and name not in shape.not_null:
+                    likeness = null_likeness(shape.defaults[name], *columns[name], self._catalog, self.options.written)
+                    forms[name] = codec.schema if likeness is None else {**codec.schema, "default": likeness}
         return forms
 
-    def _compile(self, table: TableName, forms: Mapping[str, JsonSchema], key: Sequence[str]) -> _TableReader:
+    def _null_likes(self, table: TableName, forms: Mapping[str, JsonSchema]) -> dict[str, Any]:
+        if self.options.losses_marked or self.options.nulls_are_kept:
+            return {}
+        never = self._catalog.shape(table).not_null if self.options.types_are_the_sources else frozenset()
+        return {
+            name: form["default"]
+            for name, form in forms.items()
+            if "default" in form and form.get("optional", True) and name not in never
+        }
+
+    def _compile(
+        self, table: TableName, forms: Mapping[str, JsonSchema], key: Sequence[str], *, has_schema: bool
+    ) -> _TableReader:
         shape = self._catalog.shape(table).columns
         columns: list[Column] = []
         readers: dict[str, ValueReader] = {}
         result = _TableReader(
-            relation=Relation(oid=0, schema=table.schema, name=table.name, columns=()), readers=readers
+            relation=Relation(oid=0, schema=table.schema, name=table.name, columns=()),
+            readers=readers,
+            null_likes=self._null_likes(table, forms),
         )
         for name, form in forms.items():
             type_oid, modifier = shape.get(name, (type_oid_of(form), -1))
             known: ResolvedType | None = self._catalog.resolve(type_oid, modifier) if name in shape else None
-            foreign = False
+            foreign = not (has_schema or self.options.losses_marked) and is_ambiguous(type_oid, modifier, self._catalog)
             if known and not (self.options.types_are_the_sources or may_be_of(form, type_oid, modifier, self._catalog)):
                 foreign = not widens_to(form, type_oid, self._catalog)
                 type_oid, modifier, known = 0, -1, None

@@ -7,6 +7,7 @@ from typing import Final, get_args
 from cdc.debezium import options as modes
 from cdc.debezium.catalog import TypeCatalog
 from cdc.debezium.codec import JsonSchema
+from cdc.debezium.numbers import precision_and_scale
 from cdc.debezium.options import DebeziumOptions
 from cdc.debezium.types import codec_for
 
@@ -30,6 +31,15 @@ _WIDER: Final = {
 def widens_to(form: JsonSchema, type_oid: int, catalog: TypeCatalog) -> bool:
     """Whether a form of another type reads the same in a column of this type."""
     return "name" not in form and catalog.resolve(type_oid).type.name in _WIDER.get(form["type"], ())
+
+
+def is_ambiguous(type_oid: int, modifier: int, catalog: TypeCatalog) -> bool:
+    """Whether values of this type cannot be read without their schema: Debezium writes elements of domains as bytes,
+    and takes a negative scale for 2048 less it."""
+    found = catalog.resolve(type_oid, modifier)
+    if found.type.kind == "array":
+        return catalog.type(found.type.of).kind == "domain" or is_ambiguous(found.type.of, found.modifier, catalog)
+    return found.type.name == "numeric" and found.modifier != -1 and precision_and_scale(found.modifier)[1] < 0
 
 
 def may_be_of(form: JsonSchema, type_oid: int, modifier: int, catalog: TypeCatalog) -> bool:

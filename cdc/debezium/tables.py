@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
 from cdc.debezium.catalog import TypeCatalog
-from cdc.debezium.codec import NULL, Codec, Loss, dump, quoted
+from cdc.debezium.codec import NULL, Codec, JsonSchema, Loss, dump, quoted
+from cdc.debezium.defaults import default_of
 from cdc.debezium.options import DebeziumOptions
 from cdc.debezium.schemas import adjusted, envelope_schema, key_schema
 from cdc.debezium.types import codec_for
-from cdc.events import UNCHANGED, Relation, Row
+from cdc.events import UNCHANGED, Column, Relation, Row
 
 Losses = dict[str, str]
 """Column → kind of loss."""
@@ -44,7 +45,7 @@ class TableWriter:
         self.source: Final = f'"schema":{quoted(relation.schema)},"table":{quoted(relation.name)}'
         self.key_head, self.value_head = "", ""
         if options.schemas_enable:
-            self._write_schemas(options)
+            self._write_schemas(options, catalog)
 
     def key(self, row: Row | None) -> str | None:
         """The key's JSON without schema; None when there is no row or no key."""
@@ -149,10 +150,25 @@ class TableWriter:
 
         return lose
 
-    def _write_schemas(self, options: DebeziumOptions) -> None:
-        columns = [(self.relation.columns[index].name, codec.schema) for index, codec in self._codecs.items()]
+    def _write_schemas(self, options: DebeziumOptions, catalog: TypeCatalog) -> None:
+        columns = [
+            (
+                self.relation.columns[index].name,
+                self._with_default(self.relation.columns[index], codec, catalog, options),
+            )
+            for index, codec in self._codecs.items()
+        ]
         by_name = dict(columns)
         name = adjusted(self.topic, options.schema_name_adjustment_mode)
         keyed = [(column, by_name[column]) for column in self.key_columns]
         self.key_head = f'{{"schema":{dump(key_schema(name, keyed))},"payload":'
         self.value_head = f'{{"schema":{dump(envelope_schema(name, columns, self.key_columns))},"payload":'
+
+    def _with_default(self, column: Column, codec: Codec, catalog: TypeCatalog, options: DebeziumOptions) -> JsonSchema:
+        """The catalog is that of now: it says nothing of a column that had another type then."""
+        shape = catalog.shape(self.relation.table)
+        expression = shape.defaults.get(column.name)
+        if expression is None or shape.columns.get(column.name) != (column.type_oid, column.type_modifier):
+            return codec.schema
+        default = default_of(expression, column.type_oid, column.type_modifier, catalog, options)
+        return codec.schema if default is None else {**codec.schema, "default": default}

@@ -19,7 +19,7 @@ from cdc.lsn import before_boundary, parse_lsn
 from cdc.postgres_source import PostgresSource
 
 HERE = Path(__file__).parent
-TABLES = [TableName(name=name) for name in ("small", "comp", "nokey", "rf", "big", "defs", "types")]
+TABLES = [TableName(name=name) for name in ("small", "comp", "nokey", "rf", "big", "defs", "types", "dflt")]
 STREAM = "strangler_oracle_forward"
 ENGINE_S = 120
 

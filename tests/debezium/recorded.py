@@ -14,7 +14,7 @@ from psycopg.conninfo import conninfo_to_dict
 from benchmarks.debezium_engine import END_PREFIX
 
 HERE = Path(__file__).parent
-TABLES = ["small", "comp", "rf", "big", "defs", "types"]
+TABLES = ["small", "comp", "rf", "big", "defs", "types", "dflt"]
 ENGINE_S = 150
 
 CONFIGURATIONS = {

@@ -61,3 +61,9 @@ delete from defs
 update types set c_text='other' where id=1
 ;;
 insert into types (id,c_timetz,c_time,c_ts,c_interval,c_tstz,a_interval,c_num,c_tstz3) values (11,'10:00:00.1+00','10:00:00.12','2024-01-01 00:00:00.12','-04:05:06.789','2024-01-01 00:00:00.12+00','{1 day}','Infinity','2024-01-01 00:00:00+00'),(12,'10:00:00.123456+02:30','10:00:00.123','2024-01-01 00:00:00.123','-1 day +00:00:00.5','2024-01-01 00:00:00.123+00',null,'-Infinity','2024-01-01 00:00:00.1+00')
+;;
+insert into dflt(id) values (1)
+;;
+do $$ declare nulls text; begin select string_agg(quote_ident(attname) || ' = null', ', ') into nulls from pg_attribute where attrelid = 'dflt'::regclass and attnum > 1 and not attnotnull; execute 'update dflt set ' || nulls; end $$
+;;
+delete from dflt

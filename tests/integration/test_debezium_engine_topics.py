@@ -36,6 +36,7 @@ def statements(connection):
     for statement in (oracle.HERE / "statements.sql").read_text().split(";;\n"):
         connection.execute(statement)
     connection.execute("insert into small select g, 'after the truncate' from generate_series(1, 40) g")
+    connection.execute("insert into dflt (id, t_plain, n_ps) values (7, null, null)")
     dsn = connection.info.dsn
     with psycopg.connect(dsn) as one, psycopg.connect(dsn) as two:
         one.execute("insert into big (id, v, t) values (1000, 1, repeat('y', 4000))")
@@ -172,6 +173,20 @@ def test_every_type_is_exact_or_refused_until_its_column_is_accepted(both, targe
         if one != other
     }
     assert different == set()
+
+
+@pytest.mark.parametrize("with_schema", [True, False], ids=["schema", "no schema"])
+def test_a_null_that_the_connector_wrote_as_the_default_is_not_applied(both, target, new_topics, with_schema):
+    source, found = both
+    assert '"t_plain":""' in next(value for topic, _, value, _ in found["exact"] if value and topic.endswith("dflt"))
+    assert rows(source, "dflt", 'x."t_plain"')[1] == ["(None,)"]
+    topics = new_topics(["dflt"])
+    topics.send(found["exact"], "rec-exact", with_schema)
+    error = stops(spec(topics, target, None if with_schema else source, modes=EXACT))
+    assert error["error"] == "UntrustedValues"
+    assert "null_default" in error["reason"]
+    assert "replace.null.with.default=false" in error["mend"]
+    assert rows(target, "dflt")[1] == []
 
 
 def test_columns_that_the_topic_lacks_are_named(both, target, new_topics):

@@ -20,8 +20,8 @@ class TopicsOptions:
     `written`: the connector's handling modes, which records without schema need. `accept_columns`, `accept_losses`:
     what is believed in spite of its form (`DecoderOptions`). `idle_s`: without a transaction topic, how long nothing
     more of a transaction has come when it counts as whole. `transactions`: what the transaction topic is for, if there
-    is one. `accept_incomplete`: begin although the topics do not begin with
-    their first record. `types_known`: the catalog is the source's own, so that records need no schema.
+    is one. `accept_incomplete`: begin although the topics do not begin with their first record. `nulls_are_kept`: as
+    `DecoderOptions` has it. `types_known`: the catalog is the source's own, so that records need no schema.
     """
 
     kafka: KafkaOptions
@@ -33,6 +33,7 @@ class TopicsOptions:
     accept_incomplete: bool = False
     transactions: Literal["use", "ignore"] = "use"
     types_known: bool = False
+    nulls_are_kept: bool = False
 
     @property
     def prefix(self) -> str:
@@ -56,6 +57,7 @@ class TopicsOptions:
         return DecoderOptions(
             written=self.written,
             trusts_placeholder=True,
+            nulls_are_kept=self.nulls_are_kept,
             types_are_the_sources=self.types_known,
             accept_columns=self.accept_columns,
             accept_losses=self.accept_losses,

@@ -10,6 +10,7 @@ from typing import Any, Final
 from cdc.changelog.debezium_topics.options import Place, TopicsOptions
 from cdc.changelog.debezium_topics.topic_events import EndMark, Raw, TopicEvent
 from cdc.debezium.catalog import TypeCatalog
+from cdc.debezium.codec import Loss
 from cdc.debezium.decoded import DecodedRecord, TransactionMark
 from cdc.debezium.decoder import DebeziumDecoder
 from cdc.debezium.record import LOST_HEADER
@@ -22,6 +23,11 @@ _KNOWN_HEADERS: Final = frozenset({LOST_HEADER})
 _NO_SCHEMA: Final = (
     "set key.converter.schemas.enable and value.converter.schemas.enable in the connector, or name the source's "
     "database so that its types are known"
+)
+_KEEP_VALUES: Final = "choose a handling mode of the connector that keeps them"
+_KEEP_NULLS: Final = (
+    "set value.converter.replace.null.with.default=false in the connector and say --nulls-kept once no older record is "
+    "left"
 )
 
 
@@ -104,11 +110,11 @@ class RecordReader:
         if not refused:
             return None
         named = ", ".join(f"{table}.{doubt.column} ({doubt.loss.value})" for doubt in refused)
+        keeping = _KEEP_NULLS if refused[0].loss is Loss.NULL_DEFAULT else _KEEP_VALUES
         return UntrustedValues(
             thing=thing,
             reason=f"these columns do not certainly hold the source's values: {named}",
-            mend=f"choose a handling mode of the connector that keeps them, or accept what is lost by name: "
-            f"--accept {table}.{refused[0].column}",
+            mend=f"{keeping}, or accept what is lost by name: --accept {table}.{refused[0].column}",
         )
 
     def _mark(self, offset: int, mark: TransactionMark) -> EndMark | Passed:
