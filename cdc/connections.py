@@ -18,8 +18,15 @@ CANONICAL_SETTINGS: Final[Mapping[str, str]] = {
     "bytea_output": "hex",
     "timezone": "UTC",
     "lc_monetary": "C",
+    "array_nulls": "on",
+    "xmloption": "content",
+    "standard_conforming_strings": "on",
+    "transform_null_equals": "off",
+    "quote_all_identifiers": "off",
 }
-"""Session settings under which a value's text form is exact and the same on every server (D11 to D16)."""
+"""Session settings under which a value's text form is exact and the same on every server (D11 to D16), read as what it
+is (with `array_nulls` off, NULL among the values of an array would become a text), and names are not quoted. A database
+or a role may have other defaults."""
 
 _DEFAULTS: Final[Mapping[str, str]] = {
     "connect_timeout": "10",

@@ -98,6 +98,44 @@ def test_D05_a_key_that_changes_only_its_case(pair):
     assert pair.rows("SELECT id::text, v FROM d05") == [("A", "3")]
 
 
+HOSTILE = {
+    "array_nulls": "off",
+    "xmloption": "document",
+    "standard_conforming_strings": "off",
+    "transform_null_equals": "on",
+    "quote_all_identifiers": "on",
+    "datestyle": "SQL, DMY",
+    "default_transaction_isolation": "serializable",
+}
+"""Defaults that a database may have."""
+
+
+def test_D24_what_a_database_has_for_defaults_changes_no_value(postgres_url, tmp_path):
+    settings = "; ".join(
+        f"EXECUTE format($$ALTER DATABASE %I SET {name} = '{value}'$$, current_database())"
+        for name, value in HOSTILE.items()
+    )
+    ddl = f"DO $do$ BEGIN {settings}; END $do$; CREATE TABLE d24 (id int PRIMARY KEY, v text, n numeric[], d date)"
+    made = StreamPair(
+        lambda label: create_database(postgres_url, f"{label}_{uuid.uuid4().hex[:8]}"),
+        tmp_path, f"s{uuid.uuid4().hex[:6]}", identical(("d24", "id v n d")), ddl, ddl, follows_copy=False,
+    )  # fmt: skip
+    try:
+        made.provision()
+        made.open()
+        for first in (1, 3):
+            made.source.execute(
+                "INSERT INTO d24 VALUES (%s, NULL, '{NULL,1}', '2024-02-03'), (%s, 'null', NULL, NULL)",
+                (first, first + 1),
+            )
+            made.source.execute("UPDATE d24 SET id = id + 10, v = E'\\\\n' WHERE v IS NOT NULL")
+            made.sync()
+        same(made, "d24")
+        assert made.rows("SELECT count(*), count(v), count(n), max(v) FROM d24") == [(4, 2, 2, "\\n")]
+    finally:
+        made.close()
+
+
 def toasted(pair, key):
     columns = "b, ARRAY[b, 'x'], jsonb_build_object('b', b), b::bytea"
     pair.source.execute(f"INSERT INTO toast SELECT %s, 0, {columns} FROM (SELECT {BIG} b) x", (key,))
