@@ -117,6 +117,9 @@ SELECT k.oid, k.conname AS name, quote_ident(k.conname) AS sql, k.conrelid AS ta
        format('%%I.%%I', n.nspname, c.relname) AS table_sql,
        CASE k.confdeltype WHEN 'c' THEN 'CASCADE' WHEN 'n' THEN 'SET NULL' WHEN 'd' THEN 'SET DEFAULT'
                           WHEN 'r' THEN 'RESTRICT' ELSE 'NO ACTION' END AS on_delete,
+       CASE k.confupdtype WHEN 'c' THEN 'CASCADE' WHEN 'n' THEN 'SET NULL' WHEN 'd' THEN 'SET DEFAULT'
+                          WHEN 'r' THEN 'RESTRICT' ELSE 'NO ACTION' END AS on_update,
+       wn.nspname AS whole_schema, w.relname AS whole,
        pg_get_constraintdef(k.oid) AS definition, obj_description(k.oid, 'pg_constraint') AS comment,
        ARRAY(SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY AS u (attnum, place)
                JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.attnum ORDER BY u.place) AS columns,
@@ -125,6 +128,8 @@ SELECT k.oid, k.conname AS name, quote_ident(k.conname) AS sql, k.conrelid AS ta
   FROM pg_constraint k
   JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
   JOIN pg_class rc ON rc.oid = k.confrelid JOIN pg_namespace rn ON rn.oid = rc.relnamespace
+  JOIN pg_class w ON w.oid = coalesce(pg_partition_root(k.conrelid), k.conrelid)
+  JOIN pg_namespace wn ON wn.oid = w.relnamespace
  WHERE k.contype = 'f' AND k.conparentid = 0 AND (k.conrelid = ANY (%(oids)s) OR k.confrelid = ANY (%(oids)s))
  ORDER BY n.nspname, c.relname, k.conname
 """

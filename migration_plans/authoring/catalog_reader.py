@@ -124,10 +124,12 @@ class _Reading:
                     sql=row["sql"],
                     table=_plan_name(row["schema"], row["table"]),
                     table_sql=row["table_sql"],
+                    whole=_plan_name(row["whole_schema"], row["whole"]),
                     columns=tuple(row["columns"]),
                     ref_table=_plan_name(row["ref_schema"], row["ref_table"]),
                     ref_columns=tuple(row["ref_columns"]),
                     on_delete=row["on_delete"],
+                    on_update=row["on_update"],
                     definition=row["definition"],
                     comment=row["comment"],
                 )

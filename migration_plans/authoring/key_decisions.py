@@ -7,7 +7,8 @@ because neither checks nor ON DELETE actions fire for rows that the stream appli
 
 The key that leads out stays in the monolith, too, on the live copy, and there its ON DELETE action does fire when the
 monolith deletes the parent. It writes the copy, and that is what the fence refuses, even when it finds no row: after
-the cutover no parent could be deleted at all. Such a key has to be replaced before.
+the cutover no parent could be deleted at all. Such a key has to be replaced before. The same is true of its ON UPDATE
+action and of changes of a parent's key, which hardly any monolith makes.
 """
 
 import re
@@ -20,9 +21,9 @@ from migration_plans.authoring.footprints import Traffic
 from migration_plans.authoring.legacy_schema import ForeignKey
 from migration_plans.plan import KeyDecision
 
-_ACTION = re.compile(
-    r" ON DELETE (CASCADE|SET NULL|SET DEFAULT)( \([^()]*\))?(?=( DEFERRABLE.*| NOT VALID| NOT ENFORCED)*$)"
-)
+_REST = r"(?=( ON DELETE RESTRICT)?( DEFERRABLE.*| NOT VALID| NOT ENFORCED)*$)"
+_ON_DELETE = re.compile(rf" ON DELETE (CASCADE|SET NULL|SET DEFAULT)( \([^()]*\))?{_REST}")
+_ON_UPDATE = re.compile(rf" ON UPDATE (CASCADE|SET NULL|SET DEFAULT){_REST}")
 _BY_ACTION: dict[str, KeyDecision] = {
     "CASCADE": "async_delete",
     "SET NULL": "async_nullify",
@@ -46,9 +47,14 @@ class DecidedKey:
         return self.direction == "out" and self.key.on_delete in _BY_ACTION
 
     @property
+    def stops_key_changes(self) -> bool:
+        """After the cutover the monolith cannot change the parent's key, for the same reason."""
+        return self.direction == "out" and self.key.on_update in _BY_ACTION
+
+    @property
     def replacement(self) -> str:
-        """The same key without its action, for the legacy database: then a parent with children is refused."""
-        definition = _ACTION.sub("", self.key.definition)
+        """The same key without its actions, for the legacy database: then a parent with children is refused."""
+        definition = _ON_UPDATE.sub("", _ON_DELETE.sub("", self.key.definition))
         return (
             f"ALTER TABLE {self.key.table_sql} DROP CONSTRAINT {self.key.sql}, "
             f"ADD CONSTRAINT {self.key.sql} {definition}"
@@ -61,7 +67,7 @@ def decide_keys(
     """`facts_name`: table as the plan names it → as the facts do, where the two differ."""
     treated = {} if traffic is None else {(child, key.key.columns): key for child, _, key in traffic.keys}
     for key in outward:
-        decided = _outward(key, treated.get((facts_name.get(key.table, key.table), key.columns)))
+        decided = _outward(key, treated.get((facts_name.get(key.whole, key.whole), key.columns)), traffic)
         if decided.stops_deletes:
             stops = (
                 f"TODO: after the cutover the monolith cannot delete any row of {key.ref_table}, until the key has no "
@@ -69,10 +75,10 @@ def decide_keys(
             decided = replace(decided, because=f"{stops}ON DELETE {key.on_delete}; {decided.because}")
         yield decided
     for key in inward:
-        yield _inward(key, treated.get((facts_name.get(key.table, key.table), key.columns)))
+        yield _inward(key, treated.get((facts_name.get(key.whole, key.whole), key.columns)))
 
 
-def _outward(key: ForeignKey, treated: TreatedKey | None) -> DecidedKey:
+def _outward(key: ForeignKey, treated: TreatedKey | None, traffic: Traffic | None) -> DecidedKey:
     if treated is not None:
         filled = "; it is filled once, before the first read moves" if treated.lookup == "replica" else ""
         return DecidedKey(
@@ -88,11 +94,12 @@ def _outward(key: ForeignKey, treated: TreatedKey | None) -> DecidedKey:
             because=f"ON DELETE {key.on_delete} in the monolith",
             todo=f"the monolith publishes that a row of {key.ref_table} was deleted; the service then has to {does}",
         )
+    unknown = "No traffic was given" if traffic is None else "The facts do not know this key"
     return DecidedKey(
         key=key,
         direction="out",
         decision="api_check",
-        because=f"TODO: who writes {column}, and how often is {key.ref_table} read with it? No traffic was given",
+        because=f"TODO: who writes {column}, and how often is {key.ref_table} read with it? {unknown}",
         todo=f"the service asks the monolith for {key.ref_table} before it writes {column}, or keeps a replica",
     )
 

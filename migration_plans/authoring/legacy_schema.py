@@ -145,16 +145,21 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ForeignKey:
-    """Of a moved table, or onto one. Tables as a plan writes them. `on_delete`: as SQL says it."""
+    """Of a moved table, or onto one. Tables as a plan writes them. `on_delete`, `on_update`: as SQL says it.
+
+    `whole`: the partitioned table, when `table` is a partition that has this key by itself; else `table`.
+    """
 
     name: str
     sql: str
     table: str
     table_sql: str
+    whole: str
     columns: tuple[str, ...]
     ref_table: str
     ref_columns: tuple[str, ...]
     on_delete: str
+    on_update: str
     definition: str
     comment: str | None = None
 

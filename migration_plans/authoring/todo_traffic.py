@@ -30,6 +30,17 @@ def blocking(draft: Draft) -> Iterator[Item]:
                 f"and then, before the cutover: `{decided.replacement}`",
             ),
         )
+    for decided in (decided for decided in draft.keys if decided.stops_key_changes and not decided.stops_deletes):
+        key = decided.key
+        yield Item(
+            what=f"**every change of `{key.ref_table}`'s {', '.join(key.ref_columns)}** in the monolith",
+            why=f"the key `{key.name}` then writes {key.table} itself (ON UPDATE {key.on_update}), which the fence "
+            "refuses",
+            inside=(
+                "when nothing ever changes it, say so in the key's waiver",
+                f"else, before the cutover: `{decided.replacement}`",
+            ),
+        )
     for name, route in draft.caught:
         yield Item(
             what=f"**{name}** stays, but the route `{route.method} {route.path}` matches its requests",

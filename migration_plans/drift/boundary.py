@@ -83,7 +83,8 @@ def dependent_drift(
                 reality=f"its definition is another one now{tables}",
                 mend="see whether the waiver's reason still holds, then `strangler plan accept`",
             )
-    there = {each.name for each in now.dependents}
+    # `plan check` takes a waiver of a key's name for its ON DELETE or ON UPDATE action.
+    there = {each.name for each in now.dependents} | {key.name for key in now.foreign_keys}
     if before:
         gone = {each.name for each in before.dependents} - there
     else:
