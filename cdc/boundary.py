@@ -1,6 +1,6 @@
 """What in a database crosses the border of a move: foreign keys, views, triggers and functions (S13, C16)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -49,12 +49,13 @@ SELECT 'function', n.nspname, p.proname, tn.nspname, t.relname
 """
 
 _PARTITIONS = """
-SELECT DISTINCT n.nspname AS schema, c.relname AS name
+SELECT DISTINCT m.schema AS whole_schema, m.name AS whole, n.nspname AS schema, c.relname AS name
   FROM unnest(%(schemas)s::text[], %(names)s::text[]) AS m (schema, name)
   JOIN pg_namespace mn ON mn.nspname = m.schema
   JOIN pg_class mc ON mc.relnamespace = mn.oid AND mc.relname = m.name AND mc.relkind = 'p'
  CROSS JOIN LATERAL pg_partition_tree(mc.oid) t
   JOIN pg_class c ON c.oid = t.relid JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE t.level > 0
 """
 
 
@@ -82,7 +83,7 @@ def foreign_keys_across(
     database: str | psycopg.Connection[Any], tables: Sequence[TableName]
 ) -> list[CrossingForeignKey]:
     """Foreign keys between the tables of a move, with their partitions, and those that stay, in name order."""
-    moved = _with_partitions(database, tables)
+    moved = frozenset(tables) | partitions_of(database, tables).keys()
     crossing: list[CrossingForeignKey] = []
     for table in reflect(database, sorted(moved)).tables.values():
         crossing += [
@@ -96,7 +97,7 @@ def foreign_keys_across(
 
 def dependents(database: str | psycopg.Connection[Any], tables: Sequence[TableName]) -> list[Dependent]:
     """Views, triggers (not ours) and functions that use one of `tables`, in name order."""
-    asked = _asked(sorted(_with_partitions(database, tables)))
+    asked = _asked(sorted(frozenset(tables) | partitions_of(database, tables).keys()))
     with rows_from(database) as cursor:
         rows = [row for query in (_VIEWS, _TRIGGERS, _FUNCTIONS) for row in cursor.execute(query, asked).fetchall()]
     found = {
@@ -111,10 +112,16 @@ def dependents(database: str | psycopg.Connection[Any], tables: Sequence[TableNa
     return sorted(found, key=lambda each: (each.kind, each.schema, each.name, each.table))
 
 
-def _with_partitions(database: str | psycopg.Connection[Any], tables: Sequence[TableName]) -> frozenset[TableName]:
+def partitions_of(
+    database: str | psycopg.Connection[Any], tables: Sequence[TableName]
+) -> Mapping[TableName, TableName]:
+    """Each partition, of whatever level, of those of `tables` that are partitioned → that table."""
     with rows_from(database) as cursor:
         rows = cursor.execute(_PARTITIONS, _asked(tables)).fetchall()
-    return frozenset(tables) | {TableName(schema=row["schema"], name=row["name"]) for row in rows}
+    return {
+        TableName(schema=row["schema"], name=row["name"]): TableName(schema=row["whole_schema"], name=row["whole"])
+        for row in rows
+    }
 
 
 def _asked(tables: Sequence[TableName]) -> dict[str, list[str]]:

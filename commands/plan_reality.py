@@ -1,22 +1,23 @@
 """What a plan is held against: both databases, the journal, the route table, the service's migrations."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import psycopg
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
-from cdc.boundary import dependents, foreign_keys_across
+from cdc.boundary import dependents, foreign_keys_across, partitions_of
 from cdc.connections import CatalogConnection, open_database, place
 from cdc.events import TableName
 from cdc.link import Direction, stream_name
 from cdc.schema import reflect
 from cdc.schema_changes.store import Met, accepted, load_met
-from cdc.tables import Table
+from cdc.tables import ForeignKey, Table
 from commands.layout import Layout
 from commands.mapping import table_name
 from commands.traffic import traffic_settings
@@ -65,6 +66,10 @@ def picture_of(dsn: str, tables: Sequence[str], before: SchemaPicture | None = N
         called = _called(connection, names, known)
         wanted = [called.get(name) or table_name(name) for name in names]
         said = {str(now): name for name, now in called.items()}
+        # What is a partition's own is shown as its table's.
+        said |= {
+            str(part): said.get(str(whole), str(whole)) for part, whole in partitions_of(connection, wanted).items()
+        }
         marks = table_marks(connection, [(table.schema, table.name) for table in wanted])
         found = reflect(connection, wanted).tables
         return SchemaPicture(
@@ -76,6 +81,7 @@ def picture_of(dsn: str, tables: Sequence[str], before: SchemaPicture | None = N
             },
             renamed={name: str(now) for name, now in called.items()},
             foreign_keys=_foreign_keys(connection, wanted, said),
+            inner_keys=_inner_keys(found.values(), frozenset(names), said),
             dependents=_dependents(connection, wanted, said),
         )
 
@@ -136,18 +142,34 @@ def _table(table: Table, marks: TableMarks) -> TablePicture:
 def _foreign_keys(
     connection: CatalogConnection, tables: Sequence[TableName], said: Mapping[str, str]
 ) -> tuple[ForeignKeyPicture, ...]:
-    return tuple(
-        ForeignKeyPicture(
-            name=crossing.key.name,
-            direction=crossing.direction,
-            table=said.get(str(crossing.key.table), str(crossing.key.table)),
-            columns=crossing.key.columns,
-            ref_table=said.get(str(crossing.key.ref_table), str(crossing.key.ref_table)),
-            ref_columns=crossing.key.ref_columns,
-            on_delete=crossing.key.on_delete,
-            on_update=crossing.key.on_update,
-        )
-        for crossing in foreign_keys_across(connection, tables)
+    crossing = foreign_keys_across(connection, tables)
+    return tuple(_foreign_key(each.key, each.direction, said) for each in crossing)
+
+
+def _inner_keys(
+    tables: Iterable[Table], moved: frozenset[str], said: Mapping[str, str]
+) -> tuple[ForeignKeyPicture, ...]:
+    keys = [key for table in tables for key in (*table.foreign_keys_out, *table.foreign_keys_in)]
+    pictures = (_foreign_key(key, "inner", said) for key in sorted(keys, key=lambda key: (str(key.table), key.name)))
+    found: dict[tuple[object, ...], ForeignKeyPicture] = {}
+    for each in pictures:
+        if {each.table, each.ref_table} <= moved:
+            found.setdefault((each.table, each.columns, each.ref_table, each.ref_columns), each)
+    return tuple(found.values())
+
+
+def _foreign_key(
+    key: ForeignKey, direction: Literal["in", "out", "inner"], said: Mapping[str, str]
+) -> ForeignKeyPicture:
+    return ForeignKeyPicture(
+        name=key.name,
+        direction=direction,
+        table=said.get(str(key.table), str(key.table)),
+        columns=key.columns,
+        ref_table=said.get(str(key.ref_table), str(key.ref_table)),
+        ref_columns=key.ref_columns,
+        on_delete=key.on_delete,
+        on_update=key.on_update,
     )
 
 

@@ -55,10 +55,10 @@ class TablePicture(_Part):
 
 
 class ForeignKeyPicture(_Part):
-    """One that crosses the cut. `in`: a table that stays refers to a moved one. `on_delete`: the catalog's letter."""
+    """`in`: a table that stays refers to a moved one. `inner`: a moved one does. `on_delete`: the catalog's letter."""
 
     name: str
-    direction: Literal["in", "out"]
+    direction: Literal["in", "out", "inner"]
     table: str
     columns: tuple[str, ...]
     ref_table: str
@@ -95,6 +95,9 @@ class SchemaPicture(_Part):
     tables: dict[str, TablePicture] = {}
     renamed: dict[str, str] = {}
     foreign_keys: tuple[ForeignKeyPicture, ...] = ()
+    """Those that cross the cut."""
+    inner_keys: tuple[ForeignKeyPicture, ...] = ()
+    """Those between moved tables; of equal ones of several partitions the first."""
     dependents: tuple[DependentPicture, ...] = ()
 
 

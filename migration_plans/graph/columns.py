@@ -162,6 +162,7 @@ LINE_WORDS: dict[LineKind, str] = {
     "writes": "writes",
     "moves": "moves",
     "key": "foreign key cut",
+    "inner": "foreign key that moves along",
     "uses": "is left behind",
     "ties": "ties",
 }

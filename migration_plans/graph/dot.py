@@ -18,6 +18,7 @@ _LINES: dict[LineKind, str] = {
     "writes": 'style="bold", color="#c43d3d"',
     "moves": 'style="bold"',
     "key": 'style="dashed"',
+    "inner": 'color="#b7791f"',
     "uses": 'style="dotted"',
     "ties": "",
 }

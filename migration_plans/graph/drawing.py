@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 NodeKind = Literal["read", "write", "moved", "target", "stays", "dependent", "service"]
-LineKind = Literal["reads", "writes", "moves", "key", "uses", "ties"]
+LineKind = Literal["reads", "writes", "moves", "key", "inner", "uses", "ties"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

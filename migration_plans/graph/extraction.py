@@ -22,7 +22,8 @@ def extraction(plan: Plan, schema: SchemaPicture | None, seen: Mapping[str, Seen
         Group(title="before: the monolith's database", nodes=(*tables, *staying)),
         Group(title=f"after: the database of {plan.service}", nodes=tuple(_targets(moved, pictures))),
     )
-    lines = (*_moves(moved), *_keys(plan, schema), *_uses(plan, schema), *_calls(plan, frozenset(moved), seen))
+    keys = (*_keys(plan, schema), *_inner_keys(schema, frozenset(moved)))
+    lines = (*_moves(moved), *keys, *_uses(plan, schema), *_calls(plan, frozenset(moved), seen))
     return Drawing(
         title=f"{plan.move}: {plan.why}", groups=tuple(group for group in groups if group.nodes), lines=lines
     )
@@ -100,6 +101,13 @@ def _keys(plan: Plan, schema: SchemaPicture | None) -> Iterator[Line]:
             label=f"{decision.decision if decision else 'undecided'}: {key.name}",
             about=f"{key.described()}; {decision.because if decision else 'the plan does not say what becomes of it'}",
         )
+
+
+def _inner_keys(schema: SchemaPicture | None, moved: frozenset[str]) -> Iterator[Line]:
+    for key in schema.inner_keys if schema else ():
+        if {key.table, key.ref_table} <= moved:
+            ends = {"start": f"table {key.table}", "end": f"table {key.ref_table}"}
+            yield Line(**ends, kind="inner", label=", ".join(key.columns), about=f"{key.name}: {key.described()}")
 
 
 def _uses(plan: Plan, schema: SchemaPicture | None) -> Iterator[Line]:

@@ -25,6 +25,7 @@ _ARROWS: dict[LineKind, str] = {
     "writes": "==>",
     "moves": "==>",
     "key": "-.->",
+    "inner": "-->",
     "uses": "-.->",
     "ties": "-->",
 }

@@ -50,6 +50,12 @@ SCHEMA = SchemaPicture(
         ForeignKeyPicture(name="product_maker", direction="out", table="product", columns=("maker",),
                           ref_table="crm.maker", ref_columns=("id",)),
     ),
+    inner_keys=(
+        ForeignKeyPicture(name="price_product", direction="inner", table="price", columns=("product_id",),
+                          ref_table="product", ref_columns=("id",)),
+        ForeignKeyPicture(name="gone_product", direction="inner", table="left the plan", columns=("product_id",),
+                          ref_table="product", ref_columns=("id",)),
+    ),
     dependents=(
         DependentPicture(kind="view", name="product_listing", tables=("price", "product")),
         DependentPicture(kind="function", name="total", tables=("price",)),
@@ -74,6 +80,7 @@ def test_an_extraction_shows_tables_targets_endpoints_keys_and_who_is_left_behin
         ("table stock", "table product", "keep_on_copy: stock_product_id_fkey"),
         ("table product", "table crm.maker", "undecided: product_maker"),
     ]
+    assert lines_of(drawing, "inner") == [("table price", "table product", "product_id")]
     assert lines_of(drawing, "writes") == [
         ("route product.create", "table product", ""),
         ("writer import", "table price", ""),
