@@ -52,11 +52,15 @@ _REWRITES: Final = (
     (re.compile(r"^\s*TABLE\s+(?=[\w\"])", re.IGNORECASE), "SELECT * FROM "),
     (re.compile(r"^\s*REPLACE\s+(?:LOW_PRIORITY\s+|DELAYED\s+)?(?:INTO\s+)?", re.IGNORECASE), "INSERT INTO "),
     (re.compile(r"\bWHERE\s+CURRENT\s+OF\s+\S+", re.IGNORECASE), ""),
+    (re.compile(r"\bOVERRIDING\s+(?:SYSTEM|USER)\s+VALUE\b", re.IGNORECASE), ""),
+    (re.compile(r"\bON\s+COMMIT\s+(?:DROP|(?:DELETE|PRESERVE)\s+ROWS)\s+(?=AS\b)", re.IGNORECASE), ""),
 )
 _TEMPORARY: Final = re.compile(r"\w+\s+(?:(?:GLOBAL|LOCAL)\s+)?TEMP(?:ORARY)?\b", re.IGNORECASE)
 _CREATED_BY_QUERY: Final = re.compile(r"CREATE\s+(?:\w+\s+)*TABLE\b.*\bAS\b", re.IGNORECASE | re.DOTALL)
 _MANGLED_CAST: Final = re.compile(r"\$(\d+)\(\$\1 AS ", re.IGNORECASE)
 """What `pg_stat_statements` makes of `CAST('…' AS type)`."""
+_OBJECT_IDS: Final = re.compile(r"::\s*(?:oid|reg[a-z]+)\s*(?=\[)", re.IGNORECASE)
+"""sqlglot knows no arrays of these types."""
 _LOCK_TABLES: Final = re.compile(
     r"^\s*LOCK\s+(?:TABLES?\s+)?(?P<names>.+?)(?:\s+IN\s+(?P<mode>[\w\s]+?)\s+MODE)?(?:\s+NOWAIT)?\s*;?\s*$",
     re.IGNORECASE | re.DOTALL,
@@ -129,6 +133,7 @@ class SqlReader:
         plain = form if len(text) > _LONG_TEXT else without_comments(text, backslashes=self._backslashes)
         for pattern, replacement in _REWRITES:
             plain = pattern.sub(replacement, plain, count=1)
+        plain = _OBJECT_IDS.sub("::int", plain)
         plain = with_parted_parameters(_MANGLED_CAST.sub("CAST(NULL AS ", plain), backslashes=self._backslashes)
         walk = Walk(self._names)
         try:
