@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
-from cdc.changelog.debezium_topics.consume import ConsumeSpec, TopicsWorker, ends_now, same_tables
+from cdc.changelog.debezium_topics.consume import ConsumeSpec, TopicsWorker, ends_now
 from cdc.changelog.debezium_topics.options import TopicsOptions
 from cdc.changelog.debezium_topics.positions import PositionStore
+from cdc.changelog.debezium_topics.tables import same_tables
 from cdc.changelog.kafka.options import KafkaOptions
 from cdc.debezium import options as modes
 from cdc.debezium.catalog import TableShape, TypeCatalog
@@ -38,7 +39,7 @@ class _Stopped(PromiseBroken):
 @click.command("consume")
 @click.option("--bootstrap", required=True, metavar="HOST:PORT,…", help="Brokers of the connector's cluster.")
 @click.option("--topic-prefix", required=True, metavar="NAME", help="The connector's topic.prefix.")
-@click.option("--to", "target", required=True, metavar="URL", help="The PostgreSQL database to apply to.")
+@click.option("--to", "target", required=True, metavar="URL", help="The database to apply to (docs/targets.md).")
 @click.option("--table", "tables", multiple=True, metavar="T", help="May be given several times.")
 @click.option("--plan-of", metavar="SERVICE", help="Tables and mapping of this service's plan, instead of --table.")
 @click.option("--source", metavar="URL", help="The connector's database, to learn its types; nothing is read of it.")
@@ -104,19 +105,25 @@ def consume(
     nothing lost or applied twice. A value that Debezium's form does not carry exactly stops the stream unless its
     column is accepted by name (docs/debezium-compatibility.md).
 
+    A target that is not PostgreSQL needs --source, for the types.
+
     \b
     Example: strangler cdc consume --bootstrap kafka:9092 --topic-prefix store --table product --to postgresql://db/shop
     Example: strangler cdc consume --bootstrap kafka:9092 --topic-prefix store --plan-of catalog --to postgresql://db/shop
     """
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    if not is_postgresql(target):
-        raise BadInput(thing="--to", reason="is no PostgreSQL database", mend="consume into PostgreSQL")
     stream = _stream_word(name or topic_prefix)
     positions = PositionStore(target, stream_name(stream, "forward"))
     if forget:
         positions.forget()
         return
-    mapping = move_mapping(context.plan(context.service(plan_of))) if plan_of else _same(target, tables)
+    if source is None and not is_postgresql(target):
+        raise BadInput(
+            thing="--to",
+            reason="is no PostgreSQL database: whether its columns hold the values depends on the source's types",
+            mend="name the connector's database: --source URL (only its catalog is read)",
+        )
+    mapping = _mapping(context, plan_of, tables, target, source)
     topics = TopicsOptions(
         kafka=KafkaOptions(
             bootstrap=bootstrap,
@@ -173,12 +180,17 @@ def _run(worker: TopicsWorker, ends: Any) -> None:
         worker.stop()
 
 
-def _same(target: str, tables: tuple[str, ...]) -> MoveMapping:
+def _mapping(
+    context: Context, plan_of: str | None, tables: tuple[str, ...], target: str, source: str | None
+) -> MoveMapping:
+    if plan_of:
+        return move_mapping(context.plan(context.service(plan_of)))
     if not tables:
         raise BadInput(
             thing="cdc consume", reason="no table is named", mend="add --table NAME for each, or --plan-of SERVICE"
         )
-    return same_tables(target, [table_name(table) for table in tables])
+    names = [table_name(table) for table in tables]
+    return same_tables(target, names, reflect(source, names) if source else None)
 
 
 def _catalog(source: str | None, target: str, mapping: MoveMapping) -> TypeCatalog:

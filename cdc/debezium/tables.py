@@ -8,6 +8,7 @@ from cdc.debezium.codec import NULL, Codec, JsonSchema, Loss, dump, quoted
 from cdc.debezium.defaults import default_of
 from cdc.debezium.options import DebeziumOptions
 from cdc.debezium.schemas import adjusted, envelope_schema, key_schema
+from cdc.debezium.topic_names import table_topic
 from cdc.debezium.types import codec_for
 from cdc.events import UNCHANGED, Column, Relation, Row
 
@@ -27,7 +28,7 @@ class TableWriter:
     def __init__(self, relation: Relation, options: DebeziumOptions, catalog: TypeCatalog) -> None:
         self.relation = relation
         self.collection: Final = f"{relation.schema}.{relation.name}"
-        self.topic: Final = f"{options.topic_prefix}.{self.collection}"
+        self.topic: Final = table_topic(options.topic_prefix, relation.schema, relation.name)
         self._placeholder = options.unavailable_value_placeholder
         self._losses: Losses = {}
         codecs = {}

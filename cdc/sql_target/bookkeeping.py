@@ -10,6 +10,7 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import Connection
 
 _NAME = sa.String(190).with_variant(mysql.VARCHAR(190, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
+_TOPIC = sa.String(249).with_variant(mysql.VARCHAR(249, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
 _LONG = sa.Text().with_variant(mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
 _BYTES = sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 _MOMENT = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
@@ -117,10 +118,21 @@ PARKED_AUDIT: Final = _parked(
     sa.Column("skip_reason", _LONG, nullable=False),
 )
 
+TOPIC_POSITION: Final = sa.Table(
+    "strangler_topic_position",
+    METADATA,
+    sa.Column("stream", _NAME, primary_key=True),
+    sa.Column("topic", _TOPIC, primary_key=True),
+    sa.Column("partition", sa.Integer, primary_key=True),
+    sa.Column("next_offset", _NUMBER, nullable=False),
+    sa.Column("newest", _LONG),
+    **_INNODB,
+)
+
 OWNERSHIP: Final = sa.table("strangler_ownership", sa.column("move"), sa.column("owner"))
 """Whoever keeps ownership beside these tables makes it; the applier reads it where it exists."""
 
-_STREAM_TABLES: Final = (STREAM_POSITION, STREAM_STATUS, COPY_PROGRESS, PARKED_ROW, PARKED_AUDIT)
+_STREAM_TABLES: Final = (STREAM_POSITION, STREAM_STATUS, COPY_PROGRESS, PARKED_ROW, PARKED_AUDIT, TOPIC_POSITION)
 
 
 def create_tables(connection: Connection) -> None:

@@ -19,7 +19,9 @@ from cdc.lsn import before_boundary, parse_lsn
 from cdc.postgres_source import PostgresSource
 
 HERE = Path(__file__).parent
-TABLES = [TableName(name=name) for name in ("small", "comp", "nokey", "rf", "big", "defs", "types", "dflt")]
+TABLES = [
+    TableName(name=name) for name in ("small", "comp", "nokey", "rf", "big", "defs", "types", "dflt", 'Odd.té"st')
+]
 STREAM = "strangler_oracle_forward"
 ENGINE_S = 120
 
@@ -103,7 +105,7 @@ def run_both(dsn):
     """What both made of the same statements."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute((HERE / "schema.sql").read_text())
-        connection.execute(f"CREATE PUBLICATION {STREAM} FOR TABLE {', '.join(map(str, TABLES))}")
+        connection.execute(f"CREATE PUBLICATION {STREAM} FOR TABLE {', '.join(map(quoted, TABLES))}")
         start = connection.execute(
             "SELECT lsn::text FROM pg_create_logical_replication_slot(%s, 'pgoutput')", (STREAM,)
         ).fetchone()[0]
@@ -128,6 +130,10 @@ def run_both(dsn):
         ours = [(record.topic, record.key, record.value) for record in records]
         found[mode] = (theirs[number], ours)
     return Both(records=found, transactions=transactions, catalog=catalog)
+
+
+def quoted(table):
+    return '"' + table.name.replace('"', '""') + '"'
 
 
 def captured(dsn, start):

@@ -53,3 +53,4 @@ create table dflt(
  e mood default 'ok', e_cast mood default 'happy'::mood, e_fn mood default enum_first(null::mood), e_odd "Odd Mood" default 'it''s', e_slash "Odd Mood" default 'back\slash', e_comma "Odd Mood" default 'a,b',
  dom posint default 5, dom_m money2 default 1.5, dom_e email default 'e@x', lt ltree default 'a.b', bt_fn bit(3) default three_bits(), bt1_fn bit(1) default one_bit(), vb_fn varbit default three_bits(), ts_day timestamp default '2020-01-01'::date, d_ts date default '2020-01-01 10:00'::timestamp, f4_long float4 default 1.123456789, f8_long float8 default 1.12345678901234567890
 );
+create table "Odd.té""st"("Id x" int primary key, "s-p.c$" text, "Ünï" int);

@@ -67,3 +67,5 @@ insert into dflt(id) values (1)
 do $$ declare nulls text; begin select string_agg(quote_ident(attname) || ' = null', ', ') into nulls from pg_attribute where attrelid = 'dflt'::regclass and attnum > 1 and not attnotnull; execute 'update dflt set ' || nulls; end $$
 ;;
 delete from dflt
+;;
+insert into "Odd.té""st" values (1, 'a', 2); update "Odd.té""st" set "Id x" = 2; delete from "Odd.té""st"

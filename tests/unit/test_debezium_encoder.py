@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from cdc.debezium import DebeziumEncoder, DebeziumOptions, Loss, PgType, TableShape, TypeCatalog
 from cdc.debezium.structures import array_text, hstore_text, parse_array, parse_hstore
+from cdc.debezium.topic_names import table_topic
 from cdc.debezium.types import codec_for
 from cdc.events import UNCHANGED, Column, Message, Relation, RowChange, TableName, Transaction, Truncate
 from cdc.insert_run import HeldChanges, InsertRun
@@ -185,9 +186,14 @@ def test_D33_odd_names():
     columns = (Column(name='a"b%s.{c}', type_oid=25, in_key=True), Column(name="Größe", type_oid=25))
     relation = Relation(oid=5, schema="Mixed.Case", name='t"x', columns=columns)
     (record,) = records(change("c", ("1", "%s{0}"), relation=relation))
-    assert record.topic == 'store.Mixed.Case.t"x'
+    assert record.topic == "store.Mixed.Case.t_x"
     assert record.value["after"] == {'a"b%s.{c}': "1", "Größe": "%s{0}"}
     assert json.loads(record.as_line())["value"]["source"]["table"] == 't"x'
+
+
+def test_topics_are_cut_and_their_signs_replaced_as_debezium_does():
+    assert table_topic("store", "public", "Ünï 😀$x-y") == "store.public._n_____x-y"
+    assert table_topic("store", "public", "x" * 300) == f"store.public.{'x' * 236}"
 
 
 def test_avro_names():

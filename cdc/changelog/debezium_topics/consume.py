@@ -1,43 +1,41 @@
 """A stream whose log is a foreign connector's topics: apply and status, without capture, slot or copy."""
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from cdc.apply_loop import ApplyLoop
-from cdc.changelog.debezium_topics.changes import POSITION_TABLE
 from cdc.changelog.debezium_topics.consumer import TopicConsumer
 from cdc.changelog.debezium_topics.log import DebeziumTopicsLog
 from cdc.changelog.debezium_topics.options import Place, TopicsOptions
 from cdc.changelog.debezium_topics.positions import PositionStore
+from cdc.changelog.debezium_topics.tables import both_schemas
 from cdc.chunk_handover import ChunkHandover
 from cdc.debezium.catalog import TypeCatalog
 from cdc.errors import BrokerUnreachable, DatabaseUnreachable
-from cdc.events import TableName
 from cdc.link import LinkLimits, LinkSpec
 from cdc.link_signals import LinkView
 from cdc.loops import Loop
 from cdc.mapping.compiled import compile_mapping
-from cdc.mapping.model import ColumnRule, MoveMapping, TableMapping, TargetMapping
+from cdc.mapping.model import MoveMapping
 from cdc.metrics.meter import StreamMeter
 from cdc.metrics.metered import MeteredSignals
-from cdc.schema import reflect
+from cdc.server_kinds import is_postgresql
+from cdc.sql_target.value_types import value_types
 from cdc.status_loop import StatusLoop
 from cdc.tables import Schema
 from strangler.clock import Clock
-
-_POSITION_COLUMNS = ("stream", "topic", "partition", "next_offset", "newest")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ConsumeSpec:
     """`name`: of the stream, unique in the target. `mapping`: of the source's tables. `source`: their structure; None:
-    that of their targets. `catalog`: the source's types."""
+    that of their targets, in PostgreSQL alone. `catalog`: the source's types."""
 
     name: str
-    target_dsn: str
+    target_dsn: str = field(repr=False)
     folder: Path
     mapping: MoveMapping
     topics: TopicsOptions
@@ -129,53 +127,19 @@ def ends_now(options: TopicsOptions) -> dict[Place, int]:
 def link_of(spec: ConsumeSpec) -> LinkSpec:
     """The stream to the applier: the mapping, and the table of positions as one that is mapped as it is.
 
-    Raises `MappingInvalid`, `DatabaseUnreachable`.
+    Raises `MappingInvalid`, `SchemaChanged`, `DatabaseUnreachable`.
     """
-    mapping = MoveMapping(tables=(*spec.mapping.tables, _as_it_is(POSITION_TABLE, _POSITION_COLUMNS)))
-    target = reflect(spec.target_dsn, mapping.target_tables)
-    source = spec.source or _like_targets(spec.mapping, target)
-    tables = {**source.tables, POSITION_TABLE: target.tables[POSITION_TABLE]}
+    mapping, source, target = both_schemas(spec.mapping, spec.target_dsn, spec.source)
     return LinkSpec(
         move=spec.name,
         direction="forward",
         source_dsn="",
         target_dsn=spec.target_dsn,
         log_folder=spec.folder,
-        mapper=compile_mapping(mapping, Schema(tables=tables), target),
-        source_keys={name: tables[name].primary_key for name in spec.mapping.source_tables},
+        mapper=compile_mapping(mapping, source, target),
+        source_keys={name: source.tables[name].primary_key for name in spec.mapping.source_tables},
         follows_copy=False,
         limits=spec.limits,
         on_bad_row=spec.on_bad_row,
-    )
-
-
-def same_tables(target_dsn: str, tables: Sequence[TableName]) -> MoveMapping:
-    """Every table to the one of its name, column by column. One that is not there has no columns."""
-    target = reflect(target_dsn, tables)
-    return MoveMapping(
-        tables=tuple(
-            _as_it_is(
-                name,
-                [column.name for column in target.tables[name].columns if not column.generated]
-                if name in target.tables
-                else [],
-            )
-            for name in tables
-        )
-    )
-
-
-def _as_it_is(table: TableName, columns: Sequence[str]) -> TableMapping:
-    rules = tuple(ColumnRule(target=name, source=name) for name in columns)
-    return TableMapping(source=table, targets=(TargetMapping(table=table, columns=rules),))
-
-
-def _like_targets(mapping: MoveMapping, target: Schema) -> Schema:
-    """The source's tables, when nobody can be asked, are taken to be like their targets of the same name."""
-    return Schema(
-        tables={
-            table.source: target.tables[table.targets[0].table]
-            for table in mapping.tables
-            if table.targets[0].table in target.tables
-        }
+        value_types={} if is_postgresql(spec.target_dsn) else value_types(mapping, source),
     )

@@ -7,7 +7,9 @@ from cdc.changelog.kafka.options import KafkaOptions
 from cdc.debezium.codec import Loss
 from cdc.debezium.decoded import DecoderOptions
 from cdc.debezium.options import DebeziumOptions
+from cdc.debezium.topic_names import table_topic
 from cdc.events import TableName
+from strangler.errors import BadInput
 
 Place = tuple[str, int]
 """Topic and partition."""
@@ -21,7 +23,8 @@ class TopicsOptions:
     what is believed in spite of its form (`DecoderOptions`). `idle_s`: without a transaction topic, how long nothing
     more of a transaction has come when it counts as whole. `transactions`: what the transaction topic is for, if there
     is one. `accept_incomplete`: begin although the topics do not begin with their first record. `nulls_are_kept`: as
-    `DecoderOptions` has it. `types_known`: the catalog is the source's own, so that records need no schema.
+    `DecoderOptions` has it. `types_known`: the catalog is the source's own, so that records need no schema. Raises
+    `BadInput` for tables that would share a topic.
     """
 
     kafka: KafkaOptions
@@ -34,6 +37,14 @@ class TopicsOptions:
     transactions: Literal["use", "ignore"] = "use"
     types_known: bool = False
     nulls_are_kept: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.table_topics) < len(set(self.tables)):
+            raise BadInput(
+                thing="tables " + ", ".join(map(str, self.tables)),
+                reason="some of them share a topic: names that differ only in signs that a topic's name cannot have",
+                mend="route one of them to another topic, or consume them with two connectors",
+            )
 
     @property
     def prefix(self) -> str:
@@ -50,7 +61,7 @@ class TopicsOptions:
     @property
     def table_topics(self) -> dict[str, TableName]:
         """Topic → the table whose events are in it."""
-        return {f"{self.prefix}.{table.schema}.{table.name}": table for table in self.tables}
+        return {table_topic(self.prefix, table.schema, table.name): table for table in self.tables}
 
     @property
     def decoder(self) -> DecoderOptions:

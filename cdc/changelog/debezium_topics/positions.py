@@ -1,5 +1,6 @@
 """Where a stream stands in the topics: rows of its target, written by the applier together with the tables' rows."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from cdc.errors import NotProvisioned
 from cdc.lsn import ZERO, Lsn, parse_lsn
 from cdc.positions import start_ledger
 from cdc.provision import deprovision_target, provision_target
+from cdc.server_kinds import is_postgresql
 
 _LOAD = """
     SELECT topic, partition, next_offset, newest FROM strangler.topic_position WHERE stream = %s
@@ -29,7 +31,7 @@ class TopicPositions:
 
 
 class PositionStore:
-    """One stream's positions in its PostgreSQL target."""
+    """One stream's positions in its target."""
 
     def __init__(self, target_dsn: str, stream: str) -> None:
         self._dsn, self._stream = target_dsn, stream
@@ -37,8 +39,9 @@ class PositionStore:
     def provision(self) -> None:
         """The stream's tables and rows in the target; those that exist stay. Raises `TargetUnfit`."""
         provision_target(self._dsn, self._stream)
-        with open_database(self._dsn) as connection:
-            create_topic_positions(connection)
+        if is_postgresql(self._dsn):
+            with open_database(self._dsn) as connection:
+                create_topic_positions(connection)
         start_ledger(self._dsn, self._stream, ZERO)
 
     def forget(self) -> None:
@@ -47,6 +50,16 @@ class PositionStore:
 
     def load(self) -> TopicPositions:
         """As of now, both from one moment. Raises `NotProvisioned`, `DatabaseUnreachable`."""
+        found = self._from_postgresql() if is_postgresql(self._dsn) else self._from_sql()
+        if found is None:
+            raise NotProvisioned(
+                thing=f"stream {self._stream}",
+                reason="has no position in its target",
+                mend="start `strangler cdc consume` anew, which makes it",
+            )
+        return found
+
+    def _from_postgresql(self) -> TopicPositions | None:
         with open_database(self._dsn) as connection, connection.transaction():
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             try:
@@ -62,11 +75,21 @@ class PositionStore:
                     for each in connection.execute(_LOAD, [self._stream])
                 }
             except psycopg.errors.UndefinedTable:
-                row = None
-        if row is None:
-            raise NotProvisioned(
-                thing=f"stream {self._stream}",
-                reason="has no position in its target",
-                mend="start `strangler cdc consume` anew, which makes it",
+                return None
+        return None if row is None else TopicPositions(position=parse_lsn(str(row["position"])), places=places)
+
+    def _from_sql(self) -> TopicPositions | None:
+        from cdc.sql_target.topic_positions import load_topic_positions
+
+        found = load_topic_positions(self._dsn, self._stream)
+        if found is None:
+            return None
+        position, rows = found
+        places = {
+            (row.topic, row.partition): (
+                row.next_offset,
+                None if row.newest is None else newest_from_json(json.loads(row.newest)),
             )
-        return TopicPositions(position=parse_lsn(str(row["position"])), places=places)
+            for row in rows
+        }
+        return TopicPositions(position=parse_lsn(position), places=places)
