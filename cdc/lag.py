@@ -81,7 +81,7 @@ class StreamLag:
     for 15 s: it is gone. `error`: {"thing","reason","mend"} or None.
     `wal_retained_bytes`: log that the source keeps for the slot; `wal_limit_bytes`: the most that it may keep, None
     when nothing limits it; `wal_headroom_bytes`: how much more may be written until the slot is lost, None without a
-    limit. `wal_status`: None when there is no slot.
+    limit. `wal_status`: None when there is no slot. `log`: what the source calls its log.
     """
 
     stream: str
@@ -99,6 +99,7 @@ class StreamLag:
     wal_headroom_bytes: int | None = None
     events_waiting: int | None = None
     tables: tuple[TableLag, ...] = ()
+    log: Literal["wal", "binlog"] = "wal"
 
     @property
     def parked_rows(self) -> int:
@@ -144,6 +145,7 @@ def read_lag(source_dsn: str, target_dsn: str, stream: str) -> StreamLag:
             {row["source_table"]: row for row in copies},
             parked,
         ),
+        log="binlog" if binlog else "wal",
     )
 
 

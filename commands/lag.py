@@ -11,7 +11,7 @@ import click
 from cdc.errors import StreamAlert
 from cdc.lag import StreamLag
 from cdc.link import Direction
-from cdc.metrics.alerts import Alert, Thresholds, alerts
+from cdc.metrics.alerts import OF_A_MOVE, OF_ITS_OWN, Alert, Commands, Thresholds, alerts
 from cdc.metrics.forecast import Forecast, ProgressSample, forecast
 from commands.context import Context
 from commands.output import json_option, print_error, print_json, print_rows, service_argument, stderr
@@ -69,18 +69,27 @@ def lag(
     interval_s = interval if watch else _BETWEEN_SAMPLES_S
     if own is not None:
         stream = own.stream()
-        _report(own.name, {"forward": stream.lag}, thresholds(StreamSettings()), interval_s, watch, as_json)
+        readers: Readers = {"forward": stream.lag}
+        _report(own.name, readers, thresholds(StreamSettings()), OF_ITS_OWN, interval_s, watch, as_json)
         return
     plan = context.plan(context.service(service))
     with MoveStreams(context.settings, plan, SystemClock()) as streams:
-        readers: Readers = {direction: partial(streams.stream_lag, direction) for direction in _DIRECTIONS}
-        _report(plan.move, readers, thresholds(context.settings.stream), interval_s, watch, as_json)
+        readers = {direction: partial(streams.stream_lag, direction) for direction in _DIRECTIONS}
+        _report(plan.move, readers, thresholds(context.settings.stream), OF_A_MOVE, interval_s, watch, as_json)
 
 
-def _report(name: str, readers: Readers, limits: Thresholds, interval_s: float, watch: bool, as_json: bool) -> None:
+def _report(
+    name: str,
+    readers: Readers,
+    limits: Thresholds,
+    commands: Commands,
+    interval_s: float,
+    watch: bool,
+    as_json: bool,
+) -> None:
     """Show once, or again and again; then raise what somebody must be told."""
     for seen in _samples(readers, interval_s):
-        raised = [alert for each, _ in seen.values() for alert in alerts(each, limits)]
+        raised = [alert for each, _ in seen.values() for alert in alerts(each, limits, commands)]
         _show(name, seen, raised, as_json=as_json)
         if not watch:
             break

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar, cast
 import click
 
 from cdc import copy_requests, positions
-from cdc.errors import MappingInvalid, NotProvisioned
+from cdc.errors import MappingInvalid, NotProvisioned, SlotInUse, StreamBusy
 from cdc.events import TableName
 from cdc.lag import StreamLag, read_lag
 from cdc.link import LinkSpec, stream_name
@@ -29,13 +29,16 @@ from cdc.provision import (
     published_tables,
 )
 from cdc.schema import reflect
+from cdc.schema_changes.standing import StandingTables
 from cdc.server_kinds import is_mysql, is_postgresql
 from cdc.sql_target.value_types import value_types
 from cdc.tables import Schema
+from strangler.clock import SystemClock
 from strangler.errors import BadInput
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _WAY_BACK: Final = "on the way back"
+_LET_GO_S: Final = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +113,13 @@ class OwnStream:
             source_keys={table: source.tables[table].primary_key for table in self._pairs},
             follows_copy=self.copies,
             value_types={} if is_postgresql(self.target_dsn) else value_types(mapping, source),
+            evolution=None if is_mysql(self.source_dsn) else self._standing,
+        )
+
+    @cached_property
+    def _standing(self) -> StandingTables:
+        return StandingTables(
+            source_dsn=self.source_dsn, stream=self.stream, tables=tuple(self._pairs), folder=self._folder
         )
 
     def _source_schema(self) -> Schema:
@@ -134,6 +144,8 @@ class OwnStream:
         try:
             positions.applied_position(self.target_dsn, self.stream)
             self._refuse_other_tables()
+            if not is_mysql(self.source_dsn):
+                self._standing.remember()
         except NotProvisioned:
             positions.start_ledger(self.target_dsn, self.stream, self._provision_source())
         if self.copies:
@@ -160,22 +172,27 @@ class OwnStream:
     def _provision_source(self) -> Lsn:
         tables = list(self._pairs)
         if not is_mysql(self.source_dsn):
-            return provision_source(self.source_dsn, self.stream, tables)
+            begins = provision_source(self.source_dsn, self.stream, tables)
+            self._standing.remember()
+            return begins
         from cdc.mysql.provision import provision_mysql_source
 
         return provision_mysql_source(self.source_dsn, self.stream, tables, memory=FileMemory(self._log))
 
     def remove(self) -> None:
         """Everything of ours in both databases and on disk; the rows that were copied stay."""
+        _once_let_go(self._deprovision_source)
+        _once_let_go(lambda: deprovision_target(self.target_dsn, self.stream))
+        with suppress(FileNotFoundError):
+            shutil.rmtree(self._folder)
+
+    def _deprovision_source(self) -> None:
         if is_mysql(self.source_dsn):
             from cdc.mysql.provision import deprovision_mysql_source
 
             deprovision_mysql_source(self.source_dsn, self.stream)
         else:
             deprovision_source(self.source_dsn, self.stream)
-        deprovision_target(self.target_dsn, self.stream)
-        with suppress(FileNotFoundError):
-            shutil.rmtree(self._folder)
 
     def lag(self) -> StreamLag:
         return read_lag(self.source_dsn, self.target_dsn, self.stream)
@@ -231,6 +248,20 @@ def own_stream_options(command: _Command) -> _Command:
         return command(*args, own=ends, **options)
 
     return cast(_Command, with_ends)
+
+
+def _once_let_go(drop: Callable[[], object]) -> None:
+    """A server sees only after a moment that a worker is gone; one that stays is running, and the error names it."""
+    clock = SystemClock()
+    deadline = clock.monotonic() + _LET_GO_S
+    while True:
+        try:
+            drop()
+            return
+        except (SlotInUse, StreamBusy):
+            if clock.monotonic() > deadline:
+                raise
+            clock.sleep(0.1)
 
 
 def _same_columns(pairs: dict[TableName, TableName], source: Schema) -> MoveMapping:

@@ -1,12 +1,14 @@
 """`strangler parked`: the rows that a target refused, and what to do about them.
 
 A row's number says which stream it is of: `f12` came from legacy and waits before the service's database, `r7` the
-other way round.
+other way round. Rows of a stream of its own are all `f`.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import click
@@ -14,13 +16,14 @@ import click
 from cdc.applier import Applier
 from cdc.errors import RowsParked, StreamBusy
 from cdc.events import UNCHANGED, RowChange, Truncate
-from cdc.link import Direction
+from cdc.link import Direction, LinkSpec
 from cdc.lsn import format_lsn
 from cdc.parking import requests
 from cdc.parking.model import RequestKind
 from cdc.parking.requests import ParkedSeen
 from commands.context import Context
 from commands.output import json_option, print_facts, print_json, print_rows, stderr
+from commands.own_stream import OwnEnds, own_stream_options
 from commands.streams import MoveStreams
 from strangler.clock import SystemClock
 from strangler.errors import BadInput, Refused
@@ -30,6 +33,15 @@ _SERVED_S = 30.0
 _POLL_S = 0.1
 
 service_option = click.option("--service", help="May be left out when strangler.toml names only one.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Waiting:
+    """Where one stream's parked rows lie. `link`: for serving here when no worker runs; None where only it can."""
+
+    stream: str
+    target_dsn: str = field(repr=False)
+    link: Callable[[], LinkSpec] | None
 
 
 class ParkedNotFirst(Refused):
@@ -43,16 +55,18 @@ def parked() -> None:
 
 @parked.command("list")
 @service_option
+@own_stream_options
 @json_option
 @click.pass_obj
-def list_(context: Context, service: str | None, as_json: bool) -> None:
+def list_(context: Context, service: str | None, own: OwnEnds | None, as_json: bool) -> None:
     """What is parked, in stream order. `refused` rows need somebody; `waiting` ones follow by themselves.
 
     \b
     Example: strangler parked list
+    Example: strangler parked list --source mysql://root@db/shop --target postgresql://db/orders
     """
-    with _streams(context, service) as streams:
-        seen = [(name, each) for name, direction in _DIRECTIONS.items() for each in _rows(streams, direction)]
+    with _streams(context, service, own) as streams:
+        seen = [(name, each) for name, waiting in streams.items() for each in _rows(waiting)]
     if as_json:
         print_json([_facts(name, each) for name, each in seen])
     elif not seen:
@@ -75,16 +89,17 @@ def list_(context: Context, service: str | None, as_json: bool) -> None:
 @parked.command("show")
 @click.argument("number", metavar="ID")
 @service_option
+@own_stream_options
 @json_option
 @click.pass_obj
-def show(context: Context, number: str, service: str | None, as_json: bool) -> None:
+def show(context: Context, number: str, service: str | None, own: OwnEnds | None, as_json: bool) -> None:
     """One parked row: the event as the source sent it, and why the target refused it.
 
     \b
     Example: strangler parked show f12
     """
     name, id = _parse(number)
-    with _streams(context, service) as streams:
+    with _streams(context, service, own) as streams:
         seen = _one(streams, name, id)
     facts = {**_facts(name, seen), "events": [_event(event) for event in seen.row.parked.events]}
     if as_json:
@@ -97,8 +112,9 @@ def show(context: Context, number: str, service: str | None, as_json: bool) -> N
 @click.argument("number", metavar="[ID]", required=False)
 @click.option("--all", "everything", is_flag=True, help="Every refused row, in stream order.")
 @service_option
+@own_stream_options
 @click.pass_obj
-def retry(context: Context, number: str | None, everything: bool, service: str | None) -> None:
+def retry(context: Context, number: str | None, everything: bool, service: str | None, own: OwnEnds | None) -> None:
     """Try a refused row again, and with it everything that waits behind it. Exits with 1 when it is still refused.
 
     \b
@@ -107,16 +123,14 @@ def retry(context: Context, number: str | None, everything: bool, service: str |
     """
     if (number is None) is not everything:
         raise BadInput(thing="parked retry", reason="needs either an ID or --all", mend="name one of them")
-    with _streams(context, service) as streams:
-        for name, direction in _DIRECTIONS.items():
-            if number is not None:
-                name_of, id = _parse(number)
-                if name_of != name:
-                    continue
-                ids = [_head(streams, name, id).row.id]
-            else:
-                ids = [each.row.id for each in _rows(streams, direction) if each.row.parked.state == "refused"]
-            _ask(streams, direction, ids, "retry", by="", reason="")
+    with _streams(context, service, own) as streams:
+        if number is not None:
+            name, id = _parse(number)
+            _ask(streams[name], [_head(streams, name, id).row.id], "retry", by="", reason="")
+            return
+        for waiting in streams.values():
+            refused = [each.row.id for each in _rows(waiting) if each.row.parked.state == "refused"]
+            _ask(waiting, refused, "retry", by="", reason="")
 
 
 @parked.command("skip")
@@ -125,34 +139,48 @@ def retry(context: Context, number: str | None, everything: bool, service: str |
 @click.option("--by", required=True, help="Who decided it.")
 @click.option("--queue", is_flag=True, help="Every parked change of the same row, not only the first.")
 @service_option
+@own_stream_options
 @click.pass_obj
-def skip(context: Context, number: str, reason: str, by: str, queue: bool, service: str | None) -> None:
+def skip(
+    context: Context, number: str, reason: str, by: str, queue: bool, service: str | None, own: OwnEnds | None
+) -> None:
     """Leave a refused change out for good. It is kept, with its event, in strangler.parked_audit of the target.
 
     \b
     Example: strangler parked skip f12 --reason "test data" --by ann
     """
     name, id = _parse(number)
-    with _streams(context, service) as streams:
+    with _streams(context, service, own) as streams:
         head = _head(streams, name, id).row
         ids = [head.id]
         if queue:
             ids = [
                 each.row.id
-                for each in _rows(streams, _DIRECTIONS[name])
+                for each in _rows(streams[name])
                 if (each.row.parked.table, each.row.parked.key) == (head.parked.table, head.parked.key)
             ]
-        _ask(streams, _DIRECTIONS[name], ids, "skip", by=by, reason=reason)
+        _ask(streams[name], ids, "skip", by=by, reason=reason)
 
 
 @contextmanager
-def _streams(context: Context, service: str | None) -> Iterator[MoveStreams]:
+def _streams(context: Context, service: str | None, own: OwnEnds | None) -> Iterator[Mapping[str, Waiting]]:
+    """By the letter of their rows' numbers."""
+    if own is not None:
+        yield {"f": Waiting(stream=own.stream().stream, target_dsn=own.target_dsn, link=None)}
+        return
     with MoveStreams(context.settings, context.plan(context.service(service)), SystemClock()) as streams:
-        yield streams
+        yield {
+            name: Waiting(
+                stream=streams.stream(direction),
+                target_dsn=streams.target_dsn(direction),
+                link=partial(streams.link, direction, takeover_s=0.0),
+            )
+            for name, direction in _DIRECTIONS.items()
+        }
 
 
-def _rows(streams: MoveStreams, direction: Direction, ids: Sequence[int] | None = None) -> list[ParkedSeen]:
-    return requests.parked_rows(streams.target_dsn(direction), streams.stream(direction), ids)
+def _rows(waiting: Waiting, ids: Sequence[int] | None = None) -> list[ParkedSeen]:
+    return requests.parked_rows(waiting.target_dsn, waiting.stream, ids)
 
 
 def _parse(number: str) -> tuple[str, int]:
@@ -164,14 +192,14 @@ def _parse(number: str) -> tuple[str, int]:
     return found[1], int(found[2])
 
 
-def _one(streams: MoveStreams, name: str, id: int) -> ParkedSeen:
-    found = _rows(streams, _DIRECTIONS[name], [id])
+def _one(streams: Mapping[str, Waiting], name: str, id: int) -> ParkedSeen:
+    found = _rows(streams[name], [id]) if name in streams else []
     if not found:
         raise BadInput(thing=f"{name}{id}", reason="is not parked", mend="see `strangler parked list`")
     return found[0]
 
 
-def _head(streams: MoveStreams, name: str, id: int) -> ParkedSeen:
+def _head(streams: Mapping[str, Waiting], name: str, id: int) -> ParkedSeen:
     seen = _one(streams, name, id)
     if seen.row.parked.state != "refused":
         raise ParkedNotFirst(
@@ -182,36 +210,33 @@ def _head(streams: MoveStreams, name: str, id: int) -> ParkedSeen:
     return seen
 
 
-def _ask(
-    streams: MoveStreams, direction: Direction, ids: Sequence[int], kind: RequestKind, *, by: str, reason: str
-) -> None:
+def _ask(waiting: Waiting, ids: Sequence[int], kind: RequestKind, *, by: str, reason: str) -> None:
     """Leave the request for the worker, or serve it here when there is none."""
     if not ids:
         return
-    target, stream = streams.target_dsn(direction), streams.stream(direction)
-    requests.ask(target, stream, ids, kind, by=by, reason=reason)
+    requests.ask(waiting.target_dsn, waiting.stream, ids, kind, by=by, reason=reason)
     clock = SystemClock()
     deadline = clock.monotonic() + _SERVED_S
-    while any(each.request for each in _rows(streams, direction, ids)):
+    while any(each.request for each in _rows(waiting, ids)):
         if clock.monotonic() >= deadline:
             raise Refused(
                 thing=f"{kind} of {len(ids)} parked rows",
-                reason=f"the worker of {stream} did not serve it within {_SERVED_S:.0f} s; it is still asked for",
-                mend="see `strangler cdc lag`: does the worker run?",
+                reason=f"the worker of {waiting.stream} did not serve it in {_SERVED_S:.0f} s; it is still asked for",
+                mend="see `strangler cdc lag`: does the worker run? Once it does, it serves what was asked",
             )
-        if not _serve_here(streams, direction):
+        if waiting.link is None or not _serve_here(waiting.link):
             clock.sleep(_POLL_S)
-    left = _rows(streams, direction, ids)
+    left = _rows(waiting, ids)
     stderr.print(f"{len(ids) - len(left)} of {len(ids)} {'applied' if kind == 'retry' else 'skipped'}")
     if left:
         first = left[0].row.parked.refusal
         raise RowsParked(thing=first.thing, reason=first.reason, mend=first.mend)
 
 
-def _serve_here(streams: MoveStreams, direction: Direction) -> bool:
+def _serve_here(link: Callable[[], LinkSpec]) -> bool:
     """False when a worker runs the stream: it serves."""
     try:
-        applier = Applier(streams.link(direction, takeover_s=0.0), clock=SystemClock())
+        applier = Applier(link(), clock=SystemClock())
     except StreamBusy:
         return False
     try:

@@ -33,9 +33,33 @@ class Alert:
     mend: str
 
 
-def alerts(lag: StreamLag, thresholds: Thresholds) -> list[Alert]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Commands:
+    """What a person types about a stream: `start` its worker, see what is `parked`, `end` it, and begin it `anew`."""
+
+    start: str
+    parked: str
+    end: str
+    anew: str
+
+
+OF_A_MOVE: Final = Commands(
+    start="`strangler up`, or `strangler cdc stream`",
+    parked="`strangler parked list`",
+    end="`strangler rollback`",
+    anew="`strangler rollback` the move to `planned` and copy again",
+)
+OF_ITS_OWN: Final = Commands(
+    start="`strangler cdc stream` with its --source, --target and --name",
+    parked="`strangler parked list` with its --source, --target and --name",
+    end="`strangler cdc stream --remove`",
+    anew="end it with `strangler cdc stream --remove`, empty the target's tables and begin it anew",
+)
+
+
+def alerts(lag: StreamLag, thresholds: Thresholds, commands: Commands = OF_A_MOVE) -> list[Alert]:
     """Everything that is wrong now, the worst first."""
-    found = [*_retention(lag, thresholds)]
+    found = [*_retention(lag, thresholds, commands)]
     stream = f"stream {lag.stream}"
     if thresholds.lag_seconds and lag.seconds is not None and lag.seconds >= thresholds.lag_seconds:
         found.append(
@@ -62,7 +86,7 @@ def alerts(lag: StreamLag, thresholds: Thresholds) -> list[Alert]:
                 name="silent",
                 thing=stream,
                 reason="its worker has said nothing for 15 s",
-                mend="start it: `strangler up`, or `strangler cdc stream`",
+                mend=f"start it: {commands.start}",
             )
         )
     if lag.parked_rows:
@@ -71,26 +95,35 @@ def alerts(lag: StreamLag, thresholds: Thresholds) -> list[Alert]:
             Alert(
                 name="parked",
                 thing=stream,
-                reason=f"{lag.parked_rows} rows are parked: {tables}; no cutover while they are",
-                mend="look at them with `strangler parked list`, then retry or skip them",
+                reason=f"{lag.parked_rows} rows are parked: {tables}; the two sides differ while they are",
+                mend=f"look at them with {commands.parked}, then retry or skip them",
             )
         )
     return found
 
 
-def _retention(lag: StreamLag, thresholds: Thresholds) -> list[Alert]:
+def _retention(lag: StreamLag, thresholds: Thresholds, commands: Commands) -> list[Alert]:
     slot = f"replication slot {lag.stream}"
     retained = lag.wal_retained_bytes or 0
+    if lag.wal_status == "lost" and lag.log == "binlog":
+        return [
+            Alert(
+                name="slot_lost",
+                thing=f"binlog of stream {lag.stream}",
+                reason="is purged: the source removed binlog that the stream had not read",
+                mend=f"{commands.anew}; raise binlog_expire_logs_seconds above the longest outage first",
+            )
+        ]
     if lag.wal_status == "lost":
         return [
             Alert(
                 name="slot_lost",
                 thing=slot,
                 reason="is lost: the source removed log that the stream had not read",
-                mend="`strangler rollback` the move to `planned` and copy again; raise max_slot_wal_keep_size first",
+                mend=f"{commands.anew}; raise max_slot_wal_keep_size first",
             )
         ]
-    mend = "bring the worker and the target back, or drop the stream (`strangler rollback`) to free the disk"
+    mend = f"bring the worker and the target back, or drop the stream ({commands.end}) to free the disk"
     limit, headroom = lag.wal_limit_bytes, lag.wal_headroom_bytes
     found = []
     if limit is not None and headroom is not None and headroom < limit * _LITTLE_HEADROOM:

@@ -6,7 +6,6 @@ schema change after which nobody writes to the table would reach neither the tar
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import psycopg
 
@@ -20,16 +19,11 @@ from cdc.schema_changes.difference import difference
 from cdc.schema_changes.evolution import StreamSchema, carried
 from cdc.schema_changes.forms import CatalogTable, TableForm
 from cdc.schema_changes.partition_guard import forget_changes, partition_changes
+from cdc.schema_changes.publication import read_publication
 from cdc.schema_changes.store import Met, accepted, forget_stopped, read_met, refresh_storage, write_met
 from cdc.sessions import source_error
 
 _MOST_TOLD = 5
-
-_PUBLICATION = """
-SELECT p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate AS whole, p.puballtables AS all_tables,
-       coalesce((SELECT jsonb_agg(to_jsonb(r)) FROM pg_publication_rel r WHERE r.prpubid = p.oid), '[]') AS tables
-  FROM pg_publication p WHERE p.pubname = %s
-"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -158,12 +152,12 @@ class WatchedSchema:
     ) -> None:
         self._refuse_broken(met)
         self._refuse_partitions(source, forms)
-        publication = source.execute(_PUBLICATION, [self._schema.stream]).fetchone()
+        publication = read_publication(source, self._schema.stream)
         for table, each in forms.items():
             catalog = found[table]
             if catalog is None:
                 continue
-            if reason := _left_out(publication, catalog):
+            if reason := publication.left_out(catalog.form.oid):
                 self._break(table, each[-1], reason)
                 raise _lost(self._schema, table, reason)
             if catalog.replica_identity == "n" or (catalog.replica_identity == "d" and not catalog.form.key):
@@ -201,20 +195,6 @@ class WatchedSchema:
                 changes=[reason],
                 mend=_made_good(self._schema, table),
             )
-
-
-def _left_out(publication: Mapping[str, Any] | None, catalog: CatalogTable) -> str | None:
-    """Why changes of the table are not sent, or not all of them."""
-    if publication is None:
-        return "has lost its publication: its changes are not sent any more"
-    if not publication["whole"]:
-        return "is published without some of its inserts, updates, deletes or truncates"
-    entry = next((each for each in publication["tables"] if int(each["prrelid"]) == catalog.form.oid), None)
-    if entry is None and not publication["all_tables"]:
-        return "was taken out of the publication: its changes are not sent any more"
-    if entry is not None and (entry.get("prqual") or entry.get("prattrs")):
-        return "is published with a row filter or a column list: not everything is sent any more"
-    return None
 
 
 def _lost(schema: StreamSchema, table: TableName, reason: str) -> SchemaChanged:

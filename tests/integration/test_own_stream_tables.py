@@ -1,10 +1,25 @@
 """A stream of its own follows the tables that it was begun with: another would be copied and never followed."""
 
+import contextlib
+import json
+import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import psycopg
 import pytest
+from click.testing import CliRunner
 
+import cli
+from cdc.copy_requests import copy_progress
+from cdc.errors import RowsParked, SchemaChanged
+from cdc.lag import read_lag
+from cdc.lsn import ZERO
+from cdc.positions import emit_barrier, wait_applied
+from cdc.worker import StreamWorker
 from commands.own_stream import OwnStream
 from strangler.errors import BadInput
+from tests.sql_pair import until
 
 pytestmark = pytest.mark.integration
 
@@ -36,3 +51,152 @@ def test_other_tables_than_it_was_begun_with_are_refused(stream, copies):
         assert "--remove" in refused.value.mend
     stream("t").remove()
     stream("t", "u", copies=copies).provision()
+
+
+LOSSES = {
+    "taken out": ("ALTER PUBLICATION {slot} DROP TABLE t", "t: was taken out of the publication"),
+    "out and in again": (
+        "ALTER PUBLICATION {slot} DROP TABLE t; INSERT INTO t VALUES (1); ALTER PUBLICATION {slot} ADD TABLE t",
+        "t: was taken out of the publication for a time",
+    ),
+    "without deletes": ("ALTER PUBLICATION {slot} SET (publish = 'insert')", "[tp]: is published without some"),
+    "some rows": ("ALTER PUBLICATION {slot} SET TABLE t WHERE (id > 5), p", "t: .*row filter"),
+    "no publication": ("DROP PUBLICATION {slot}", "[tp]: has lost its publication"),
+    "renamed": ("ALTER TABLE t RENAME TO t2", "t: was renamed to t2"),
+    "dropped and made anew": ("DROP TABLE t; CREATE TABLE t (id int PRIMARY KEY)", "t: was dropped"),
+    "attached with rows": (
+        "CREATE TABLE p2 (id int PRIMARY KEY); INSERT INTO p2 VALUES (150);"
+        " ALTER TABLE p ATTACH PARTITION p2 FOR VALUES FROM (100) TO (200)",
+        "p: partition public.p2 was attached with rows",
+    ),
+    "without identity": ("ALTER TABLE t REPLICA IDENTITY NOTHING", "t: has no replica identity any more"),
+}
+
+
+@pytest.fixture
+def standing(new_database, tmp_path):
+    """A stream of t and of p, which is partitioned, into a file; a connection to its source."""
+    name = f"o{tmp_path.name[-6:].replace('-', '_').lower()}"
+    source, path = new_database("source"), tmp_path / "target.db"
+    with sqlite3.connect(path) as target:
+        target.executescript("CREATE TABLE t (id INTEGER PRIMARY KEY); CREATE TABLE p (id INTEGER PRIMARY KEY)")
+    target.close()
+    stream = OwnStream(
+        name=name, source_dsn=source, target_dsn=f"sqlite:///{path}", tables=("t=t", "p=p"), state=tmp_path / "state"
+    )
+    with psycopg.connect(source, autocommit=True) as connection:
+        connection.execute(
+            "CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE p (id int PRIMARY KEY) PARTITION BY"
+            " RANGE (id); CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (100)"
+        )
+        stream.provision()
+        yield stream, connection
+    stream.remove()
+
+
+@pytest.mark.parametrize("what", LOSSES)
+def test_H12_H13_S07_what_no_event_says_is_found_and_stays_said(standing, what):
+    stream, source = standing
+    link = stream.link()
+    assert link.evolution is not None
+    link.evolution.look(ZERO)
+    statements, said = LOSSES[what]
+    source.execute(statements.format(slot=stream.stream))
+    for _ in range(2):
+        with pytest.raises(SchemaChanged, match=f"table {said}"):
+            link.evolution.look(ZERO)
+
+
+def test_H13_upkeep_of_partitions_stops_nothing(standing):
+    stream, source = standing
+    source.execute("CREATE TABLE p3 PARTITION OF p FOR VALUES FROM (300) TO (400)")
+    source.execute("VACUUM FULL t")
+    source.execute("ALTER TABLE p DETACH PARTITION p1")
+    stream.link().evolution.look(ZERO)
+
+
+def test_S07_changes_under_another_name_are_said_though_the_name_is_back(standing):
+    stream, source = standing
+    with working(stream) as settle:
+        with source.transaction():
+            source.execute("ALTER TABLE t RENAME TO t9; INSERT INTO t9 VALUES (1); ALTER TABLE t9 RENAME TO t")
+        source.execute("INSERT INTO p VALUES (1)")
+        settle()
+        until(lambda: read_lag(stream.source_dsn, stream.target_dsn, stream.stream).state == "stopped")
+        said = read_lag(stream.source_dsn, stream.target_dsn, stream.stream).error
+        assert "was renamed to t9" in said["reason"]
+        assert "--remove" in said["mend"]
+    with pytest.raises(SchemaChanged, match="renamed to t9"):
+        stream.link().evolution.look(ZERO)
+
+
+@contextlib.contextmanager
+def working(stream):
+    """A worker, as a start of the command makes it; yields what waits until all that was written is applied."""
+    stop, worker = threading.Event(), StreamWorker([stream.link()])
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(worker.run, stop)
+        try:
+            yield lambda: wait_applied(
+                stream.target_dsn, stream.stream, emit_barrier(stream.source_dsn, stream.stream, "x"), timeout_s=120
+            )
+        finally:
+            stop.set()
+            running.result(120)
+
+
+def parked(stream, *arguments):
+    ends = ["--source", stream.source_dsn, "--target", stream.target_dsn, "--name", stream.name]
+    done = CliRunner().invoke(cli.strangler, ["parked", *arguments, *ends])
+    if done.exception and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done.stdout
+
+
+def test_T19_S01_rows_and_tables_of_a_stream_of_its_own_are_parked_and_come_back(new_database, tmp_path):
+    stream = OwnStream(
+        name=f"o{tmp_path.name[-6:].replace('-', '_').lower()}",
+        source_dsn=new_database("source"),
+        target_dsn=new_database("target"),
+        tables=("t",),
+        state=tmp_path,
+    )
+    with (
+        psycopg.connect(stream.source_dsn, autocommit=True) as source,
+        psycopg.connect(stream.target_dsn, autocommit=True) as target,
+    ):
+        source.execute("CREATE TABLE t (id int PRIMARY KEY, v text)")
+        target.execute("CREATE TABLE t (id int PRIMARY KEY, v text CHECK (v <> 'bad'))")
+        stream.provision()
+        stream.link().evolution.look(ZERO)
+        with working(stream) as settle:
+            until(lambda: all(each.state == "done" for each in copy_progress(stream.target_dsn, stream.stream)))
+            source.execute("INSERT INTO t VALUES (1, 'bad'), (2, 'ok'), (3, 'bad')")
+            settle()
+            (first, second) = json.loads(parked(stream, "list", "--json"))
+            assert (first["id"][0], first["key"], second["key"]) == ("f", {"id": "1"}, {"id": "3"})
+            assert json.loads(parked(stream, "show", first["id"], "--json"))["events"][0]["after"]["v"] == "bad"
+            with pytest.raises(RowsParked):
+                parked(stream, "retry", first["id"])
+            parked(stream, "skip", first["id"], "--reason", "test", "--by", "ann")
+            target.execute("ALTER TABLE t DROP CONSTRAINT t_v_check")
+            parked(stream, "retry", "--all")
+            assert json.loads(parked(stream, "list", "--json")) == []
+            source.execute("ALTER TABLE t ADD w int; UPDATE t SET w = 5 WHERE id = 2")
+            settle()
+            (table,) = json.loads(parked(stream, "list", "--json"))
+            assert table["whole_table"]
+            assert "strangler parked retry --all" in table["mend"]
+            with pytest.raises(BadInput):
+                parked(stream, "show", "r1")
+        target.execute("ALTER TABLE t ADD w int")
+        with working(stream) as settle:
+            parked(stream, "retry", "--all")
+            source.execute("INSERT INTO t VALUES (4, 'ok', 6)")
+            settle()
+        assert target.execute("SELECT * FROM t ORDER BY id").fetchall() == [
+            (2, "ok", 5),
+            (3, "bad", None),
+            (4, "ok", 6),
+        ]
+    stream.remove()

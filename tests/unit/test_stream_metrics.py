@@ -14,7 +14,7 @@ from cdc.insert_run import HeldChanges, Run
 from cdc.lag import StreamLag, TableLag
 from cdc.lsn import Lsn
 from cdc.metrics import meter as meter_module
-from cdc.metrics.alerts import Thresholds, alerts
+from cdc.metrics.alerts import OF_ITS_OWN, Thresholds, alerts
 from cdc.metrics.exporter import StreamCollector, StreamSample
 from cdc.metrics.forecast import ProgressSample, forecast
 from cdc.metrics.meter import LARGE, StreamMeter
@@ -175,6 +175,20 @@ def test_T11_alerts_on_retention_name_the_slot_the_amount_the_limit_and_the_mend
     assert [each.name for each in alerts(lag(wal_status="lost"), limits)] == ["slot_lost"]
     assert [each.name for each in alerts(lag(seconds=61.0), limits)] == ["lag_seconds"]
     assert alerts(lag(seconds=61.0, wal_retained_bytes=1 << 40), Thresholds()) == []
+
+
+def test_T12_a_purged_binlog_is_no_slot_and_each_kind_of_stream_has_its_own_commands():
+    (purged,) = alerts(lag(wal_status="lost", log="binlog"), Thresholds(), OF_ITS_OWN)
+    assert (purged.name, purged.thing) == ("slot_lost", "binlog of stream s")
+    assert "binlog" in purged.reason
+    assert "cdc stream --remove" in purged.mend
+    assert "binlog_expire_logs_seconds" in purged.mend
+    (of_a_move,) = alerts(lag(wal_status="lost"), Thresholds())
+    assert "`strangler rollback`" in of_a_move.mend
+    for said in (lag(state="silent"), lag(wal_retained_bytes=1000), lag(tables=(TableLag(table="t", parked_rows=1),))):
+        (own,) = alerts(said, Thresholds(wal_bytes=1000), OF_ITS_OWN)
+        assert "rollback" not in own.mend
+        assert "`strangler up`" not in own.mend
 
 
 def test_a_stopped_stream_and_parked_rows_are_alerts():
