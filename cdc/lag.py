@@ -117,7 +117,7 @@ def read_lag(source_dsn: str, target_dsn: str, stream: str) -> StreamLag:
 
         binlog = read_binlog_side(source_dsn)
     at_source, estimates = (binlog.row, binlog.estimates) if binlog else _source_side(source_dsn, stream)
-    at_target, copies, parked = _target_side(target_dsn, stream)
+    at_target, copies, parked = read_target_side(target_dsn, stream)
     if binlog:  # the server does not know which tables are the stream's
         of_stream = {*(at_target.get("tables") or {}), *(row["source_table"] for row in copies), *parked}
         estimates = {name: rows for name, rows in estimates.items() if name in of_stream}
@@ -158,12 +158,13 @@ def _source_side(source_dsn: str, stream: str) -> tuple[DictRow, Mapping[str, in
     return at_source, {row["name"]: row["rows"] for row in estimates}
 
 
-def _target_side(target_dsn: str, stream: str) -> tuple[DictRow, Sequence[Mapping[str, Any]], dict[str, int]]:
-    """(ledger and status, copies, parked rows by source table)"""
+def read_target_side(target_dsn: str, stream: str) -> tuple[DictRow, Sequence[Mapping[str, Any]], dict[str, int]]:
+    """(ledger and status, copies, parked rows by source table); empty when the target has none of them. Raises
+    `DatabaseUnreachable`."""
     if not is_postgresql(target_dsn):
-        from cdc.sql_target.lag import read_target_side
+        from cdc.sql_target import lag as sql_target
 
-        return read_target_side(target_dsn, stream, datetime.now(UTC))
+        return sql_target.read_target_side(target_dsn, stream, datetime.now(UTC))
     with open_database(target_dsn) as target:
         at_target = _read_target(target, stream)
         copies = target.execute(_COPIES, {"stream": stream}).fetchall() if at_target else []

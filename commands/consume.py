@@ -3,6 +3,8 @@
 import logging
 import re
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -11,7 +13,6 @@ from cdc.changelog.debezium_topics.consume import ConsumeSpec, TopicsWorker, end
 from cdc.changelog.debezium_topics.options import TopicsOptions
 from cdc.changelog.debezium_topics.positions import PositionStore
 from cdc.changelog.debezium_topics.tables import same_tables
-from cdc.changelog.kafka.options import KafkaOptions
 from cdc.debezium import options as modes
 from cdc.debezium.catalog import TableShape, TypeCatalog
 from cdc.debezium.catalog_reader import read_catalog
@@ -19,11 +20,13 @@ from cdc.debezium.options import DebeziumOptions
 from cdc.events import TableName
 from cdc.link import LinkLimits, stream_name
 from cdc.mapping.model import MoveMapping
+from cdc.metrics.topics import TopicsExporter
 from cdc.schema import reflect
 from cdc.server_kinds import is_postgresql
 from cdc.worker import stop_on_signals
 from commands.context import Context
 from commands.handling_modes import handling_mode_options
+from commands.kafka_options import kafka_options, kafka_security_options
 from commands.mapping import move_mapping, table_name
 from commands.output import stderr
 from strangler.clock import SystemClock
@@ -66,11 +69,8 @@ class _Stopped(PromiseBroken):
 @click.option("--forget", is_flag=True, help="Remove the stream from the target, and do nothing else.")
 @click.option("--on-bad-row", type=click.Choice(["park", "stop"]), default="park", show_default=True)
 @click.option("--placeholder", default=modes.PLACEHOLDER, show_default=True, help="unavailable.value.placeholder")
-@click.option("--security", type=click.Choice(["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]), default="PLAINTEXT")
-@click.option("--sasl-mechanism", type=click.Choice(["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]))
-@click.option("--username", metavar="NAME")
-@click.option("--password", envvar="STRANGLER_KAFKA_PASSWORD", help="Better in STRANGLER_KAFKA_PASSWORD.")
-@click.option("--cafile", type=click.Path(exists=True, dir_okay=False))
+@click.option("--metrics", metavar="HOST:PORT", help="Serve Prometheus metrics there (docs/monitoring.md).")
+@kafka_security_options
 @handling_mode_options
 @click.pass_obj
 def consume(
@@ -92,7 +92,8 @@ def consume(
     forget: bool,
     on_bad_row: Any,
     placeholder: str,
-    security: Any,
+    metrics: str | None,
+    security: str,
     sasl_mechanism: str | None,
     username: str | None,
     password: str | None,
@@ -112,7 +113,7 @@ def consume(
     Example: strangler cdc consume --bootstrap kafka:9092 --topic-prefix store --plan-of catalog --to postgresql://db/shop
     """
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    stream = _stream_word(name or topic_prefix)
+    stream = stream_word(name or topic_prefix)
     positions = PositionStore(target, stream_name(stream, "forward"))
     if forget:
         positions.forget()
@@ -125,9 +126,9 @@ def consume(
         )
     mapping = _mapping(context, plan_of, tables, target, source)
     topics = TopicsOptions(
-        kafka=KafkaOptions(
-            bootstrap=bootstrap,
-            prefix=topic_prefix,
+        kafka=kafka_options(
+            bootstrap,
+            topic_prefix,
             security=security,
             sasl_mechanism=sasl_mechanism,
             username=username,
@@ -155,7 +156,22 @@ def consume(
         limits=LinkLimits(),
         on_bad_row=on_bad_row,
     )
-    _run(TopicsWorker(spec, SystemClock()), ends_now(topics) if until_now else None)
+    worker = TopicsWorker(spec, SystemClock())
+    with _metrics(worker, metrics):
+        _run(worker, ends_now(topics) if until_now else None)
+
+
+@contextmanager
+def _metrics(worker: TopicsWorker, address: str | None) -> Iterator[None]:
+    if address is None:
+        yield
+        return
+    exporter = TopicsExporter(worker, address=address, clock=SystemClock())
+    exporter.start()
+    try:
+        yield
+    finally:
+        exporter.close()
 
 
 def _run(worker: TopicsWorker, ends: Any) -> None:
@@ -210,6 +226,6 @@ def _catalog(source: str | None, target: str, mapping: MoveMapping) -> TypeCatal
     return TypeCatalog(types=found.types, tables=shapes)
 
 
-def _stream_word(name: str) -> str:
+def stream_word(name: str) -> str:
     """A part of the name of bookkeeping rows and of the replication origin."""
     return re.sub(r"[^a-z0-9_]+", "_", name.lower())[:40]

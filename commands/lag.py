@@ -17,6 +17,7 @@ from commands.context import Context
 from commands.output import json_option, print_error, print_json, print_rows, service_argument, stderr
 from commands.own_stream import OwnEnds, own_stream_options
 from commands.streams import MoveStreams
+from commands.topics_lag import topics_lag_options
 from strangler.clock import SystemClock
 from strangler.settings import StreamSettings
 
@@ -47,6 +48,7 @@ def thresholds(settings: StreamSettings) -> Thresholds:
 
 
 @click.command("lag")
+@topics_lag_options
 @service_argument
 @own_stream_options
 @click.option("--watch", is_flag=True, help="Go on until Ctrl-C.")
@@ -65,6 +67,7 @@ def lag(
     Example: strangler cdc lag --json
     Example: strangler cdc lag catalog --watch
     Example: strangler cdc lag --source mysql://root@db/shop --target postgresql://db/orders
+    Example: strangler cdc lag --bootstrap kafka:9092 --topic-prefix store --target postgresql://db/shop
     """
     interval_s = interval if watch else _BETWEEN_SAMPLES_S
     if own is not None:

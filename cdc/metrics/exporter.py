@@ -2,9 +2,11 @@
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 from wsgiref.simple_server import WSGIServer
 
 import psycopg
@@ -27,6 +29,8 @@ STATES = ("absent", "idle", "copying", "streaming", "retrying", "stopped", "sile
 
 _SAMPLE_S = 5.0
 
+Read = TypeVar("Read")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StreamSample:
@@ -38,27 +42,19 @@ class StreamSample:
     sampled_at_s: float = 0.0
 
 
-class MetricsExporter:
-    """Serves `http://ADDRESS/metrics` of one worker's links.
+class MetricsServer:
+    """Serves `http://ADDRESS/metrics` of one collector, and has its samples taken every few seconds.
 
     Nothing here can stop a stream: an address that is taken is logged and tried again at every sample. A scrape reads
     no database: it gets the last sample and its age.
     """
 
     def __init__(
-        self,
-        links: Sequence[LinkSpec],
-        meters: Mapping[str, StreamMeter],
-        *,
-        address: str,
-        thresholds: Thresholds,
-        clock: Clock,
-        sample_s: float = _SAMPLE_S,
+        self, collector: Collector, sample: Callable[[], None], *, address: str, sample_s: float = _SAMPLE_S
     ) -> None:
-        self._links, self._address, self._clock, self._sample_s = links, address, clock, sample_s
-        self._collector = StreamCollector(meters, thresholds, clock)
+        self._address, self._take_samples, self._sample_s = address, sample, sample_s
         self._registry = CollectorRegistry()
-        self._registry.register(self._collector)
+        self._registry.register(collector)
         self._server: WSGIServer | None = None
         self._refused = ""
         self._stop = threading.Event()
@@ -89,23 +85,46 @@ class MetricsExporter:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            for link in self._links:
-                self._collector.sampled(link.stream, self._sample(link))
+            self._take_samples()
             self._stop.wait(self._sample_s)
             if self._server is None and not self._stop.is_set():
                 self._listen()
 
-    def _sample(self, link: LinkSpec) -> StreamSample | None:
-        """None when a database did not answer."""
-        try:
-            lag = _read(link)
-        except StranglerError as error:
-            _log.warning("metrics: %s was not sampled: %s", link.stream, error)
-            return None
-        except Exception:  # noqa: BLE001 - a process loop: recorded, tried again a few seconds later; the streams go on
-            _log.exception("metrics: %s was not sampled: unexpected", link.stream)
-            return None
-        return StreamSample(reachable=True, lag=lag, sampled_at_s=self._clock.monotonic())
+
+def sampled(stream: str, read: Callable[[], Read]) -> Read | None:
+    """What `read` says; None, and a line in the log, when it could not be had."""
+    try:
+        return read()
+    except StranglerError as error:
+        _log.warning("metrics: %s was not sampled: %s", stream, error)
+    except Exception:  # noqa: BLE001 - a process loop: recorded, tried again a few seconds later; the streams go on
+        _log.exception("metrics: %s was not sampled: unexpected", stream)
+    return None
+
+
+class MetricsExporter(MetricsServer):
+    """Of one worker's links."""
+
+    def __init__(
+        self,
+        links: Sequence[LinkSpec],
+        meters: Mapping[str, StreamMeter],
+        *,
+        address: str,
+        thresholds: Thresholds,
+        clock: Clock,
+        sample_s: float = _SAMPLE_S,
+    ) -> None:
+        self._links, self._clock = links, clock
+        self._collector = StreamCollector(meters, thresholds, clock)
+        super().__init__(self._collector, self._sample_all, address=address, sample_s=sample_s)
+
+    def _sample_all(self) -> None:
+        for link in self._links:
+            lag = sampled(link.stream, partial(_read, link))
+            now_s = self._clock.monotonic()
+            sample = None if lag is None else StreamSample(reachable=True, lag=lag, sampled_at_s=now_s)
+            self._collector.sampled(link.stream, sample)
 
 
 def _read(link: LinkSpec) -> StreamLag:
@@ -137,14 +156,14 @@ class StreamCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         views = {stream: meter.view() for stream, meter in self._meters.items()}
-        yield from _counted(views)
-        yield from _durations(views)
+        yield from counted(views)
+        yield from durations(views)
         yield from self._sampled(dict(self._samples))
 
     def _sampled(self, samples: Mapping[str, StreamSample]) -> Iterator[Metric]:
         now_s = self._clock.monotonic()
-        age = _gauge("sample_age_seconds", "Age of what was read from the databases.", "stream")
-        reachable = _gauge("databases_reachable", "Whether both databases answered the last sample.", "stream")
+        age = new_gauge("sample_age_seconds", "Age of what was read from the databases.", "stream")
+        reachable = new_gauge("databases_reachable", "Whether both databases answered the last sample.", "stream")
         for stream, sample in samples.items():
             reachable.add_metric([stream], float(sample.reachable))
             if sample.lag is not None:
@@ -153,13 +172,13 @@ class StreamCollector(Collector):
         seen = {stream: sample.lag for stream, sample in samples.items() if sample.lag is not None}
         yield from _positions(seen)
         yield from _tables(seen)
-        alert = _gauge("alert", "1 while something about the stream needs a person.", "stream", "alert")
+        alert = new_gauge("alert", "1 while something about the stream needs a person.", "stream", "alert")
         for stream, lag in seen.items():
             raised = {each.name for each in alerts(lag, self._thresholds)}
             for name in ALERT_NAMES:
                 alert.add_metric([stream, name], float(name in raised))
         yield alert
-        ahead = _gauge("catch_up_seconds", "Until nothing waits at the present rates; +Inf: never.", "stream")
+        ahead = new_gauge("catch_up_seconds", "Until nothing waits at the present rates; +Inf: never.", "stream")
         for stream, sample in samples.items():
             if sample.forecast is not None and sample.forecast.verdict != "unknown":
                 seconds = sample.forecast.seconds
@@ -176,7 +195,8 @@ def _forecast(before: StreamSample, now: StreamSample) -> Forecast | None:
     )
 
 
-def _counted(views: Mapping[str, MeterView]) -> Iterator[Metric]:
+def counted(views: Mapping[str, MeterView]) -> Iterator[Metric]:
+    """What meters have counted, by stream."""
     captured = _counter("events_captured", "Events made durable in the change log.", "stream")
     events = _counter(
         "events_applied", "Events applied, by source table and operation.", "stream", "table", "operation"
@@ -184,9 +204,11 @@ def _counted(views: Mapping[str, MeterView]) -> Iterator[Metric]:
     transactions = _counter("transactions_applied", "Source transactions applied.", "stream")
     retries = _counter("retries", "Failures after which a part tried again by itself.", "stream", "part")
     errors = _counter("errors", "Failures by class.", "stream", "part", "error")
-    lag_events = _gauge("lag_events", "Events captured and not applied.", "stream")
-    waiting = _gauge("table_events_waiting", "Events of a table captured and not applied.", "stream", "table")
-    last = _gauge("table_last_applied_timestamp_seconds", "When a table's last event was applied.", "stream", "table")
+    lag_events = new_gauge("lag_events", "Events captured and not applied.", "stream")
+    waiting = new_gauge("table_events_waiting", "Events of a table captured and not applied.", "stream", "table")
+    last = new_gauge(
+        "table_last_applied_timestamp_seconds", "When a table's last event was applied.", "stream", "table"
+    )
     for stream, view in views.items():
         captured.add_metric([stream], view.captured_events)
         transactions.add_metric([stream], view.applied_transactions)
@@ -204,7 +226,8 @@ def _counted(views: Mapping[str, MeterView]) -> Iterator[Metric]:
     yield from (captured, events, transactions, retries, errors, lag_events, waiting, last)
 
 
-def _durations(views: Mapping[str, MeterView]) -> Iterator[Metric]:
+def durations(views: Mapping[str, MeterView]) -> Iterator[Metric]:
+    """Their histograms."""
     apply = HistogramMetricFamily("strangler_apply_seconds", "A target transaction, read to commit.", labels=["stream"])
     latency = HistogramMetricFamily(
         "strangler_capture_to_apply_seconds",
@@ -218,7 +241,7 @@ def _durations(views: Mapping[str, MeterView]) -> Iterator[Metric]:
 
 
 def _positions(seen: Mapping[str, StreamLag]) -> Iterator[Metric]:
-    state = _gauge("stream_state", "1 for the state the stream is in.", "stream", "state")
+    state = new_gauge("stream_state", "1 for the state the stream is in.", "stream", "state")
     numbers = {
         "applied_position_bytes": ("Position in the source's log through which all is applied.", "applied_lsn"),
         "source_position_bytes": ("End of the source's log.", "source_lsn"),
@@ -228,8 +251,8 @@ def _positions(seen: Mapping[str, StreamLag]) -> Iterator[Metric]:
         "slot_limit_bytes": ("The most log that the source may keep; absent: no limit.", "wal_limit_bytes"),
         "slot_headroom_bytes": ("Log until the slot is lost; absent: no limit.", "wal_headroom_bytes"),
     }
-    gauges = {field: _gauge(name, text, "stream") for name, (text, field) in numbers.items()}
-    lost = _gauge("slot_lost", "1 when the source removed log that the stream had not read.", "stream")
+    gauges = {field: new_gauge(name, text, "stream") for name, (text, field) in numbers.items()}
+    lost = new_gauge("slot_lost", "1 when the source removed log that the stream had not read.", "stream")
     for stream, lag in seen.items():
         for each in STATES:
             state.add_metric([stream, each], float(lag.state == each))
@@ -244,9 +267,9 @@ def _positions(seen: Mapping[str, StreamLag]) -> Iterator[Metric]:
 
 
 def _tables(seen: Mapping[str, StreamLag]) -> Iterator[Metric]:
-    copied = _gauge("copied_rows", "Rows of a table that the copy has written.", "stream", "table")
-    estimated = _gauge("copy_estimated_rows", "Rows of a table by the source's statistics.", "stream", "table")
-    parked = _gauge("parked_rows", "Rows of a table that the target refused and that wait.", "stream", "table")
+    copied = new_gauge("copied_rows", "Rows of a table that the copy has written.", "stream", "table")
+    estimated = new_gauge("copy_estimated_rows", "Rows of a table by the source's statistics.", "stream", "table")
+    parked = new_gauge("parked_rows", "Rows of a table that the target refused and that wait.", "stream", "table")
     for stream, lag in seen.items():
         for table in lag.tables:
             if table.copied_rows is not None:
@@ -257,7 +280,8 @@ def _tables(seen: Mapping[str, StreamLag]) -> Iterator[Metric]:
     yield from (copied, estimated, parked)
 
 
-def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:
+def new_gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:
+    """With the prefix of all our metrics."""
     return GaugeMetricFamily(f"strangler_{name}", text, labels=labels)
 
 

@@ -1,19 +1,26 @@
 """Topics in Debezium's form as our own encoder writes them, consumed; and what is refused about topics."""
 
+import json
+import re
 import time
 import uuid
 
+import httpx
 import psycopg
 import pytest
+from click.testing import CliRunner
 from kafka import KafkaAdminClient, TopicPartition
 
 from cdc.changelog.debezium_topics.consume import ends_now
 from cdc.changelog.kafka.connection import delete_topics, ensure_topics
 from cdc.debezium import DebeziumEncoder, DebeziumOptions, TableShape, TypeCatalog
-from cdc.errors import LogNotFound, StreamBusy
+from cdc.errors import LogNotFound, StreamAlert, StreamBusy
 from cdc.events import UNCHANGED, Column, Message, Relation, RowChange, TableName, Transaction, Truncate
-from sandbox.postgres import create_database
-from tests.debezium.topics import Topics, consume_all, consuming, parked, rows, spec, stops, topics_maker
+from cdc.metrics.topics import TopicsExporter
+from cli import strangler
+from sandbox.postgres import create_database, free_port
+from strangler.clock import SystemClock
+from tests.debezium.topics import NAME, STREAM, Topics, consume_all, consuming, parked, rows, spec, stops, topics_maker
 from tests.kafka_rig import real_kafka  # noqa: F401
 
 pytestmark = pytest.mark.integration
@@ -236,3 +243,67 @@ def test_a_new_partition_and_a_new_topic_are_found(target, new_topics, real_kafk
         while bodies(target, "item") != {7: "x"}:
             assert time.monotonic() < deadline, parked(target)
             time.sleep(0.1)
+
+
+def seen_lag(topics, target):
+    """(exit code, what it printed as JSON, what it said)."""
+    command = ["cdc", "lag", "--bootstrap", topics.options.bootstrap, "--topic-prefix", topics.prefix, "--name", NAME]
+    done = CliRunner().invoke(strangler, [*command, "--target", target, "--json"])
+    return done.exception, json.loads(done.stdout)[0]
+
+
+def test_the_lag_is_what_lies_between_the_targets_offsets_and_the_ends(target, new_topics):
+    topics = new_topics(["item", "note"], transactions=False)
+    topics.send(written("own", transactions([insert(NOTE, 1)], [insert(ITEM, 1)]), schemas_enable=True), "own")
+    consume_all(spec(topics, target))
+    error, seen = seen_lag(topics, target)
+    assert (error, seen["records_waiting"], seen["state"]) == (None, 0, "idle")
+    assert {each["table"] for each in seen["tables"] if each["last_applied"]} == {"item", "note"}
+    assert seen["newest_commit_applied"].startswith("2023-11-14")
+    topics.send(
+        written("own", transactions([insert(NOTE, 2), delete(NOTE, 1)], first=9000), schemas_enable=True), "own"
+    )
+    waiting = {each["topic"]: each["records_waiting"] for each in seen_lag(topics, target)[1]["topics"]}
+    assert waiting == {f"{topics.prefix}.public.item": 0, f"{topics.prefix}.public.note": 3}
+
+
+def test_the_lag_tells_of_topics_that_are_gone_or_lost_records(target, new_topics):
+    topics = new_topics(["note"], transactions=False)
+    topics.send(written("own", transactions([insert(NOTE, 1)]), schemas_enable=True), "own")
+    consume_all(spec(topics, target))
+    more = transactions([insert(NOTE, 2)], [insert(NOTE, 3)], first=9000)
+    topics.send(written("own", more, schemas_enable=True), "own")
+    cut(topics, 2)
+    error, seen = seen_lag(topics, target)
+    assert (type(error), "lost 1 record" in str(error), seen["records_waiting"]) == (StreamAlert, True, 1)
+    delete_topics(topics.options)
+    error, seen = seen_lag(topics, target)
+    assert (type(error), seen["topics"][0]["trouble"]) == (StreamAlert, "is not there any more")
+
+
+def test_the_metrics_of_a_consumer(target, new_topics):
+    topics = new_topics(["note"], transactions=False)
+    topics.send(written("own", transactions([insert(NOTE, 1), insert(NOTE, 2)]), schemas_enable=True), "own")
+    port, label = free_port(), f'stream="{STREAM}"'
+    with consuming(spec(topics, target)) as worker:
+        exporter = TopicsExporter(worker, address=f"127.0.0.1:{port}", clock=SystemClock(), sample_s=0.05)
+        exporter.start()
+        try:
+            wanted = [
+                f'strangler_events_applied_total{{operation="insert",{label},table="note"}} 2.0',
+                f'strangler_topic_records_waiting{{{label},topic="{topics.prefix}.public.note"}} 0.0',
+                f'strangler_topic_broken{{{label},topic="{topics.prefix}.public.note"}} 0.0',
+                f'strangler_stream_state{{state="streaming",{label}}} 1.0',
+            ]
+            deadline = time.monotonic() + 60
+            while not all(line in (text := scraped(port)) for line in wanted):
+                assert time.monotonic() < deadline, text
+                time.sleep(0.1)
+        finally:
+            exporter.close()
+
+
+def scraped(port):
+    """Lines with their labels in the order of the alphabet."""
+    text = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
+    return re.sub(r"\{(.*)\}", lambda found: "{" + ",".join(sorted(found[1].split(","))) + "}", text).splitlines()

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 
+from cdc.changelog.debezium_topics.lag import read_topics_lag
 from cdc.changelog.debezium_topics.positions import PositionStore
 from cdc.errors import MappingInvalid, NotProvisioned, StreamBusy
 from cdc.events import UNCHANGED, Column, Relation, RowChange, Truncate
@@ -132,6 +133,8 @@ def test_a_refused_row_parks_and_the_rest_goes_on(target, source, new_topics):
     waiting = parked_rows(target.dsn, STREAM)
     assert {str(each.row.parked.table) for each in waiting} == {"note"}
     assert len({json.dumps(dict(each.row.parked.key)) for each in waiting}) == 1
+    seen = read_topics_lag(topics.options, target.dsn, STREAM)
+    assert (seen.waiting, seen.parked, set(seen.last_applied)) == (0, {"note": 1}, {"note"})
 
 
 def test_an_update_of_a_row_that_is_not_there_parks(target, source, new_topics):

@@ -7,6 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from ruamel.yaml import YAML
 
+from cdc.changelog.debezium_topics.lag import TopicLag, TopicsLag
 from cdc.changelog.memory import MemoryChangeLog
 from cdc.errors import ApplyFailed, DatabaseUnreachable
 from cdc.events import Column, Message, Relation, RowChange, Transaction, Truncate
@@ -19,6 +20,7 @@ from cdc.metrics.exporter import StreamCollector, StreamSample
 from cdc.metrics.forecast import ProgressSample, forecast
 from cdc.metrics.meter import LARGE, StreamMeter
 from cdc.metrics.metered import MeteredChangeLog, MeteredSignals
+from cdc.metrics.topics import TopicsCollector
 from strangler.clock import ManualClock
 
 ITEM = Relation(oid=1, schema="public", name="item", columns=(Column(name="id", type_oid=23, in_key=True),))
@@ -231,10 +233,39 @@ def test_the_endpoint_says_it_in_prometheus_words():
         assert line in text, line
 
 
+def exposed_of_topics():
+    """What a consumer of foreign topics exposes after a sample."""
+    lag = TopicsLag(
+        stream="s",
+        state="streaming",
+        error=None,
+        transactions=1,
+        events=1,
+        source_time=None,
+        topics=(TopicLag(topic="t", partitions=1, waiting=3), TopicLag(topic="u", partitions=0, gone=True)),
+        last_applied={},
+        parked={"item": 2},
+    )
+    collector = TopicsCollector("s", StreamMeter(), ManualClock())
+    collector.sampled(lag)
+    registry = CollectorRegistry()
+    registry.register(collector)
+    return generate_latest(registry).decode()
+
+
+def test_the_endpoint_of_a_consumer_of_topics():
+    text = exposed_of_topics()
+    for line in (
+        'strangler_topic_records_waiting{stream="s",topic="t"} 3.0',
+        'strangler_topic_broken{stream="s",topic="u"} 1.0',
+        'strangler_parked_rows{stream="s",table="item"} 2.0',
+    ):
+        assert line in text, line
+
+
 def test_the_documentation_names_every_metric_and_no_other():
-    shown = {
-        re.sub(r"_(bucket|count|sum|created)$", "", name) for name in re.findall(r"^(strangler_\w+)", exposed(), re.M)
-    }
+    text = exposed() + exposed_of_topics()
+    shown = {re.sub(r"_(bucket|count|sum|created)$", "", name) for name in re.findall(r"^(strangler_\w+)", text, re.M)}
     told = set(re.findall(r"`(strangler_\w+)`", Path("docs/monitoring.md").read_text()))
     assert told == shown
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ from cdc.changelog.debezium_topics.reading import RecordReader
 from cdc.changelog.debezium_topics.refusals import unknown_row
 from cdc.changelog.debezium_topics.topic_events import Raw, TopicEvent
 from cdc.debezium.record import OLD_KEY_HEADER
-from cdc.events import UNCHANGED, Change, Column, Iterated, Relation, Row, RowChange, TableName
+from cdc.events import UNCHANGED, Change, Column, Iterated, Relation, Row, RowChange, TableName, Transaction
 from cdc.spill import SpillFile
 
 IN_MEMORY_EVENTS: Final = 5_000
@@ -164,6 +165,19 @@ def position_changes(stream: str, progress: Mapping[Place, Progress]) -> tuple[C
         noted = None if newest is None else json.dumps(newest.as_json())
         rows.append(RowChange(relation=POSITIONS, op="c", new=(stream, topic, str(partition), str(offset), noted)))
     return tuple(rows)
+
+
+def without_positions(transaction: Transaction) -> Transaction:
+    """What came of the topics, for those who count. As it is when its events lie on disk: nobody decodes them twice."""
+    changes = transaction.changes
+    if not isinstance(changes, tuple):
+        return transaction
+    own = next((at for at, each in enumerate(changes) if _is_position(each)), len(changes))
+    return replace(transaction, changes=changes[:own])
+
+
+def _is_position(change: Change) -> bool:
+    return isinstance(change, RowChange) and change.relation is POSITIONS
 
 
 _: type[EventStore] = SpillingStore

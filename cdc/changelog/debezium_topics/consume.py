@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from cdc.apply_loop import ApplyLoop
+from cdc.changelog.debezium_topics.changes import without_positions
 from cdc.changelog.debezium_topics.consumer import TopicConsumer
 from cdc.changelog.debezium_topics.log import DebeziumTopicsLog
 from cdc.changelog.debezium_topics.options import Place, TopicsOptions
@@ -15,6 +16,7 @@ from cdc.changelog.debezium_topics.tables import both_schemas
 from cdc.chunk_handover import ChunkHandover
 from cdc.debezium.catalog import TypeCatalog
 from cdc.errors import BrokerUnreachable, DatabaseUnreachable
+from cdc.events import Transaction
 from cdc.link import LinkLimits, LinkSpec
 from cdc.link_signals import LinkView
 from cdc.loops import Loop
@@ -52,8 +54,8 @@ class TopicsWorker:
         self._clock, self._stop, self._status_stop = clock, threading.Event(), threading.Event()
         self.link, self.options = link_of(spec), spec.topics
         self._positions = PositionStore(spec.target_dsn, self.link.stream)
-        meter = StreamMeter()
-        self._signals = MeteredSignals(meter, clock)
+        self.meter = StreamMeter()
+        self._signals = MeteredSignals(self.meter, clock)
         self._log = DebeziumTopicsLog(
             spec.topics,
             stream=self.link.stream,
@@ -62,12 +64,13 @@ class TopicsWorker:
             clock=clock,
             spill_folder=spec.folder,
             captured=self._signals.captured,
+            given=self._given,
         )
         handover = ChunkHandover(in_flight=1)
         self._apply = ApplyLoop(
             self.link, self._log, signals=self._signals, handover=handover, clock=clock, stop=self._stop
         )
-        status = StatusLoop(self.link, signals=self._signals, meter=meter, stop=self._status_stop)
+        status = StatusLoop(self.link, signals=self._signals, meter=self.meter, stop=self._status_stop)
         self._loops = [
             self._loop("apply", self._apply.session, self._stop),
             self._loop("status", status.session, self._status_stop),
@@ -99,6 +102,11 @@ class TopicsWorker:
         self._status_stop.set()
         self._loops[1].join()
         self._log.close()
+
+    def _given(self, transaction: Transaction) -> None:
+        now_s = self._clock.monotonic()
+        self.meter.batch_begins(now_s)
+        self.meter.captured([without_positions(transaction)], now_s)
 
     def _loop(self, part: str, session: Callable[[], None], stop: threading.Event) -> Loop:
         return Loop(

@@ -37,7 +37,8 @@ _NOTE_EVERY_S: Final = 1.0
 
 
 class DebeziumTopicsLog:
-    """See `ChangeLog`; `catalog`: the types of the source's tables; `captured`: told how far events were read."""
+    """See `ChangeLog`; `catalog`: the types of the source's tables; `captured`: told how far events were read; `given`:
+    told each transaction before the applier gets it, some of them again after a step back."""
 
     def __init__(
         self,
@@ -49,9 +50,10 @@ class DebeziumTopicsLog:
         clock: Clock,
         spill_folder: Path | None = None,
         captured: Callable[[Lsn], None] = lambda lsn: None,
+        given: Callable[[Transaction], None] = lambda transaction: None,
     ) -> None:
         self._options, self._stream, self._positions, self._catalog = options, stream, positions, catalog
-        self._clock, self._folder, self._captured = clock, spill_folder, captured
+        self._clock, self._folder, self._captured, self._given = clock, spill_folder, captured, given
         self._session: _Session | None = None
         self._last = ZERO
 
@@ -86,6 +88,7 @@ class DebeziumTopicsLog:
             while (transaction := session.next(wait_s)) is not None:
                 self._last = transaction.commit_lsn
                 wait_s = 0.0
+                self._given(transaction)
                 yield transaction
         except GeneratorExit:
             raise
