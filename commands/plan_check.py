@@ -1,31 +1,43 @@
 """`strangler plan check` and `plan rules`: may this plan run, and what is asked of it."""
 
+from pathlib import Path
+
 import click
 
+from commands.asked_paths import recorded_paths
 from commands.context import Context
 from commands.output import json_option, print_json, print_rows, service_argument, stderr, stdout
 from commands.preflight import other_plans, preflight_problems
+from migration_plans.gather.requests import RecordedRequest, requests_of
 from migration_plans.lint import Rule, rules
 from strangler.errors import BadInput
 
 
 @click.command("check")
 @service_argument
+@click.option(
+    "--requests",
+    type=click.Path(path_type=Path),
+    help="Recorded requests: both applications are asked for paths with parameters as clients ask for them.",
+)
 @json_option
 @click.pass_obj
-def check(context: Context, service: str | None, as_json: bool) -> None:
+def check(context: Context, service: str | None, requests: Path | None, as_json: bool) -> None:
     """Mapping, types, keys, crossing foreign keys, dependents, servers, routes and lint. Changes nothing.
 
     What each rule of lint is about: `strangler plan rules`. What changed since: `strangler plan diff`.
 
     \b
-    Example: strangler plan check --json
+    Example: strangler plan check --requests run.jsonl
     """
     name = context.service(service)
     checked = context.plan(name)
     for unread in other_plans(context.settings, name)[1]:
         stderr.print(f"not compared with {unread.thing}: {unread.reason}", markup=False)
-    problems = preflight_problems(context.settings, checked)
+    recorded = recorded_paths(checked, _recorded(requests)) if requests else {}
+    problems = preflight_problems(
+        context.settings, checked, recorded=recorded, note=lambda text: stderr.print(text, markup=False)
+    )
     if as_json:
         print_json([{"thing": thing, "reason": reason, "mend": mend} for thing, reason, mend in problems])
     elif problems:
@@ -38,6 +50,19 @@ def check(context: Context, service: str | None, as_json: bool) -> None:
             reason=f"{len(problems)} problems",
             mend="mend them from the top and check again",
         )
+
+
+def _recorded(path: Path) -> list[RecordedRequest]:
+    """Raises `LogUnreadable`."""
+    try:
+        with path.open(encoding="utf-8") as lines:
+            return requests_of(lines, thing=str(path), torn=lambda text: stderr.print(text, markup=False))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(
+            thing=str(path),
+            reason=f"cannot be read: {error}",
+            mend="name what `strangler gather record` wrote, or a HAR",
+        ) from None
 
 
 @click.command("rules")

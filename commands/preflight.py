@@ -1,6 +1,6 @@
 """Everything that stands in the way of a move, found without changing anything."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from cdc.boundary import dependents, foreign_keys_across
 from cdc.doctor import examine_source, examine_target
@@ -14,6 +14,7 @@ from cdc.schema import reflect
 from cdc.schema_changes.evolved import evolve
 from cdc.schema_changes.store import accepted, load_met
 from cdc.tables import ForeignKey
+from commands.asked_paths import PathsOf, paths_of
 from commands.mapping import move_mapping
 from commands.served import unserved_routes
 from commands.traffic import backends, move_routes
@@ -28,8 +29,17 @@ Problem = tuple[str, str, str]
 """(thing, reason, mend)"""
 
 
-def preflight_problems(settings: Settings, plan: Plan) -> list[Problem]:
-    """Servers, mapping, crossing foreign keys and dependents, routes, lint; in the order in which to mend them."""
+def preflight_problems(
+    settings: Settings,
+    plan: Plan,
+    *,
+    recorded: Mapping[str, Sequence[str]] | None = None,
+    note: Callable[[str], None] = lambda text: None,
+) -> list[Problem]:
+    """Servers, mapping, crossing foreign keys and dependents, routes, lint; in the order in which to mend them.
+
+    `recorded`: route id → paths that clients asked for. `note` is told what cannot be told and stops nothing.
+    """
     others, _ = other_plans(settings, plan.service)
     findings = list(lint(plan, others))
     linted = [(finding.where, f"{finding.rule}: {finding.why}", finding.instead) for finding in findings]
@@ -39,7 +49,8 @@ def preflight_problems(settings: Settings, plan: Plan) -> list[Problem]:
         mapping = move_mapping(plan)
     except MappingInvalid as error:
         return [(error.thing, error.reason, error.mend), *linted]
-    return [*_problems_in_databases(settings, plan, mapping), *linted]
+    paths = paths_of(settings.legacy.database, recorded or {})
+    return [*_problems_in_databases(settings, plan, mapping, paths, note), *linted]
 
 
 def other_plans(settings: Settings, service: str) -> tuple[list[Plan], list[StranglerError]]:
@@ -55,7 +66,9 @@ def other_plans(settings: Settings, service: str) -> tuple[list[Plan], list[Stra
     return plans, unread
 
 
-def _problems_in_databases(settings: Settings, plan: Plan, mapping: MoveMapping) -> list[Problem]:
+def _problems_in_databases(
+    settings: Settings, plan: Plan, mapping: MoveMapping, paths: PathsOf, note: Callable[[str], None]
+) -> list[Problem]:
     legacy_dsn, service_dsn = settings.legacy.database, settings.service(plan.service).database
     unfit = list(_unfit_servers(plan, mapping, legacy_dsn, service_dsn))
     if any(finding.check == "connect" for _, finding in unfit):
@@ -73,7 +86,8 @@ def _problems_in_databases(settings: Settings, plan: Plan, mapping: MoveMapping)
         for outgoing, f in unfit
         if f.thing not in known and not (f.check == "table" and (outgoing, f.thing) in missing)
     ]
-    return [*problems, *mapped, *_undecided(plan, mapping, legacy_dsn), *unserved_routes(plan, settings)]
+    unserved = unserved_routes(plan, settings, paths, note)
+    return [*problems, *mapped, *_undecided(plan, mapping, legacy_dsn), *unserved]
 
 
 def _refused_by_the_router(settings: Settings, plan: Plan) -> Iterator[Problem]:

@@ -1,6 +1,9 @@
 """`strangler plan check`: what is wrong with a plan by itself is told without a database, and beside what they tell."""
 
 import json
+import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -96,3 +99,59 @@ def test_another_services_plan_is_compared_and_a_broken_one_is_named(shop):
     done = shop.run("check", "shop")
     assert "not compared with" in done.stderr
     assert "other.yaml" in done.stderr.replace("\n", "")
+
+
+class _Shop(BaseHTTPRequestHandler):
+    """Knows `/items/{id}` by GET alone, and says the same of a row that is not there as of a path that is not."""
+
+    protocol_version = "HTTP/1.1"
+    rows = frozenset({"/items/42", "/items/k%2F7"})
+
+    def do_GET(self):
+        self.answer(200 if self.path in self.rows else 404)
+
+    def do_OPTIONS(self):
+        self.answer(404)
+
+    def answer(self, status):
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.send_header("Connection", "close")
+        self.end_headers()
+
+    def log_message(self, *_):
+        """Nothing."""
+
+
+@pytest.fixture
+def black_box():
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Shop) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_path_with_parameters_is_asked_with_a_key_that_exists_or_as_clients_asked(new_database, tmp_path, black_box):
+    shop = PlanShop.made(tmp_path, new_database("legacy"), new_database("service"))
+    settings = tmp_path / "strangler.toml"
+    settings.write_text(settings.read_text().replace("http://127.0.0.1:9", black_box))
+
+    def untold(*arguments):
+        done = shop.run("check", "shop", "--json", *arguments)
+        of_service = [each["thing"] for each in json.loads(done.stdout) if "could not tell" in each["reason"]]
+        return re.findall(r"route ([\w.]+) [^:]*: could not tell", " ".join(done.stderr.split())), of_service
+
+    posts = "route item.create (POST /items)"
+    assert untold() == (["item.get", "item.create"], ["route item.get (GET /items/{id})", posts])
+    shop.in_legacy("INSERT INTO item (id, name) VALUES (42, 'a')")
+    assert untold() == (["item.create"], [posts])
+    shop.in_legacy("DELETE FROM item")
+    (tmp_path / "run.jsonl").write_text(
+        '{"method": "GET", "path": "/items/k%2F7?x=1", "start": 1, "end": 2, "status": 200}\n'
+    )
+    assert untold("--requests", str(tmp_path / "run.jsonl")) == (["item.create"], [posts])
+    done = shop.run("check", "shop", "--requests", str(tmp_path / "none.jsonl"))
+    assert isinstance(done.exception, BadInput)
+    assert "none.jsonl" in str(done.exception)

@@ -482,7 +482,7 @@ def test_an_endpoint_that_is_not_written_says_so_and_one_that_is_does_not():
         RoutePlan(id="new", kind="read", methods=("GET",), path="/things/new"),
     ]
     with httpx.Client(transport=httpx.MockTransport(lambda _: said), base_url="http://test") as client:
-        assert [_unwritten(client, route) for route in routes] == [["GET"], []]
+        assert [_unwritten(client, route, route.path) for route in routes] == [["GET"], []]
 
 
 def test_a_folder_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
