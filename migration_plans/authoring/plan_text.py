@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from migration_plans.authoring.draft import UNKNOWN, Draft, Route
 from migration_plans.authoring.legacy_schema import Table
@@ -155,9 +156,15 @@ def _traffic_note(draft: Draft) -> str:
 
 
 def _flow(values: dict[str, Any]) -> CommentedMap:
-    mapping = CommentedMap(values)
+    mapping = CommentedMap({key: _as_it_is(value) for key, value in values.items()})
     mapping.fa.set_flow_style()
     return mapping
+
+
+def _as_it_is(value: Any) -> Any:
+    """ruamel leaves `?x` without quotes, which it cannot read again inside of braces, and reads a NEL as a blank."""
+    odd = isinstance(value, str) and (value.startswith("?") or "\x85" in value)
+    return DoubleQuotedScalarString(value) if odd else value
 
 
 def _flow_list(values: list[Any]) -> CommentedSeq:

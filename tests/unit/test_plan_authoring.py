@@ -306,6 +306,13 @@ def test_endpoints_at_home_move_each_once_the_others_stay(draft):
     ]
 
 
+@pytest.mark.parametrize("name", ["?0", "? job", "?", "a\x85b", "a: b", "- x", "{y}", "#", "'\""])
+def test_a_waiver_of_any_name_is_read_as_it_was_meant(tmp_path, name):
+    user = User(kind="function", name=name, tables=("c",))
+    (tmp_path / "plan.yaml").write_text(plan_text(drafted(schema_of(table("c", column("a"))), users=[user])))
+    assert [waiver.object for waiver in load_plan(tmp_path / "plan.yaml").waivers] == [name]
+
+
 def test_what_stays_but_would_be_caught_by_a_route_is_named(draft):
     assert [(name, route.id) for name, route in draft.caught] == [
         ("GET /products/low", "products.get"),
