@@ -85,7 +85,7 @@ def unreachable(dsn: str, reason: str) -> DatabaseUnreachable:
     return DatabaseUnreachable(
         thing=f"database {place(dsn)}",
         reason=" ".join(redact(reason).split()) or "the connection was closed",
-        mend="check that the server runs and that host, port, database, user and password in strangler.toml are right",
+        mend="check that the server runs and that host, port, database, user and password are right",
     )
 
 
@@ -96,11 +96,19 @@ def place(dsn: str) -> str:
 
 
 def _parse(dsn: str) -> dict[str, Any]:
+    """Without a word of what may be a password: a URL that is cut in the wrong place shows a part of it as the host."""
+    if not dsn.strip():
+        raise _not_a_url("is empty")
     try:
-        return conninfo_to_dict(dsn)
-    except psycopg.ProgrammingError:
-        raise DatabaseUnreachable(
-            thing="database URL",
-            reason="not a PostgreSQL URL or key=value connection string",
-            mend="write it as postgresql://user:password@host:5432/name",
-        ) from None
+        given = conninfo_to_dict(dsn)
+    except (psycopg.ProgrammingError, UnicodeEncodeError):
+        raise _not_a_url("not a PostgreSQL URL or key=value connection string") from None
+    if "@" in str(given.get("host") or "").lstrip("@"):
+        raise _not_a_url("has more than one @ before its host", ", and an @ in the password as %40")
+    return given
+
+
+def _not_a_url(reason: str, more: str = "") -> DatabaseUnreachable:
+    return DatabaseUnreachable(
+        thing="database URL", reason=reason, mend=f"write it as postgresql://user:password@host:5432/name{more}"
+    )

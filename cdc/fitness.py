@@ -208,7 +208,7 @@ def _judge_table(name: TableName, facts: TableFacts | None) -> Finding:
             ok=False,
             thing=f"table {name}",
             reason="does not exist, or this role may not see it",
-            mend="correct the name in the plan, or grant the role USAGE on its schema",
+            mend="correct its name, or grant the role USAGE on its schema",
         )
     for part in (facts, *facts.partitions):
         if problem := _table_problem(part, is_partition=part is not facts):

@@ -1,7 +1,6 @@
 """What kind of server a URL names. Pure, and knows no driver: a process loads only those of the servers it talks to."""
 
 from typing import Final
-from urllib.parse import urlsplit
 
 MYSQL_SCHEMES: Final = frozenset({"mysql", "mariadb"})
 
@@ -14,4 +13,5 @@ def is_postgresql(dsn: str) -> bool:
 
 def is_mysql(dsn: str) -> bool:
     """Whether the URL's scheme is one of `MYSQL_SCHEMES`."""
-    return "://" in dsn and urlsplit(dsn).scheme in MYSQL_SCHEMES
+    scheme, found, _ = dsn.partition("://")
+    return bool(found) and scheme.lower() in MYSQL_SCHEMES

@@ -28,9 +28,11 @@ from cdc.insert_run import ChangesInRuns, Run, runs_of
 from cdc.lsn import ZERO, Lsn, before_boundary, parse_lsn
 from cdc.postgres_source import WalStream, start_stream
 from cdc.replication_connection import ReplicationConnection
+from cdc.schema_changes.publication import read_publication
 from strangler.clock import Clock, SystemClock
 
 _POLL_S = 0.5
+_LOOK_S: Final = 2.0
 _SNAPSHOT_ROWS: Final = 1000
 
 
@@ -80,7 +82,8 @@ def tail_database(
     `name` must be new and begin with `strangler_tail_`: slot and publication are called so, and both are gone when the
     iterator is closed (the slot even after a kill; the publication is then found as a leftover). `snapshot`: first the
     rows that are there, as transactions without id, `r`. `until_now`: stop at the position the source has once the slot
-    stands and the snapshot has been read. Raises `SourceUnfit` when a table cannot be captured, `DatabaseUnreachable`.
+    stands and the snapshot has been read. Raises `SourceUnfit` when a table cannot be captured, or not any more,
+    `DatabaseUnreachable`.
     """
     clock = clock or SystemClock()
     with open_database(dsn) as connection:
@@ -88,6 +91,7 @@ def tail_database(
         version = connection.info.server_version // 10_000
         _create_publication(connection, name, tables)
         try:
+            still_sent = _StillSent(connection, dsn, name, tables)
             with _temporary_slot(dsn, name) as (replication, start, exported):
                 reader = _snapshot(dsn, exported, start, tables, clock) if snapshot else iter(())
                 first = next(reader, None)  # imports the snapshot, which the next walsender command ends
@@ -98,7 +102,7 @@ def tail_database(
                             yield rows
                             stream.report()  # a long snapshot must not look like a dead receiver
                     end = _current_lsn(connection) if until_now else None
-                    for transaction in _follow(stream, end):
+                    for transaction in _follow(stream, end, still_sent, clock):
                         if (wanted := _of_tables(transaction, tables)) is not None:
                             yield wanted
                 finally:
@@ -133,17 +137,58 @@ def _of_tables(transaction: Transaction, tables: Sequence[TableName]) -> Transac
     return replace(transaction, changes=changes) if next(changes.runs(), None) is not None else None
 
 
-def _follow(stream: WalStream, end: Lsn | None) -> Iterator[Transaction]:
+class _StillSent:
+    """A server says nothing when a table is not published any more, or not under its name."""
+
+    def __init__(self, connection: CatalogConnection, dsn: str, name: str, tables: Sequence[TableName]) -> None:
+        self._connection, self._dsn, self._name, self._tables = connection, dsn, name, tables
+        self._entries = {table: self._entry(table) for table in tables}
+
+    def demand(self) -> None:
+        """Raises `SourceUnfit` for the first table whose changes may be missing, `DatabaseUnreachable`."""
+        with reaching(self._dsn):
+            publication = read_publication(self._connection, self._name)
+            for table, (oid, entry) in self._entries.items():
+                reason = publication.left_out(oid)
+                if self._entry(table)[0] != oid:
+                    reason = "was dropped or renamed"
+                elif reason is None and publication.entry(oid) != entry:
+                    reason = "was taken out of the publication for a time"
+                if reason is not None:
+                    raise SourceUnfit(
+                        thing=f"table {table}",
+                        reason=f"{reason}; its events end somewhere before",
+                        mend="see who changes it, then start this command anew",
+                    )
+
+    def _entry(self, table: TableName) -> tuple[int, int]:
+        """Its object id, 0 when there is no such table, and its entry in the publication."""
+        row = self._connection.execute(
+            "SELECT c.oid::bigint AS oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE n.nspname = %s AND c.relname = %s",
+            [table.schema, table.name],
+        ).fetchone()
+        oid = int(row["oid"]) if row else 0
+        return oid, read_publication(self._connection, self._name).entry(oid)
+
+
+def _follow(stream: WalStream, end: Lsn | None, still_sent: _StillSent, clock: Clock) -> Iterator[Transaction]:
+    looked_s = clock.monotonic()
     while True:
         for transaction in stream.poll(_POLL_S):
             if end is not None and transaction.commit_lsn > end:
+                still_sent.demand()
                 return
             yield transaction
             stream.acknowledge(transaction.commit_lsn)
         through = stream.delivered_through.lsn
         if end is not None and through >= end:
+            still_sent.demand()
             return
         stream.acknowledge(through)
+        if clock.monotonic() - looked_s >= _LOOK_S:
+            still_sent.demand()
+            looked_s = clock.monotonic()
 
 
 @contextmanager

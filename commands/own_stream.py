@@ -33,6 +33,7 @@ from cdc.schema_changes.standing import StandingTables
 from cdc.server_kinds import is_mysql, is_postgresql
 from cdc.sql_target.value_types import value_types
 from cdc.tables import Schema
+from commands.mapping import typed_table
 from strangler.clock import SystemClock
 from strangler.errors import BadInput
 
@@ -77,7 +78,15 @@ class OwnStream:
     def _pairs(self) -> dict[TableName, TableName]:
         if not self.tables:
             raise BadInput(thing="cdc stream --source", reason="no table is named", mend="add --table NAME")
-        return dict(self._pair(text) for text in self.tables)
+        pairs = [self._pair(text) for text in self.tables]
+        for table, target in pairs:
+            if sum(table == other or target == into for other, into in pairs) > 1:
+                raise BadInput(
+                    thing=f"table {table}",
+                    reason="is named twice, or another goes into the same table",
+                    mend="name each table once, and a target of its own for each",
+                )
+        return dict(pairs)
 
     def _pair(self, text: str) -> tuple[TableName, TableName]:
         source, _, target = text.partition("=")
@@ -86,16 +95,12 @@ class OwnStream:
             from cdc.mysql.connections import parse_url
 
             database = parse_url(self.source_dsn).database
-        source_schema, _, source_name = source.rpartition(".")
-        target_schema, _, target_name = (target or source_name).rpartition(".")
-        if not (source_schema or database) or not source_name or not target_name:
+        table = typed_table(source, database)
+        if not table.schema:
             raise BadInput(
                 thing=f"table {text!r}", reason="is of no database", mend="name it in the URL, or write database.table"
             )
-        return (
-            TableName(schema=source_schema or database, name=source_name),
-            TableName(schema=target_schema or "public", name=target_name),
-        )
+        return table, typed_table(target) if target else TableName(name=table.name)
 
     def link(self) -> LinkSpec:
         """Bound to the databases as they are. Raises `MappingInvalid` with the first thing that does not fit."""

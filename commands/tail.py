@@ -20,7 +20,7 @@ from cdc.tail import tail_database, tail_log
 from commands.change_logs import ChangeLogs
 from commands.context import Context
 from commands.handling_modes import handling_mode_options
-from commands.mapping import table_name
+from commands.mapping import table_name, typed_table
 from commands.output import service_argument, stderr
 from commands.tail_mysql import mysql_tail
 from strangler.clock import SystemClock
@@ -32,7 +32,7 @@ Lines = Callable[[Transaction], Iterable[str]]
 @click.command("tail")
 @service_argument
 @click.option("--source", metavar="URL", help="A database to capture, instead of a service's change log.")
-@click.option("--table", "tables", multiple=True, metavar="T", help="May be given several times.")
+@click.option("--table", "tables", multiple=True, metavar="T", help='May be given several times; "a.b" in quotes.')
 @click.option("--direction", type=click.Choice(["forward", "reverse"]), default="forward", show_default=True)
 @click.option("--until-now", is_flag=True, help="Stop at the position that the source has now.")
 @click.option(
@@ -72,7 +72,7 @@ def tail(
     Example: strangler cdc tail --source postgresql://db/store --table product --format lossless
     Example: strangler cdc tail --source mysql://root@db/store --table product --until-now
     """
-    named = [table_name(table) for table in tables]
+    named = list(dict.fromkeys(typed_table(table) for table in tables))
 
     def lines(default_prefix: str, dsn: str, catalog_of: list[TableName]) -> Lines:
         if format_ == "lossless":
@@ -88,6 +88,12 @@ def tail(
         return _debezium_lines(DebeziumEncoder(options, catalog))
 
     if source is not None:
+        if service is not None:
+            raise BadInput(
+                thing="cdc tail --source",
+                reason=f"is a database of its own, not service {service}",
+                mend="leave out SERVICE, or --source",
+            )
         if not named:
             raise BadInput(thing="cdc tail --source", reason="no table is named", mend="add --table NAME")
         if is_mysql(source):

@@ -59,7 +59,11 @@ class MysqlPlace:
 
 def parse_url(dsn: str) -> MysqlPlace:
     """`mysql://user:password@host:port/database?ssl_mode=verify_ca&ssl_ca=FILE&zero_dates=null`. Raises `BadInput`."""
-    parts = urlsplit(dsn)
+    try:
+        parts = urlsplit(dsn)
+        port = parts.port or 3306
+    except ValueError:
+        raise _bad_url("its host or port cannot be read") from None
     options = {name: found[-1] for name, found in parse_qs(parts.query).items()}
     zero_dates, ssl_mode = options.get("zero_dates", "refuse"), options.get("ssl_mode")
     if parts.scheme not in MYSQL_SCHEMES or not parts.hostname:
@@ -70,7 +74,7 @@ def parse_url(dsn: str) -> MysqlPlace:
         raise _bad_url(f"zero_dates is one of refuse, null and ssl_mode one of {', '.join(_SSL_MODES)}")
     return MysqlPlace(
         host=parts.hostname,
-        port=parts.port or 3306,
+        port=port,
         user=unquote(parts.username or "root"),
         password=unquote(parts.password or ""),
         database=unquote(parts.path.lstrip("/")),

@@ -53,6 +53,13 @@ def test_other_tables_than_it_was_begun_with_are_refused(stream, copies):
     stream("t", "u", copies=copies).provision()
 
 
+@pytest.mark.parametrize("tables", [("t", "t"), ("t=t", "public.t=u"), ("t", "u=t"), ("=t",), ("a.",)])
+def test_tables_that_are_named_twice_or_not_at_all_are_refused(tmp_path, tables):
+    own = OwnStream(name="o", source_dsn="host=h", target_dsn="host=h", tables=tables, state=tmp_path)
+    with pytest.raises(BadInput, match=r"named twice|is no name of a table"):
+        own.link()
+
+
 LOSSES = {
     "taken out": ("ALTER PUBLICATION {slot} DROP TABLE t", "t: was taken out of the publication"),
     "out and in again": (

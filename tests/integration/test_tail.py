@@ -3,6 +3,7 @@
 import json
 import threading
 import uuid
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
@@ -17,6 +18,7 @@ from cdc.provision import find_leftovers
 from cdc.tail import tail_database, tail_log
 from cli import strangler
 from sandbox.postgres import create_database
+from strangler.errors import StranglerError
 from tests.capture import EMPTY, capturing
 from tests.postgres_majors import need_major
 
@@ -149,13 +151,54 @@ def test_refusals_name_the_thing_and_the_mend(url, database):
         (["--source", url, "--table", "absent"], 3, "absent"),
         (["--source", "postgresql://nobody@127.0.0.1:1/none?connect_timeout=2", "--table", "t"], 4, "127.0.0.1:1"),
         (["--source", "nonsense", "--table", "t"], 4, "not a PostgreSQL URL"),
+        (["--source", "", "--table", "t"], 4, "is empty"),
+        (["--source", "postgresql://u:hidden@[::1/x", "--table", "t"], 4, "not a PostgreSQL URL"),
+        (["--source", "postgresql://u:top@hidden@127.0.0.1:1/x", "--table", "t"], 4, "%40"),
+        (["--source", "mysql://u:hidden@[::1/x", "--table", "x.t"], 2, "host or port"),
+        (["--source", "mysql://u:hidden@h:port/x", "--table", "t"], 2, "host or port"),
+        (["--source", url, "--table", ""], 2, "is no name of a table"),
+        (["--source", url, "--table", "t\udcff"], 2, "is no name of a table"),
+        (["shop", "--source", url, "--table", "t"], 2, "not service shop"),
     ):
         done = run(*arguments, "--until-now")
-        assert said in str(done.exception) + done.output, arguments
-        assert done.exit_code != 0, (arguments, exit_code)
+        assert isinstance(done.exception, StranglerError), arguments
+        assert said in str(done.exception), arguments
+        assert "hidden" not in str(done.exception)
+        assert done.exception.exit_code == exit_code, arguments
     database.execute("CREATE TABLE keyless (v text)")
     with pytest.raises(SourceUnfit, match="keyless"):
         list(tail_database(url, [TableName(name="keyless")], name=new_name(), until_now=True))
+
+
+def test_D33_a_name_with_a_dot_is_written_in_quotes_and_a_table_named_twice_is_there_once(url, database):
+    database.execute('CREATE TABLE "a.b""c" (id int PRIMARY KEY); INSERT INTO "a.b""c" VALUES (1)')
+    for typed in ('"a.b""c"', 'public."a.b""c"'):
+        done = run("--source", url, "--table", typed, "--table", '"a.b""c"', "--until-now", "--format", "lossless")
+        assert [json.loads(line)["kind"] for line in done.stdout.splitlines()].count("row") == 1
+
+
+UNHEARD = {
+    "left out": "ALTER PUBLICATION {} DROP TABLE t",
+    "for a time": "ALTER PUBLICATION {0} DROP TABLE t; ALTER PUBLICATION {0} ADD TABLE t",
+    "in part": "ALTER PUBLICATION {} SET (publish = 'insert')",
+    "publication gone": "DROP PUBLICATION {}",
+    "renamed": "ALTER TABLE t RENAME TO t2",
+    "made anew": "ALTER TABLE t RENAME TO t2; CREATE TABLE t (id int PRIMARY KEY)",
+}
+
+
+@pytest.mark.parametrize("how", UNHEARD)
+def test_S07_H12_who_follows_is_told_when_a_table_is_not_heard_of_any_more(url, database, how):
+    database.execute("INSERT INTO t VALUES (1, 'a', 'ok')")
+    name = new_name()
+    with closing(tail_database(url, [T], name=name, snapshot=True)) as found:
+        assert ops([next(found)]) == ["r"]
+        database.execute("UPDATE t SET v = 'b'")
+        assert ops([next(found)]) == ["u"]  # the snapshot is over, with its locks
+        database.execute(UNHEARD[how].format(name))
+        with pytest.raises(SourceUnfit, match=r"table t: .*events end"):
+            next(found)
+    assert find_leftovers(url) == []
 
 
 def test_the_document_of_the_command_is_there():
