@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -18,6 +19,7 @@ from migration_plans.authoring.authored import CHECKLIST_NAME, PLAN_NAME, plan_f
 from migration_plans.authoring.catalog_reader import read_schema
 from migration_plans.authoring.draft import UNKNOWN, Draft, Sticky, User, draft_plan
 from migration_plans.authoring.footprints import traffic_of
+from migration_plans.authoring.guesses import guesses_in
 from migration_plans.authoring.legacy_schema import LegacySchema
 from migration_plans.authoring.names import move_name, slug
 from migration_plans.authoring.next_steps import toml_block
@@ -86,7 +88,7 @@ def new(
         folder=_from(context.config_path, folder),
         schema=schema,
         users=_users(database, schema),
-        traffic=traffic_of(selection.assessment, service) if selection else None,
+        traffic=traffic_of(selection.assessment, service, _guesses(facts_path)) if selection else None,
         facts_names=facts_names,
         sticky=stick,
     )
@@ -122,6 +124,10 @@ def _selection(
     beside = facts_path.parent / DECISIONS_NAME
     decisions = load_decisions(decisions_path or beside, may_be_absent=decisions_path is None)
     return select_tables(facts, decisions, service, tables, seed=seed)
+
+
+def _guesses(facts_path: Path | None) -> Mapping[str, str]:
+    return guesses_in(facts_path.read_text(encoding="utf-8")) if facts_path else {}
 
 
 def _users(database: str, schema: LegacySchema) -> list[User]:
@@ -180,6 +186,7 @@ def _report(draft: Draft, folder: Path, files: list[str], *, as_json: bool) -> N
                 "files": files,
                 "tables": [table.name for table in draft.schema.tables],
                 "routes": [f"{route.method} {route.path}" for route in draft.routes],
+                "guessed": [f"{route.method} {route.path}" for route in draft.guessed],
                 "foreign_keys": {key.key.name: key.decision for key in draft.keys},
                 "left_out": [found.thing for found in draft.ddl.left_out],
                 "blocking": [
@@ -192,6 +199,8 @@ def _report(draft: Draft, folder: Path, files: list[str], *, as_json: bool) -> N
         )
         return
     print_rows(("file",), [(str(folder / name),) for name in files], title=f"{len(files)} files written")
+    if draft.guessed:
+        stdout.print(f"{len(draft.guessed)} of {len(draft.routes)} routes are guessed from code alone", markup=False)
     for table in undeletable:
         stdout.print(f"blocking: no row of {table} can be deleted in the monolith after the cutover", markup=False)
     for one in broken:

@@ -74,6 +74,13 @@ def _decisions(draft: Draft) -> Iterator[Item]:
         yield Item(
             what="`routes`", why="list the endpoints that read and write the moved tables, and write their handlers"
         )
+    if draft.guessed:
+        yield Item(
+            what=f"`routes`: {len(draft.guessed)} of {len(draft.routes)} were never seen to be asked for",
+            why="the code alone says that they are there, and what they use: see that clients know them and that it is "
+            "true (record them, docs/gathering-facts.md), or take them out",
+            inside=tuple(f"`{route.method} {route.asked_path}` — {route.footprint.guessed}" for route in draft.guessed),
+        )
     if draft.sticky.name == UNKNOWN:
         yield Item(
             what="`sticky`",

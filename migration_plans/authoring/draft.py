@@ -97,6 +97,11 @@ class Draft:
         )
 
     @property
+    def guessed(self) -> tuple[Route, ...]:
+        """Routes that nobody was seen asking for."""
+        return tuple(route for route in self.routes if route.footprint.guessed)
+
+    @property
     def staying(self) -> tuple[Footprint, ...]:
         """What uses moved tables and is not answered by the service."""
         return tuple(f for f in (self.traffic.footprints if self.traffic else ()) if not f.moves)
@@ -123,7 +128,7 @@ def draft_plan(
     caught = tuple(_caught(routes, traffic)) if traffic else ()
     broken = {footprint.name: footprint for footprint in (traffic.footprints if traffic else ()) if footprint.breaks}
     keys = tuple(decide_keys(schema.outward_keys, schema.inward_keys, traffic, facts_name))
-    reads = sum(route.footprint.calls for route in routes if route.kind == "read")
+    reads = sum(route.footprint.calls for route in routes if route.kind == "read" and not route.footprint.guessed)
     min_compared = round(_RULE_OF_THREE / _MAX_UPPER_BOUND)
     return Draft(
         service=service_key(service),

@@ -4,6 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from migration_plans.assess.key_treatments import TreatedKey, treat_keys
 from migration_plans.assess.sagas import Saga, find_sagas
 from migration_plans.assess.service_map import ServiceMap
 from migration_plans.authoring.names import routable_path
+from migration_plans.authoring.todo import times
 
 _ONLY_KEEPS = "KEY SHARE"
 """The lock that only keeps a row from going away, as foreign keys take it."""
@@ -26,7 +28,7 @@ class Footprint:
     """One functionality that uses a moved table. `reads`, `writes`: moved tables; `…_elsewhere`: tables that stay.
 
     `home`: the service that will serve it (docs/assess.md). `calls`: as the facts count them. `sagas`: of its
-    transactions that write on both sides of this move.
+    transactions that write on both sides of this move. `guessed`: file and line, when code alone says what it does.
     """
 
     name: str
@@ -42,6 +44,14 @@ class Footprint:
     """Of the moved tables that it does not write, those whose rows it locks by a statement, to keep others waiting."""
     locks_elsewhere: tuple[str, ...] = ()
     sagas: tuple[Saga, ...] = ()
+    guessed: str = ""
+
+    @property
+    def seen(self) -> str:
+        """How often it was seen: `once`, `3 times`, or why nobody knows."""
+        if self.guessed:
+            return f"never seen: guessed from code, {self.guessed}"
+        return times(self.calls)
 
     @property
     def endpoint(self) -> tuple[str, str] | None:
@@ -117,8 +127,11 @@ class Traffic:
     """Table that stays, and that a moved one has a key to → the functionalities that delete from it, or may."""
 
 
-def traffic_of(assessment: Assessment, service: str) -> Traffic:
-    """Of one of the assessment's services. Functionalities in the order of their calls, most first."""
+def traffic_of(assessment: Assessment, service: str, guesses: Mapping[str, str] = MappingProxyType({})) -> Traffic:
+    """Of one of the assessment's services. Functionalities in the order of their calls, most first.
+
+    `guesses`: functionalities that code alone speaks of, with the place of their code.
+    """
     facts, use, services = assessment.facts, assessment.usage, assessment.chosen.services
     number = services.names.index(service)
     moved = frozenset(services.tables(number))
@@ -150,6 +163,7 @@ def traffic_of(assessment: Assessment, service: str) -> Traffic:
             locks=names((locked[one] & moved) - use.tables_written[one]),
             locks_elsewhere=names(locked[one] - moved - use.tables_written[one]),
             sagas=tuple(found[name]),
+            guessed=guesses.get(name, ""),
         )
         for one, name in enumerate(facts.functionalities)
         if (use.tables_read[one] | use.tables_written[one]) & moved

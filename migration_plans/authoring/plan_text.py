@@ -111,9 +111,11 @@ def _routes(routes: tuple[Route, ...]) -> CommentedSeq:
         listed.append(
             _flow({"id": route.id, "kind": route.kind, "methods": _flow_list([route.method]), "path": route.path})
         )
+        notes = [route.footprint.seen] if route.footprint.guessed else []
         if route.footprint.writes_both:
-            also = ", ".join(route.footprint.writes_elsewhere)
-            listed.yaml_add_eol_comment(_one_line(f"TODO writes {also}, too: CHECKLIST.md"), number)
+            notes.append(f"TODO writes {', '.join(route.footprint.writes_elsewhere)}, too: CHECKLIST.md")
+        if notes:
+            listed.yaml_add_eol_comment(_one_line("; ".join(notes)), number)
     return listed
 
 
@@ -151,7 +153,8 @@ def _comment(document: CommentedMap, draft: Draft) -> None:
 def _traffic_note(draft: Draft) -> str:
     if draft.traffic is None:
         return "sample_percent is a guess."
-    calls = sum(route.footprint.calls for route in draft.routes if route.kind == "read")
+    reads = [route.footprint for route in draft.routes if route.kind == "read"]
+    calls = sum(read.calls for read in reads if not read.guessed)
     return f"{calls:g} calls of these reads were recorded."
 
 

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from migration_plans.authoring.draft import Draft, Route
 from migration_plans.authoring.names import function_name, parameters
 from migration_plans.authoring.python_text import doc, literal, tuple_of
-from migration_plans.authoring.todo import some, times
+from migration_plans.authoring.todo import some
 
 
 def package_files(draft: Draft) -> Mapping[str, str]:
@@ -184,7 +184,7 @@ def _handler(route: Route, ambient: tuple[str, ...]) -> str:
         path=literal(unquote(route.asked_path)),
         name=function_name(route.id),
         parameters=", ".join(["request: Request", *(f"{name}: str" for name in parameters(route.path))]),
-        doc=doc(f"{route.method} {route.asked_path}, called {times(route.footprint.calls)}."),
+        doc=doc(f"{route.method} {route.asked_path}, {route.footprint.seen}."),
         todo="\n    ".join(map(literal, _wrapped(todo_of(route, ambient) or "no table was seen"))),
     )
 

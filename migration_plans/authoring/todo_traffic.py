@@ -7,7 +7,7 @@ from migration_plans.assess.sagas import Saga
 from migration_plans.authoring.draft import Draft
 from migration_plans.authoring.footprints import CrossingRead, Footprint
 from migration_plans.authoring.skeleton import todo_of
-from migration_plans.authoring.todo import Item, some, times
+from migration_plans.authoring.todo import Item, some
 
 _SHOWN_MOST = 30
 """Reads that stay in the monolith: they go on, so that the first are enough to see what comes."""
@@ -50,7 +50,7 @@ def blocking(draft: Draft) -> Iterator[Item]:
         if footprint.writes_both:
             where = "moves" if footprint.moves else "stays in the monolith"
             yield Item(
-                what=f"**{footprint.name}** ({where}, {times(footprint.calls)})",
+                what=f"**{footprint.name}** ({where}, {footprint.seen})",
                 why=f"writes {', '.join(footprint.writes)}, which move, and {', '.join(footprint.writes_elsewhere)}, "
                 f"which stay{', in a bulk job: rebuild it rather than move it' if footprint.is_bulk else ''}",
                 inside=tuple(line for saga in footprint.sagas for line in _saga(saga))
@@ -67,7 +67,7 @@ def blocking(draft: Draft) -> Iterator[Item]:
             )
         if footprint.writes and not footprint.moves and not footprint.writes_both:
             yield Item(
-                what=f"**{footprint.name}** (stays in the monolith, {times(footprint.calls)})",
+                what=f"**{footprint.name}** (stays in the monolith, {footprint.seen})",
                 why=f"writes {', '.join(footprint.writes)}: {_instead(footprint)}",
             )
 
@@ -93,7 +93,7 @@ def _saga(saga: Saga) -> Iterator[str]:
 def handlers(draft: Draft) -> Iterator[Item]:
     """One for each route."""
     for route in draft.routes:
-        what = f"`{route.method} {route.asked_path}` ({route.kind}, {times(route.footprint.calls)})"
+        what = f"`{route.method} {route.asked_path}` ({route.kind}, {route.footprint.seen})"
         yield Item(what=what, why=todo_of(route, draft.ambient))
 
 
@@ -112,7 +112,7 @@ def moving_reads(draft: Draft) -> Iterator[Item]:
         footprint = route.footprint
         if needed := [table for table in footprint.reads_elsewhere if table not in draft.ambient]:
             yield Item(
-                what=f"**{footprint.name}** ({times(footprint.calls)}) reads {some(needed)}",
+                what=f"**{footprint.name}** ({footprint.seen}) reads {some(needed)}",
                 inside=_lines(treatments[footprint.name])
                 or ("no statement joins them with what moves: call the monolith for them, or keep a copy",),
             )
@@ -122,11 +122,11 @@ def staying_reads(draft: Draft) -> Iterator[Item]:
     """Functionalities and views of the monolith that read what moves."""
     treatments = _treatments(draft)
     moving = {route.footprint.name for route in draft.routes}
-    calls = {footprint.name: footprint.calls for footprint in draft.staying}
+    told = {footprint.name: footprint.seen for footprint in draft.staying}
     reads = [footprint.name for footprint in draft.staying if footprint.reads]
     names = [*reads, *(name for name in treatments if name not in moving and name not in reads)]
     for name in names[:_SHOWN_MOST]:
-        seen = f" ({times(calls[name])})" if name in calls else ""
+        seen = f" ({told[name]})" if name in told else ""
         yield Item(what=f"**{name or 'an unnamed statement'}**{seen}", inside=_lines(treatments[name]))
     if len(names) > _SHOWN_MOST:
         yield Item(

@@ -25,6 +25,7 @@ from migration_plans.authoring.definitions import literal as sql_literal
 from migration_plans.authoring.definitions import made_collation, made_function
 from migration_plans.authoring.draft import Sticky, User, draft_plan
 from migration_plans.authoring.footprints import endpoint_of, traffic_of
+from migration_plans.authoring.guesses import guesses_in
 from migration_plans.authoring.legacy_schema import (
     Column,
     ForeignKey,
@@ -304,6 +305,31 @@ def test_endpoints_at_home_move_each_once_the_others_stay(draft):
         "PUT /products/{id}.json",
         "nightly",
     ]
+
+
+def test_endpoints_that_code_alone_speaks_of_are_named_as_guesses():
+    text = json.dumps(
+        {
+            "tables": {"item": {}, "other": {}},
+            "functionalities": {
+                "GET /items/{id}": {"calls": 9, "transactions": [[["item", "R"]]], "evidence": "comment"},
+                "PUT /items/{id}": {"transactions": [[["item", "W"]]], "evidence": "code", "where": "shop/api.py:12"},
+                "GET /items": {"transactions": [[["item", "R"]]], "evidence": "code"},
+                "sweep": {"transactions": [[["item", "W"]]], "evidence": "code", "where": "shop/jobs.py:3"},
+            },
+        }
+    )
+    decisions = Decisions(services={"items": ("item",), "rest": ("other",)})
+    assessment = select_tables(read_facts(text, ignored=lambda _: None), decisions, "items").assessment
+    draft = drafted(schema_of(table("item", column("a"))), traffic=traffic_of(assessment, "items", guesses_in(text)))
+    assert [route.id for route in draft.guessed] == ["items.get", "items.put"]
+    files = plan_files(draft)
+    assert "path: '/items/{id}'}  # never seen: guessed from code, shop/api.py:12" in files["plan.yaml"]
+    assert "9 calls of these reads were recorded" in files["plan.yaml"]
+    checklist = files["CHECKLIST.md"]
+    assert "`routes`: 2 of 3 were never seen to be asked for" in checklist
+    assert "  - `PUT /items/{id}` — shop/api.py:12" in checklist
+    assert "**sweep** (stays in the monolith, never seen: guessed from code, shop/jobs.py:3)" in checklist
 
 
 @pytest.mark.parametrize("name", ["?0", "? job", "?", "a\x85b", "a: b", "- x", "{y}", "#", "'\""])
