@@ -324,7 +324,8 @@ def test_endpoints_that_code_alone_speaks_of_are_named_as_guesses():
     draft = drafted(schema_of(table("item", column("a"))), traffic=traffic_of(assessment, "items", guesses_in(text)))
     assert [route.id for route in draft.guessed] == ["items.get", "items.put"]
     files = plan_files(draft)
-    assert "path: '/items/{id}'}  # never seen: guessed from code, shop/api.py:12" in files["plan.yaml"]
+    (line,) = [line for line in files["plan.yaml"].splitlines() if "id: items.put" in line]
+    assert line.endswith("# never seen: guessed from code, shop/api.py:12")
     assert "9 calls of these reads were recorded" in files["plan.yaml"]
     checklist = files["CHECKLIST.md"]
     assert "`routes`: 2 of 3 were never seen to be asked for" in checklist
