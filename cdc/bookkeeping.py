@@ -136,9 +136,12 @@ _TOPIC_POSITION = """
         partition int NOT NULL,
         next_offset bigint NOT NULL,
         newest jsonb,
+        topic_id text,
         PRIMARY KEY (stream, topic, partition)
     )
 """
+_TOPIC_ID = "ALTER TABLE strangler.topic_position ADD COLUMN IF NOT EXISTS topic_id text"
+"""For a target that was provisioned before there was this column."""
 
 _STREAM_TABLES: Final = (
     "stream_position",
@@ -186,7 +189,7 @@ def create_topic_positions(connection: CatalogConnection) -> None:
     """Where a stream that reads the topics of others stands in them."""
     with connection.transaction():
         lock_schema(connection)
-        for statement in (_SCHEMA, _TOPIC_POSITION):
+        for statement in (_SCHEMA, _TOPIC_POSITION, _TOPIC_ID):
             connection.execute(statement)
 
 

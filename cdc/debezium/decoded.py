@@ -34,7 +34,7 @@ class TransactionMark:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DecodedRecord:
-    """One record. `change` and `mark` are both None for a tombstone and a heartbeat.
+    """One record. `change` and `mark` are both None for a tombstone and a heartbeat. `connector`: `source.connector`.
 
     `lsn`: `source.lsn`; `xid`: `source.txId`; `transaction_id` and `total_order`: of the transaction block, if any.
     `previous`: the commit before this transaction's, first part of `source.sequence`; None when the writer knew none.
@@ -50,6 +50,7 @@ class DecodedRecord:
     transaction_id: str | None = None
     total_order: int | None = None
     previous: Lsn | None = None
+    connector: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

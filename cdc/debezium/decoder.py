@@ -252,6 +252,7 @@ def _placed(
         transaction_id=block.get("id"),
         total_order=block.get("total_order"),
         previous=_previous(source.get("sequence")),
+        connector=source.get("connector"),
     )
 
 

@@ -126,6 +126,7 @@ TOPIC_POSITION: Final = sa.Table(
     sa.Column("partition", sa.Integer, primary_key=True),
     sa.Column("next_offset", _NUMBER, nullable=False),
     sa.Column("newest", _LONG),
+    sa.Column("topic_id", sa.String(40)),
     **_INNODB,
 )
 

@@ -9,12 +9,13 @@ from cdc.sql_target.provision import looking
 
 
 class TopicRow(NamedTuple):
-    """One partition. `newest`: a JSON text, None when nothing of it was applied."""
+    """One partition. `newest`: a JSON text, None when nothing of it was applied. `topic_id`: None when unknown."""
 
     topic: str
     partition: int
     next_offset: int
     newest: str | None
+    topic_id: str | None
 
 
 def load_topic_positions(dsn: str, stream: str) -> tuple[str, list[TopicRow]] | None:

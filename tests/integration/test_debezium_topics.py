@@ -1,5 +1,6 @@
 """Topics in Debezium's form as our own encoder writes them, consumed; and what is refused about topics."""
 
+import contextlib
 import json
 import re
 import time
@@ -20,6 +21,7 @@ from cdc.metrics.topics import TopicsExporter
 from cli import strangler
 from sandbox.postgres import create_database, free_port
 from strangler.clock import SystemClock
+from strangler.errors import StranglerError
 from tests.debezium.topics import NAME, STREAM, Topics, consume_all, consuming, parked, rows, spec, stops, topics_maker
 from tests.kafka_rig import real_kafka  # noqa: F401
 
@@ -202,6 +204,35 @@ def test_records_that_expired_before_they_were_applied_stop_the_stream(target, n
     cut(topics, 2)
     assert stops(chosen)["error"] == "PositionExpired"
     assert bodies(target, "note") == {1: "x"}
+
+
+@pytest.mark.parametrize("meanwhile", ["stopped", "running"])
+def test_a_topic_that_was_made_anew_is_noticed_however_long_it_is(target, new_topics, meanwhile):
+    topics = new_topics(["note"], transactions=False)
+    name = f"{topics.prefix}.public.note"
+    topics.send(written("own", transactions([insert(NOTE, 1)], [insert(NOTE, 2)]), schemas_enable=True), "own")
+    chosen = spec(topics, target)
+    consume_all(chosen)
+    again = written("own", transactions(*([insert(NOTE, n)] for n in range(10, 20)), first=90_000), schemas_enable=True)
+    with contextlib.ExitStack() as stack:
+        worker = stack.enter_context(consuming(chosen)) if meanwhile == "running" else None
+        delete_topics(topics.options)
+        deadline = time.monotonic() + 60
+        while True:
+            with contextlib.suppress(StranglerError):
+                if ensure_topics(topics.options, {name: 1}):
+                    break
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        topics.send(again, "own")
+        if worker is None:
+            error = stops(chosen)
+        else:
+            while (error := worker.view().error) is None or error["error"] != "SlotMismatch":
+                assert time.monotonic() < deadline, error
+                assert error is None or error["error"] == "LogNotFound", error
+                time.sleep(0.1)
+    assert (error["error"], "made anew" in error["reason"]) == ("SlotMismatch", True)
 
 
 def test_another_history_of_the_source_is_noticed(target, new_topics):

@@ -28,7 +28,7 @@ POSITIONS: Final = Relation(
     name=POSITION_TABLE.name,
     columns=tuple(
         Column(name=name, type_oid=0, in_key=name in ("stream", "topic", "partition"))
-        for name in ("stream", "topic", "partition", "next_offset", "newest")
+        for name in ("stream", "topic", "partition", "next_offset", "newest", "topic_id")
     ),
 )
 
@@ -102,9 +102,11 @@ class UnitChanges(Iterated[Change]):
         return self._length
 
 
-def changes_of(unit: Unit, stream: str, reader: RecordReader) -> Collection[Change]:
+def changes_of(
+    unit: Unit, stream: str, reader: RecordReader, topic_ids: Mapping[str, str] | None = None
+) -> Collection[Change]:
     """All at once when they lie in memory. Raises the error of an event that cannot be applied."""
-    found = UnitChanges(unit, position_changes(stream, unit.progress), reader.change)
+    found = UnitChanges(unit, position_changes(stream, unit.progress, topic_ids or {}), reader.change)
     return tuple(found) if all(getattr(store, "is_in_memory", True) for store in unit.stores) else found
 
 
@@ -158,12 +160,15 @@ def _lacks(row: Row | None) -> bool:
     return row is not None and any(value is UNCHANGED for value in row)
 
 
-def position_changes(stream: str, progress: Mapping[Place, Progress]) -> tuple[Change, ...]:
+def position_changes(
+    stream: str, progress: Mapping[Place, Progress], topic_ids: Mapping[str, str]
+) -> tuple[Change, ...]:
     """Rows of `strangler.topic_position`, written by the transaction that writes the events before them."""
     rows = []
     for (topic, partition), (offset, newest) in progress.items():
         noted = None if newest is None else json.dumps(newest.as_json())
-        rows.append(RowChange(relation=POSITIONS, op="c", new=(stream, topic, str(partition), str(offset), noted)))
+        row = (stream, topic, str(partition), str(offset), noted, topic_ids.get(topic))
+        rows.append(RowChange(relation=POSITIONS, op="c", new=row))
     return tuple(rows)
 
 

@@ -8,9 +8,9 @@ from kafka import TopicPartition
 from cdc.changelog.debezium_topics.options import Place, TopicsOptions
 from cdc.changelog.debezium_topics.place_queue import Progress
 from cdc.changelog.debezium_topics.reading import headers_of
-from cdc.changelog.debezium_topics.refusals import expired, made_anew, not_from_the_beginning
+from cdc.changelog.debezium_topics.refusals import expired, made_anew, not_from_the_beginning, replaced
 from cdc.changelog.debezium_topics.topic_events import Raw
-from cdc.changelog.kafka.connection import kafka_errors_of, open_consumer
+from cdc.changelog.kafka.connection import kafka_errors_of, offsets_of, open_consumer, topic_ids
 from cdc.errors import LogNotFound
 
 _POLLED: Final = 2_000
@@ -26,9 +26,12 @@ class TopicConsumer:
         self._thing = f"topics of Debezium's prefix {options.prefix}"
         self._consumer = open_consumer(options.kafka, max_poll_records=_POLLED, isolation_level="read_committed")
         self._where: dict[Place, TopicPartition] = {}
+        self.topic_ids: dict[str, str] = {}
+        """Of the topics that are read."""
 
     def discover(self) -> list[Place]:
-        """Partitions of the wanted topics that are there and not read yet. Asks the brokers."""
+        """Partitions of the wanted topics that are there and not read yet. Asks the brokers. Raises `SlotMismatch` when
+        a topic that is read was replaced."""
         with kafka_errors_of(self._options.kafka, self._thing):
             self._consumer.topics()
             found = [
@@ -36,7 +39,16 @@ class TopicConsumer:
                 for topic in self._wanted()
                 for partition in sorted(self._consumer.partitions_for_topic(topic) or ())
             ]
+        self._note_ids(self.topic_ids)
         return [place for place in found if place not in self._where]
+
+    def _note_ids(self, known: Mapping[str, str]) -> None:
+        """A heartbeat is worth nothing, so it may come from a new topic."""
+        now = topic_ids(self._consumer, self._wanted())
+        for topic, found in now.items():
+            if known.get(topic, found) != found and topic != self._options.heartbeat_topic:
+                raise replaced(topic)
+        self.topic_ids |= now
 
     def refuse_without_topics(self) -> None:
         """Raises `LogNotFound` when none of the tables has a topic."""
@@ -48,13 +60,17 @@ class TopicConsumer:
                 mend="correct the topic prefix and the tables, or start the connector, which makes them",
             )
 
-    def read_from(self, places: Iterable[Place], saved: Mapping[Place, Progress]) -> dict[Place, Progress]:
-        """Read these partitions, too. Raises `PositionExpired` or `SlotMismatch` where that would lose anything."""
+    def read_from(
+        self, places: Iterable[Place], saved: Mapping[Place, Progress], saved_ids: Mapping[str, str]
+    ) -> dict[Place, Progress]:
+        """Read these partitions, too. `saved_ids`: of the topics whose offsets `saved` has. Raises `PositionExpired` or
+        `SlotMismatch` where that would lose anything."""
+        self._note_ids(saved_ids)
         new = {place: TopicPartition(*place) for place in places}
         began: dict[Place, Progress] = {}
         with kafka_errors_of(self._options.kafka, self._thing):
-            firsts = self._consumer.beginning_offsets(list(new.values()))
-            ends = self._consumer.end_offsets(list(new.values()))
+            firsts = offsets_of(self._consumer.beginning_offsets, new.values())
+            ends = offsets_of(self._consumer.end_offsets, new.values())
         for place, where in new.items():
             began[place] = self._begin(place, saved.get(place), firsts[where], ends[where])
         self._where |= new
@@ -90,7 +106,7 @@ class TopicConsumer:
     def ends(self) -> dict[Place, int]:
         """The offset after the newest record of every partition, asked now."""
         with kafka_errors_of(self._options.kafka, self._thing):
-            found = self._consumer.end_offsets(list(self._where.values()))
+            found = offsets_of(self._consumer.end_offsets, self._where.values())
         return {(where.topic, where.partition): int(offset) for where, offset in found.items()}
 
     def at_end(self) -> list[Place]:

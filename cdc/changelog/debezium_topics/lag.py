@@ -9,7 +9,7 @@ from kafka import TopicPartition
 
 from cdc.changelog.debezium_topics.options import Place
 from cdc.changelog.debezium_topics.positions import PositionStore
-from cdc.changelog.kafka.connection import kafka_errors_of, open_consumer
+from cdc.changelog.kafka.connection import kafka_errors_of, offsets_of, open_consumer
 from cdc.changelog.kafka.options import KafkaOptions
 from cdc.errors import NotProvisioned
 from cdc.lag import read_target_side
@@ -50,7 +50,8 @@ class TopicsLag:
 
 
 def read_topics_lag(kafka: KafkaOptions, target_dsn: str, stream: str) -> TopicsLag:
-    """Ask the target, then the brokers, once each. Raises `NotProvisioned`, `DatabaseUnreachable`, `BrokerUnreachable`.
+    """Ask the target, then the brokers, once each. Raises `NotProvisioned`, `DatabaseUnreachable`, `BrokerUnreachable`,
+    `LogNotFound`.
 
     The target is read first: what is applied in between counts as waiting, never as less than nothing.
     """
@@ -85,7 +86,7 @@ def _topics(kafka: KafkaOptions, places: Mapping[Place, int]) -> tuple[TopicLag,
                 if topic in there
             }
             every = [where for each in wheres.values() for where in each]
-            firsts, ends = consumer.beginning_offsets(every), consumer.end_offsets(every)
+            firsts, ends = offsets_of(consumer.beginning_offsets, every), offsets_of(consumer.end_offsets, every)
     finally:
         consumer.close(timeout_ms=1000)
     return tuple(

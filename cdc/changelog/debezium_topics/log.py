@@ -8,7 +8,7 @@ Durability, retention: Kafka's and the connector's own affair. Nothing is append
 Concurrency: one reader, which is the target's applier.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -16,8 +16,7 @@ from cdc.changelog.debezium_topics.assembly import TopicAssembler, Unit
 from cdc.changelog.debezium_topics.changes import SpillingStore, changes_of
 from cdc.changelog.debezium_topics.consumer import TopicConsumer
 from cdc.changelog.debezium_topics.options import Place, TopicsOptions
-from cdc.changelog.debezium_topics.place_queue import Progress
-from cdc.changelog.debezium_topics.positions import PositionStore
+from cdc.changelog.debezium_topics.positions import PositionStore, TopicPositions
 from cdc.changelog.debezium_topics.reading import RecordReader
 from cdc.changelog.debezium_topics.refusals import many_journals
 from cdc.changelog.debezium_topics.topic_events import EndMark, TopicEvent
@@ -112,9 +111,7 @@ class DebeziumTopicsLog:
                 mend="let one consumer run at a time",
             )
         reader = RecordReader(self._options, self._catalog)
-        return _Session(
-            self._options, self._stream, reader, found.places, after, self._clock, self._folder, self._captured
-        )
+        return _Session(self._options, self._stream, reader, found, self._clock, self._folder, self._captured)
 
     def _end_session(self) -> None:
         session, self._session = self._session, None
@@ -130,8 +127,7 @@ class _Session:
         options: TopicsOptions,
         stream: str,
         reader: RecordReader,
-        saved: Mapping[Place, Progress],
-        after: Lsn,
+        saved: TopicPositions,
         clock: Clock,
         folder: Path | None,
         captured: Callable[[Lsn], None],
@@ -139,7 +135,7 @@ class _Session:
         self._captured = captured
         self._options, self._stream, self._reader, self._clock = options, stream, reader, clock
         self._saved = saved
-        self.last = after
+        self.last = saved.position
         self._consumer = TopicConsumer(options)
         self._places: list[Place] = []
         self._discovered_s = self._noted_s = self._looked_s = float("-inf")
@@ -211,7 +207,7 @@ class _Session:
         tables = self._options.table_topics
         if any(partition > 0 for topic, partition in places if topic == self._options.transaction_topic):
             raise many_journals(self._options.transaction_topic)
-        for place, progress in self._consumer.read_from(places, self._saved).items():
+        for place, progress in self._consumer.read_from(places, self._saved.places, self._saved.topic_ids).items():
             self._assembler.add_place(place, progress, tables.get(place[0]))
             self._places.append(place)
 
@@ -230,7 +226,7 @@ class _Session:
             commit_lsn=position,
             end_lsn=position,
             commit_time_us=unit.time_us or self._newest_us,
-            changes=changes_of(unit, self._stream, self._reader),
+            changes=changes_of(unit, self._stream, self._reader, self._consumer.topic_ids),
         )
 
 

@@ -18,16 +18,18 @@ from cdc.provision import deprovision_target, provision_target
 from cdc.server_kinds import is_postgresql
 
 _LOAD = """
-    SELECT topic, partition, next_offset, newest FROM strangler.topic_position WHERE stream = %s
+    SELECT topic, partition, next_offset, newest, topic_id FROM strangler.topic_position WHERE stream = %s
 """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TopicPositions:
-    """`position`: the ledger; `places`: of every partition that anything was applied of."""
+    """`position`: the ledger; `places`: of every partition that anything was applied of; `topic_ids`: of its topic,
+    where the brokers said it."""
 
     position: Lsn
     places: Mapping[Place, Progress]
+    topic_ids: Mapping[str, str]
 
 
 class PositionStore:
@@ -67,16 +69,22 @@ class PositionStore:
                     "SELECT commit_lsn::text AS position FROM strangler.stream_position WHERE stream = %s",
                     [self._stream],
                 ).fetchone()
-                places = {
-                    (str(each["topic"]), int(each["partition"])): (
-                        int(each["next_offset"]),
-                        newest_from_json(each["newest"]),
-                    )
-                    for each in connection.execute(_LOAD, [self._stream])
-                }
+                rows = connection.execute(_LOAD, [self._stream]).fetchall()
             except psycopg.errors.UndefinedTable:
                 return None
-        return None if row is None else TopicPositions(position=parse_lsn(str(row["position"])), places=places)
+        if row is None:
+            return None
+        return TopicPositions(
+            position=parse_lsn(str(row["position"])),
+            places={
+                (str(each["topic"]), int(each["partition"])): (
+                    int(each["next_offset"]),
+                    newest_from_json(each["newest"]),
+                )
+                for each in rows
+            },
+            topic_ids={str(each["topic"]): str(each["topic_id"]) for each in rows if each["topic_id"]},
+        )
 
     def _from_sql(self) -> TopicPositions | None:
         from cdc.sql_target.topic_positions import load_topic_positions
@@ -92,4 +100,5 @@ class PositionStore:
             )
             for row in rows
         }
-        return TopicPositions(position=parse_lsn(position), places=places)
+        topic_ids = {row.topic: row.topic_id for row in rows if row.topic_id}
+        return TopicPositions(position=parse_lsn(position), places=places, topic_ids=topic_ids)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from cdc.changelog.debezium_topics.options import Place, TopicsOptions
+from cdc.changelog.debezium_topics.refusals import form_of_another, of_another_form
 from cdc.changelog.debezium_topics.topic_events import EndMark, Raw, TopicEvent
 from cdc.debezium.catalog import TypeCatalog
 from cdc.debezium.codec import Loss
@@ -51,7 +52,7 @@ class RecordReader:
         """One record. Raises `DecodeError` for one that has no place in the order of the others."""
         if not raw.value:
             return Passed(offset=offset)
-        record = self._inspected(raw)
+        record = self._of_table(place, offset, raw) if raw.topic in self._tables else self._inspected(raw)
         if record.mark is not None:
             return self._mark(offset, record.mark)
         if not isinstance(record.change, RowChange | Truncate) or record.table is None:
@@ -71,6 +72,18 @@ class RecordReader:
             raise event.error
         assert isinstance(event.change, RowChange | Truncate)
         return event.change
+
+    def _of_table(self, place: Place, offset: int, raw: Raw) -> DecodedRecord:
+        try:
+            record = self._inspected(raw)
+        except DecodeError:
+            if (form := form_of_another(raw.key, raw.value)) is None:
+                raise
+        else:
+            form = None if record.connector == "postgresql" else form_of_another(raw.key, raw.value)
+            if form is None:
+                return record
+        raise of_another_form(place, offset, form)
 
     def _inspected(self, raw: Raw) -> DecodedRecord:
         headers = {name: value for name, value in raw.headers if name in _KNOWN_HEADERS}

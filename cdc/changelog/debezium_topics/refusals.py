@@ -1,13 +1,27 @@
 """What is refused about the topics, in words. Pure."""
 
+import json
 from typing import Final
 
 from cdc.changelog.debezium_topics.options import Place
 from cdc.changelog.debezium_topics.topic_events import EndMark, TopicEvent
-from cdc.errors import LogDamaged, LogNotFound, LogUnfit, PositionExpired, SlotMismatch, UntrustedValues, ValueRefused
+from cdc.errors import (
+    DecodeError,
+    LogDamaged,
+    LogNotFound,
+    LogUnfit,
+    PositionExpired,
+    SlotMismatch,
+    UntrustedValues,
+    ValueRefused,
+)
 from cdc.events import TableName
 
 START_OVER: Final = "empty the target's tables, remove the stream with --forget, and consume a new snapshot"
+_OF_A_REGISTRY: Final = 0
+"""The first byte of what serializers of schema registries write."""
+_CONVERTER: Final = "org.apache.kafka.connect.json.JsonConverter"
+_FOR_NEW_RECORDS: Final = "and consume a new snapshot in new topics"
 _METADATA: Final = "set provide.transaction.metadata=true in the connector, or give the topic one partition"
 
 
@@ -89,3 +103,49 @@ def made_anew(place: Place, wanted: int, end: int) -> SlotMismatch:
         reason=f"ends at offset {end}, and the stream stands at {wanted}: the topic was removed and made anew",
         mend=START_OVER,
     )
+
+
+def replaced(topic: str) -> SlotMismatch:
+    return SlotMismatch(
+        thing=f"topic {topic}",
+        reason="was removed and made anew since the stream read it: its offsets name other records now",
+        mend=START_OVER,
+    )
+
+
+def of_another_form(place: Place, offset: int, form: tuple[str, str]) -> DecodeError:
+    """`form`: of `form_of_another`."""
+    return DecodeError(
+        thing=f"record {offset} of topic {place[0]}, partition {place[1]}", reason=f"is {form[0]}", mend=form[1]
+    )
+
+
+def form_of_another(key: bytes | None, value: bytes) -> tuple[str, str] | None:
+    """What a record of a table's topic is instead of an event of the PostgreSQL connector in JSON, and what to do.
+
+    None: it is one, or nobody can tell.
+    """
+    for name, part in (("value", value), ("key", key)):
+        if part and part[0] == _OF_A_REGISTRY:
+            what = "Avro, Protobuf or JSON of a schema registry" if name == "value" else "keyed by such a form"
+            return f"{what}, not plain JSON", f"set {name}.converter={_CONVERTER} in the connector, {_FOR_NEW_RECORDS}"
+    try:
+        parsed, _ = json.loads(value), json.loads(key or b"null")
+    except ValueError:
+        return "not JSON", f"set key.converter and value.converter to {_CONVERTER} in the connector, {_FOR_NEW_RECORDS}"
+    payload = parsed.get("payload", parsed) if isinstance(parsed, dict) else None
+    if not isinstance(payload, dict):
+        return "no event of Debezium's", "consume the topics of a Debezium connector only"
+    source = payload.get("source")
+    if not isinstance(source, dict) or "op" not in payload or not {"before", "after"} <= payload.keys():
+        return (
+            "flattened, or wrapped: without the envelope (before, after, source, op) it says neither what happened nor "
+            "where in the source's log",
+            f"remove the transform ExtractNewRecordState, or the CloudEvents converter, {_FOR_NEW_RECORDS}",
+        )
+    if source.get("connector") != "postgresql":
+        return (
+            f"of a connector for {source.get('connector')}",
+            "consume topics of the PostgreSQL connector; `strangler cdc stream --source` reads MySQL and MariaDB",
+        )
+    return None

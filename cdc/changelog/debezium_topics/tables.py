@@ -20,6 +20,7 @@ _POSITIONS: Final = Table(
         TableColumn(name="partition", type="integer", nullable=False),
         TableColumn(name="next_offset", type="bigint", nullable=False),
         TableColumn(name="newest", type="text"),
+        TableColumn(name="topic_id", type="character varying(40)"),
     ),
     primary_key=("stream", "topic", "partition"),
 )

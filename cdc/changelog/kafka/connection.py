@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import google_crc32c
@@ -152,6 +152,28 @@ def open_consumer(options: KafkaOptions, *, group: str | None = None, **more: An
         # kafka-python 3.0 does not hand its setting on; a tenth of a second on every cold path, one inside a cutover.
         consumer._client.cluster.config["retry_backoff_ms"] = consumer.config["retry_backoff_ms"]
     return consumer
+
+
+def offsets_of(find: Callable[[list[Any]], Mapping[Any, int]], wheres: Iterable[Any]) -> dict[Any, int]:
+    """By partition. `find`: a consumer's `beginning_offsets` or `end_offsets`. Raises `LogNotFound` for a topic that
+    was removed a moment ago, at which the client ends with a `KeyError`."""
+    try:
+        return dict(find(list(wheres)))
+    except KeyError as error:
+        raise LogNotFound(
+            thing=f"topic {getattr(error.args[0], 'topic', error)}",
+            reason="was removed",
+            mend="give it back, or end the stream that reads it",
+        ) from None
+
+
+def topic_ids(consumer: Any, topics: Iterable[str]) -> dict[str, str]:
+    """What tells a topic from another of its name that was there before; from what `consumer` has last asked for.
+    Brokers older than 2.8 do not say."""
+    with contextlib.suppress(AttributeError):
+        cluster = consumer._client.cluster
+        return {topic: str(found) for topic in topics if (found := cluster.topic_id(topic)) is not None and found.int}
+    return {}
 
 
 def admin(options: KafkaOptions) -> Any:
