@@ -75,7 +75,7 @@ class Lock:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Facts:
-    """One monolith. Tables in the order of their names, functionalities in that of the document."""
+    """One monolith. Tables and functionalities in the order of their names."""
 
     tables: tuple[str, ...]
     described: Mapping[str, TableFacts]
@@ -119,7 +119,7 @@ class Facts:
 
 
 def linked(tables: int, groups: Iterable[tuple[int, ...]]) -> list[int]:
-    """Per table, a table that stands for all that are linked with it; chains of links count."""
+    """Per table, the first of all that are linked with it; chains of links count."""
     root = list(range(tables))
 
     def find(table: int) -> int:
@@ -130,5 +130,6 @@ def linked(tables: int, groups: Iterable[tuple[int, ...]]) -> list[int]:
 
     for group in groups:
         for one, other in pairwise(group):
-            root[find(other)] = find(one)
+            first, second = sorted((find(one), find(other)))
+            root[second] = first
     return [find(table) for table in range(tables)]

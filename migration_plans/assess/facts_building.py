@@ -2,16 +2,29 @@
 
 import difflib
 import math
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
-from typing import Literal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import astuple, replace
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from migration_plans.assess.document import ForeignKeyFacts, FunctionalityFacts, Surroundings
-from migration_plans.assess.facts import Bond, Change, ChangeKind, ColumnUse, Facts, ForeignKey, Lock, linked
+from migration_plans.assess.facts import (
+    Bond,
+    Change,
+    ChangeKind,
+    ColumnUse,
+    Facts,
+    ForeignKey,
+    IntArray,
+    Lock,
+    Offsets,
+    linked,
+)
 from migration_plans.errors import FactsInvalid
 
+_BondKind = Literal["statement", "view", "trigger", "routine"]
+_KINDS: tuple[_BondKind, ...] = get_args(_BondKind)
 MAX_TABLES = 100_000
 """More than any schema has; a table's index has to fit an access code."""
 
@@ -19,7 +32,8 @@ MAX_TABLES = 100_000
 def build_facts(functionalities: Iterable[tuple[str, FunctionalityFacts]], surroundings: Surroundings) -> Facts:
     """Join and check. Raises `FactsInvalid` for a table that is not among `tables`, and when no table is named at all.
 
-    Functionalities are consumed one by one: only their codes are kept.
+    Functionalities are consumed one by one: only their codes are kept. Whatever the document's order, facts are in one
+    order: sums of rounded numbers, and draws from them, depend on it.
     """
     names = _Names(surroundings)
     gathered = _Gathered()
@@ -53,44 +67,67 @@ def build_facts(functionalities: Iterable[tuple[str, FunctionalityFacts]], surro
     rank = np.empty(len(order), dtype=np.int32)
     for position, table in enumerate(order):
         rank[names.known[table]] = position
-    codes = np.frombuffer(gathered.codes, dtype=np.int32)
-    ranked = tuple(replace(bond, tables=frozenset(int(rank[table]) for table in bond.tables)) for bond in bonds)
+    by_name = sorted(range(len(gathered.names)), key=gathered.names.__getitem__)
+    number = dict(zip(by_name, range(len(by_name)), strict=True))
+    codes, transaction_starts, functionality_starts = _in_order(gathered, by_name)
+
+    def place(found: tuple[Any, ...]) -> tuple[int, int]:
+        """Of functionality and table."""
+        return number[found[0]], -1 if found[1] is None else int(rank[found[1]])
+
+    ranked = sorted(
+        (replace(bond, tables=frozenset(int(rank[table]) for table in bond.tables)) for bond in bonds),
+        key=lambda bond: (_KINDS.index(bond.kind), bond.name, sorted(bond.tables), bond.calls),
+    )
     return Facts(
         tables=tuple(order),
         described=surroundings.tables or {},
-        functionalities=tuple(gathered.names),
-        calls=np.array(gathered.calls, dtype=np.float64),
+        functionalities=tuple(gathered.names[old] for old in by_name),
+        calls=np.array([gathered.calls[old] for old in by_name], dtype=np.float64),
         accesses=2 * rank[codes >> 1] + (codes & 1),
-        transaction_starts=np.array(gathered.transaction_starts, dtype=np.int64),
-        functionality_starts=np.array(gathered.functionality_starts, dtype=np.int64),
+        transaction_starts=transaction_starts,
+        functionality_starts=functionality_starts,
         foreign_keys=tuple(
-            ForeignKey(
-                source=int(rank[key.source]),
-                target=int(rank[key.target]),
-                columns=key.columns,
-                on_delete=key.on_delete,
-                inferred=key.inferred,
-                identifying=key.identifying,
+            sorted(
+                (replace(key, source=int(rank[key.source]), target=int(rank[key.target])) for key in foreign_keys),
+                key=astuple,
             )
-            for key in foreign_keys
         ),
         joins=tuple((bond.tables, bond.calls) for bond in ranked if bond.kind != "routine"),
-        bonds=ranked,
+        bonds=tuple(ranked),
         columns=tuple(
-            ColumnUse(functionality=functionality, table=int(rank[table]), read=read, written=written)
-            for functionality, table, read, written in gathered.columns
+            ColumnUse(functionality=number[functionality], table=int(rank[table]), read=read, written=written)
+            for functionality, table, read, written in sorted(gathered.columns, key=place)
         ),
         changes=tuple(
-            Change(functionality=functionality, table=int(rank[table]), kind=kind)
-            for functionality, table, kind in gathered.changes
+            Change(functionality=number[functionality], table=int(rank[table]), kind=kind)
+            for functionality, table, kind in sorted(gathered.changes, key=place)
         ),
         locks=tuple(
-            Lock(functionality=functionality, table=None if table is None else int(rank[table]), strength=strength)
-            for functionality, table, strength in gathered.locks
+            Lock(
+                functionality=number[functionality],
+                table=None if table is None else int(rank[table]),
+                strength=strength,
+            )
+            for functionality, table, strength in sorted(gathered.locks, key=place)
         ),
-        held_ms=np.array(gathered.held_ms, dtype=np.float64),
+        held_ms=np.array([gathered.held_ms[old] for old in by_name], dtype=np.float64),
         must_link=tuple(tuple(int(rank[table]) for table in group) for group in must_link),
         cannot_link=tuple(tuple(int(rank[table]) for table in group) for group in cannot_link),
+    )
+
+
+def _in_order(gathered: "_Gathered", order: Sequence[int]) -> tuple[IntArray, Offsets, Offsets]:
+    """Codes, and where transactions and functionalities begin, with the functionalities in another order."""
+    codes = np.frombuffer(gathered.codes, dtype=np.int32)
+    transactions = np.diff(gathered.transaction_starts)
+    starts = gathered.functionality_starts
+    at = gathered.transaction_starts
+    parts = [slice(starts[old], starts[old + 1]) for old in order]
+    return (
+        np.concatenate([codes[:0], *(codes[at[part.start] : at[part.stop]] for part in parts)]),
+        np.concatenate([[0], *(transactions[part] for part in parts)]).cumsum(dtype=np.int64),
+        np.array([0, *(part.stop - part.start for part in parts)]).cumsum(dtype=np.int64),
     )
 
 
@@ -202,7 +239,7 @@ class _Gathered:
         self.held_ms.append(math.nan if functionality.held_ms is None else functionality.held_ms)
 
 
-_Bond = tuple[Literal["statement", "view", "trigger", "routine"], str, tuple[int, ...], float]
+_Bond = tuple[_BondKind, str, tuple[int, ...], float]
 
 
 def _bonds(surroundings: Surroundings, names: _Names) -> Iterator[_Bond]:

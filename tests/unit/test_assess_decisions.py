@@ -92,7 +92,7 @@ def test_an_own_cut_is_assessed_as_it_is_and_proposals_stand_beside_it():
     assert sorted(shown["order"]) == ["a", "b"]
     assert shown["metrics"]["modularity"] is None
     assert shown["alternatives"]
-    assert [key["to"] for key in shown["cut_foreign_keys"]] == ["stock", "orders"]
+    assert sorted(key["to"] for key in shown["cut_foreign_keys"]) == ["orders", "stock"]
 
 
 @pytest.mark.parametrize(
