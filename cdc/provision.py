@@ -61,6 +61,15 @@ class Leftover:
     name: str
 
 
+def refuse_unfit_source(dsn: str, stream: str, tables: Sequence[TableName]) -> None:
+    """What `provision_source` would refuse, before anything is made elsewhere. Raises `SourceUnfit`, `SlotMismatch`."""
+    with open_database(dsn) as connection:
+        slot = _slot(connection, stream)
+        _refuse_unfit(connection, dsn, tables, needs_slot=slot is None)
+        if slot is not None:
+            _refuse_foreign(connection, stream, slot)
+
+
 def provision_source(
     dsn: str,
     stream: str,

@@ -27,6 +27,7 @@ from cdc.provision import (
     provision_source,
     provision_target,
     published_tables,
+    refuse_unfit_source,
 )
 from cdc.schema import reflect
 from cdc.schema_changes.standing import StandingTables
@@ -144,7 +145,9 @@ class OwnStream:
 
     def provision(self) -> None:
         """All that is missing, in an order in which it may be killed anywhere: the copy is asked for last, and the
-        ledger begins where the source was prepared."""
+        ledger begins where the source was prepared. A source that is refused leaves nothing in the target."""
+        if not self._has_begun():
+            self._refuse_unfit_source()
         provision_target(self.target_dsn, self.stream)
         try:
             positions.applied_position(self.target_dsn, self.stream)
@@ -155,6 +158,21 @@ class OwnStream:
             positions.start_ledger(self.target_dsn, self.stream, self._provision_source())
         if self.copies:
             copy_requests.request_copy(self.target_dsn, self.stream, list(self._pairs))
+
+    def _has_begun(self) -> bool:
+        try:
+            positions.applied_position(self.target_dsn, self.stream)
+        except NotProvisioned:
+            return False
+        return True
+
+    def _refuse_unfit_source(self) -> None:
+        tables = list(self._pairs)
+        if not is_mysql(self.source_dsn):
+            return refuse_unfit_source(self.source_dsn, self.stream, tables)
+        from cdc.mysql.provision import refuse_unfit_mysql_source
+
+        return refuse_unfit_mysql_source(self.source_dsn, tables)
 
     def _refuse_other_tables(self) -> None:
         """What a table changed while it was not followed would be missing for good, and nobody would say so."""

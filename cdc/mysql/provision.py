@@ -16,7 +16,7 @@ from cdc.lsn import Lsn
 from cdc.mysql import server
 from cdc.mysql.assembly import MESSAGE_TABLE, OWN_SCHEMA
 from cdc.mysql.connections import ControlConnection, open_mysql, parse_url, query
-from cdc.mysql.fitness import judge_server, judge_tables
+from cdc.mysql.fitness import ServerFacts, judge_server, judge_tables
 from cdc.mysql.memory import BinlogMemory, MemoryStore
 from cdc.mysql.positions import position_of
 
@@ -41,13 +41,8 @@ def provision_mysql_source(
     Raises `SourceUnfit` before touching anything when the server or a table cannot be captured. `memory`: kept from the
     first moment, so that a server which was reset before the stream's first session is noticed.
     """
-    place = parse_url(dsn)
     with open_mysql(dsn) as connection:
-        facts = server.read_server_facts(connection, str(place))
-        findings = judge_server(facts) + judge_tables(tables, server.read_table_facts(connection, tables))
-        for finding in findings:
-            if not finding.ok:
-                raise SourceUnfit(thing=finding.thing, reason=finding.reason, mend=finding.mend)
+        facts = _fit_server(connection, dsn, tables)
         for statement in _CREATE:
             query(connection, statement)
         query(connection, f"INSERT IGNORE INTO {OWN_SCHEMA}.stream (stream) VALUES (%s)", [stream])
@@ -56,6 +51,21 @@ def provision_mysql_source(
             gtids = None if end.gtids is None else str(end.gtids)
             memory.save(BinlogMemory(server=facts.identity, position=end.position, gtids=gtids))
         return end.position
+
+
+def refuse_unfit_mysql_source(dsn: str, tables: Sequence[TableName]) -> None:
+    """What `provision_mysql_source` would refuse, before anything is made elsewhere. Raises `SourceUnfit`."""
+    with open_mysql(dsn) as connection:
+        _fit_server(connection, dsn, tables)
+
+
+def _fit_server(connection: ControlConnection, dsn: str, tables: Sequence[TableName]) -> ServerFacts:
+    facts = server.read_server_facts(connection, str(parse_url(dsn)))
+    findings = judge_server(facts) + judge_tables(tables, server.read_table_facts(connection, tables))
+    for finding in findings:
+        if not finding.ok:
+            raise SourceUnfit(thing=finding.thing, reason=finding.reason, mend=finding.mend)
+    return facts
 
 
 def deprovision_mysql_source(dsn: str, stream: str) -> None:

@@ -12,10 +12,11 @@ from click.testing import CliRunner
 
 import cli
 from cdc.copy_requests import copy_progress
-from cdc.errors import RowsParked, SchemaChanged
+from cdc.errors import RowsParked, SchemaChanged, SourceUnfit
 from cdc.lag import read_lag
 from cdc.lsn import ZERO
 from cdc.positions import emit_barrier, wait_applied
+from cdc.provision import find_leftovers
 from cdc.worker import StreamWorker
 from commands.own_stream import OwnStream
 from strangler.errors import BadInput
@@ -51,6 +52,24 @@ def test_other_tables_than_it_was_begun_with_are_refused(stream, copies):
         assert "--remove" in refused.value.mend
     stream("t").remove()
     stream("t", "u", copies=copies).provision()
+
+
+def test_a_source_that_is_refused_leaves_nothing_in_the_target(new_database, tmp_path):
+    own = OwnStream(
+        name="refused",
+        source_dsn=new_database("source"),
+        target_dsn=new_database("target"),
+        tables=("t",),
+        state=tmp_path,
+    )
+    for dsn, ddl in ((own.source_dsn, "CREATE UNLOGGED TABLE"), (own.target_dsn, "CREATE TABLE")):
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            connection.execute(f"{ddl} t (id int PRIMARY KEY)")
+    with pytest.raises(SourceUnfit, match="unlogged"):
+        own.provision()
+    assert find_leftovers(own.target_dsn) == []
+    with psycopg.connect(own.target_dsn, autocommit=True) as target:
+        assert target.execute("SELECT to_regnamespace('strangler')").fetchone() == (None,)
 
 
 @pytest.mark.parametrize("tables", [("t", "t"), ("t=t", "public.t=u"), ("t", "u=t"), ("=t",), ("a.",)])
