@@ -22,9 +22,16 @@ SELECT c.oid, n.nspname AS schema, c.relname AS name, format('%%I.%%I', n.nspnam
        quote_ident(n.nspname) AS schema_sql,
        CASE WHEN c.relkind = 'p' THEN pg_get_partkeydef(c.oid) END AS key,
        pg_get_expr(c.relpartbound, c.oid) AS bounds,
-       coalesce(c.reloptions, '{}') AS options, c.relreplident AS replica_identity,
+       coalesce(c.reloptions, '{}') || ARRAY(
+         SELECT 'toast.' || o.option FROM pg_class t CROSS JOIN unnest(t.reloptions) AS o (option)
+          WHERE t.oid = c.reltoastrelid) AS options, c.relreplident AS replica_identity,
        (SELECT quote_ident(ic.relname) FROM pg_index i JOIN pg_class ic ON ic.oid = i.indexrelid
          WHERE i.indrelid = c.oid AND i.indisreplident) AS identity_index,
+       (SELECT quote_ident(ic.relname) FROM pg_index i JOIN pg_class ic ON ic.oid = i.indexrelid
+         WHERE i.indrelid = c.oid AND i.indisclustered) AS clustered_on,
+       ARRAY(SELECT p.pubname::text FROM pg_publication_tables p
+              WHERE p.schemaname = n.nspname AND p.tablename = c.relname AND p.pubname NOT LIKE 'strangler\\_%%'
+              ORDER BY 1) AS publications,
        obj_description(c.oid, 'pg_class') AS comment, c.relpersistence = 'p' AS is_logged,
        c.relrowsecurity AS row_security,
        ARRAY(SELECT h.inhrelid::regclass::text FROM pg_inherits h JOIN pg_class hc ON hc.oid = h.inhrelid
@@ -37,11 +44,18 @@ SELECT c.oid, n.nspname AS schema, c.relname AS name, format('%%I.%%I', n.nspnam
        ARRAY(SELECT r.rulename::text FROM pg_rewrite r WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN' ORDER BY 1)
          AS rules,
        ARRAY(SELECT format('%%s → %%s', g.tgname, g.tgfoid::regproc) FROM pg_trigger g
-              WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgname NOT LIKE 'strangler\\_%%' ORDER BY 1)
+              WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgparentid = 0
+                AND g.tgname NOT LIKE 'strangler\\_%%' ORDER BY 1)
          AS triggers,
        ARRAY(SELECT format('GRANT %%s ON %%s TO %%s', string_agg(acl.privilege_type, ', ' ORDER BY acl.privilege_type),
                            c.oid::regclass, CASE acl.grantee WHEN 0 THEN 'PUBLIC' ELSE acl.grantee::regrole::text END)
-               FROM aclexplode(c.relacl) acl WHERE acl.grantee <> c.relowner GROUP BY acl.grantee ORDER BY 1) AS grants
+               FROM aclexplode(c.relacl) acl WHERE acl.grantee <> c.relowner GROUP BY acl.grantee
+             UNION ALL
+             SELECT format('GRANT %%s (%%I) ON %%s TO %%s', acl.privilege_type, a.attname, c.oid::regclass,
+                           CASE acl.grantee WHEN 0 THEN 'PUBLIC' ELSE acl.grantee::regrole::text END)
+               FROM pg_attribute a CROSS JOIN aclexplode(a.attacl) acl
+              WHERE a.attrelid = c.oid AND NOT a.attisdropped AND acl.grantee <> c.relowner
+              ORDER BY 1) AS grants
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE c.oid = ANY (%(oids)s)
 """
@@ -68,6 +82,7 @@ SELECT a.attrelid AS table_oid, a.attnum AS number, a.attname AS name, quote_ide
                                    ELSE 'EXTENDED' END
        END AS storage,
        CASE to_jsonb(a) ->> 'attcompression' WHEN 'p' THEN 'pglz' WHEN 'l' THEN 'lz4' END AS compression,
+       nullif(to_jsonb(a) ->> 'attstattarget', '-1')::int AS statistics, coalesce(a.attoptions, '{}') AS options,
        col_description(a.attrelid, a.attnum) AS comment,
        (SELECT p.objid FROM pg_depend p WHERE p.classid = 'pg_class'::regclass AND p.refclassid = 'pg_class'::regclass
            AND p.refobjid = a.attrelid AND p.refobjsubid = a.attnum AND p.deptype = 'i' LIMIT 1) AS identity_sequence
@@ -95,6 +110,9 @@ SELECT i.indexrelid AS oid, i.indrelid AS table_oid, c.relname AS name, quote_id
        format('%%I.%%I', n.nspname, c.relname) AS sql,
        pg_get_indexdef(i.indexrelid) AS definition, i.indisvalid AS is_valid,
        obj_description(c.oid, 'pg_class') AS comment,
+       ARRAY(SELECT format('COLUMN %%s SET STATISTICS %%s', a.attnum, to_jsonb(a) ->> 'attstattarget')
+               FROM pg_attribute a WHERE a.attrelid = c.oid AND (to_jsonb(a) ->> 'attstattarget')::int >= 0
+              ORDER BY a.attnum) AS alterations,
        ARRAY(SELECT a.attname::text FROM pg_attribute a
               WHERE a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)) AS columns
   FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -106,7 +124,8 @@ SELECT i.indexrelid AS oid, i.indrelid AS table_oid, c.relname AS name, quote_id
 
 STATISTICS: Final = """
 SELECT s.oid, s.stxrelid AS table_oid, format('%%I.%%I', n.nspname, s.stxname) AS sql,
-       pg_get_statisticsobjdef(s.oid) AS definition
+       pg_get_statisticsobjdef(s.oid) AS definition, obj_description(s.oid, 'pg_statistic_ext') AS comment,
+       nullif(to_jsonb(s) ->> 'stxstattarget', '-1')::int AS target
   FROM pg_statistic_ext s JOIN pg_namespace n ON n.oid = s.stxnamespace
  WHERE s.stxrelid = ANY (%(oids)s) ORDER BY 3
 """
@@ -137,6 +156,7 @@ SELECT k.oid, k.conname AS name, quote_ident(k.conname) AS sql, k.conrelid AS ta
 SEQUENCES: Final = """
 SELECT c.oid, format('%%I.%%I', n.nspname, c.relname) AS sql, quote_ident(n.nspname) AS schema_sql,
        format_type(s.seqtypid, NULL) AS type, s.seqstart, s.seqincrement, s.seqmin, s.seqmax, s.seqcache, s.seqcycle,
+       obj_description(c.oid, 'pg_class') AS comment,
        o.refobjid AS owner_oid, o.refobjid::regclass || '.' || quote_ident(oa.attname) AS owned_by,
        ARRAY(SELECT DISTINCT d.adrelid::regclass::text FROM pg_depend p JOIN pg_attrdef d ON d.oid = p.objid
               WHERE p.classid = 'pg_attrdef'::regclass AND p.refclassid = 'pg_class'::regclass AND p.refobjid = c.oid
@@ -226,6 +246,16 @@ SELECT t.oid::bigint AS oid, t.typtype AS kind, t.typrelid::bigint AS relation, 
           JOIN pg_type m ON m.oid = (to_jsonb(r) ->> 'rngmultitypid')::oid
           JOIN pg_namespace mn ON mn.oid = m.typnamespace
          WHERE r.rngtypid = t.oid) AS multirange,
+       ARRAY(SELECT format('COLUMN %%I.%%I.%%I IS %%L', tn.nspname, t.typname, a.attname,
+                           col_description(a.attrelid, a.attnum))
+               FROM pg_attribute a JOIN pg_namespace tn ON tn.oid = t.typnamespace
+              WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
+                AND col_description(a.attrelid, a.attnum) IS NOT NULL ORDER BY a.attnum)
+         || ARRAY(SELECT format('CONSTRAINT %%I ON DOMAIN %%I.%%I IS %%L', k.conname, tn.nspname, t.typname,
+                                obj_description(k.oid, 'pg_constraint'))
+                    FROM pg_constraint k JOIN pg_namespace tn ON tn.oid = t.typnamespace
+                   WHERE k.contypid = t.oid AND obj_description(k.oid, 'pg_constraint') IS NOT NULL ORDER BY k.conname)
+         AS comments,
        obj_description(t.oid, 'pg_type') AS comment
   FROM pg_type t LEFT JOIN pg_class rc ON rc.oid = t.typrelid
  WHERE t.oid = ANY (%(oids)s::oid[])
@@ -233,6 +263,7 @@ SELECT t.oid::bigint AS oid, t.typtype AS kind, t.typrelid::bigint AS relation, 
 
 FUNCTIONS: Final = """
 SELECT p.oid::bigint AS oid, p.prokind AS kind, l.lanname AS language, p.prosrc AS body,
+       obj_description(p.oid, 'pg_proc') AS comment,
        CASE WHEN p.prokind IN ('f', 'p', 'w') AND l.lanname IN ('sql', 'plpgsql') THEN pg_get_functiondef(p.oid) END
          AS definition
   FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang WHERE p.oid = ANY (%(oids)s::oid[])

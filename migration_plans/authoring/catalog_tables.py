@@ -66,14 +66,16 @@ class CatalogTables:
             options=tuple(row["options"]),
             replica_identity=row["replica_identity"],
             identity_index=row["identity_index"],
+            clustered_on=row["clustered_on"],
             comment=row["comment"],
             is_logged=row["is_logged"],
+            publications=tuple(sorted({name for part in (row, *partitions) for name in part["publications"]})),
             heirs=tuple(row["heirs"]),
             parents=tuple(row["parents"]),
-            policies=tuple(row["policies"]),
-            row_security=row["row_security"],
-            rules=tuple(row["rules"]),
-            triggers=tuple(row["triggers"]),
+            policies=_with_parts("policies", row, partitions),
+            row_security=any(part["row_security"] for part in (row, *partitions)),
+            rules=_with_parts("rules", row, partitions),
+            triggers=_with_parts("triggers", row, partitions),
             grants=tuple(row["grants"]),
         )
 
@@ -111,6 +113,8 @@ class CatalogTables:
             collation=row["collation"],
             storage=row["storage"],
             compression=row["compression"],
+            statistics=row["statistics"],
+            options=tuple(row["options"]),
             comment=row["comment"],
             needs_of_type=self.objects.needs(("pg_class", row["table_oid"], row["number"])),
             needs_of_default=self._needs("pg_attrdef", row["default_oid"]),
@@ -135,6 +139,7 @@ class CatalogTables:
             sql=row["sql"],
             definition=row["definition"],
             is_valid=row["is_valid"],
+            alterations=tuple(row["alterations"]),
             comment=row["comment"],
             needs=self._needs("pg_class", row["oid"]),
             columns=tuple(row["columns"]),
@@ -142,7 +147,11 @@ class CatalogTables:
 
     def _extended(self, row: Row) -> Statistics:
         return Statistics(
-            sql=row["sql"], definition=row["definition"], needs=self._needs("pg_statistic_ext", row["oid"])
+            sql=row["sql"],
+            definition=row["definition"],
+            target=row["target"],
+            comment=row["comment"],
+            needs=self._needs("pg_statistic_ext", row["oid"]),
         )
 
     def _partition(self, row: Row, root: int) -> Partition:
@@ -164,6 +173,21 @@ class CatalogTables:
                 for column in self._columns[row["oid"]]
                 if of_root[column["name"]]["nullable"] and not column["nullable"]
             ),
+            options=tuple(row["options"]),
+            stored=tuple(
+                (column["sql"], column["storage"])
+                for column in self._columns[row["oid"]]
+                if column["storage"] and column["storage"] != of_root[column["name"]]["storage"]
+            ),
+            is_logged=row["is_logged"],
+            comments=(
+                *([(f"TABLE {row['sql']}", row["comment"])] if row["comment"] else []),
+                *(
+                    (f"COLUMN {row['sql']}.{column['sql']}", column["comment"])
+                    for column in self._columns[row["oid"]]
+                    if column["comment"]
+                ),
+            ),
         )
 
     def _sequence(self, row: Row) -> SequenceDefinition:
@@ -180,6 +204,7 @@ class CatalogTables:
             ),
             owned_by=row["owned_by"] if row["owner_oid"] in self._oids else None,
             stays_with=tuple(row["stays_with"]),
+            comment=row["comment"],
         )
 
     def _needs(self, catalog: str, oid: int | None) -> Needs:
@@ -193,3 +218,8 @@ class CatalogTables:
 
     def _rows(self, query: str, **parameters: Any) -> list[Row]:
         return self._connection.execute(query.encode(), parameters).fetchall()
+
+
+def _with_parts(key: str, row: Row, partitions: Sequence[Row]) -> tuple[str, ...]:
+    """What the table has, and what its partitions have by themselves."""
+    return (*row[key], *(f"{each} (of {part['sql']})" for part in partitions for each in part[key]))

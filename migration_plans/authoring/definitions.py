@@ -22,9 +22,11 @@ def made_type(sql: str, row: Mapping[str, Any]) -> Made:
         parts += [f"DEFAULT {row['default']}"] if row["default"] else []
         parts += ["NOT NULL"] if row["not_null"] else []
         checks = [check.removesuffix(" NOT VALID") for check in row["checks"]]
-        return (" ".join([*parts, *checks]), *_comment("DOMAIN", sql, row["comment"])), f"DROP DOMAIN {sql}", ""
+        comments = (*_comment("DOMAIN", sql, row["comment"]), *_of_parts(row))
+        return (" ".join([*parts, *checks]), *comments), f"DROP DOMAIN {sql}", ""
     if row["kind"] == "c" and row["relation_kind"] == "c":
-        return (f"CREATE TYPE {sql} AS ({', '.join(row['attributes'])})", *comment), f"DROP TYPE {sql}", ""
+        create = f"CREATE TYPE {sql} AS ({', '.join(row['attributes'])})"
+        return (create, *comment, *_of_parts(row)), f"DROP TYPE {sql}", ""
     if row["kind"] == "c":
         return (), "", "is the row type of a table or view"
     if row["kind"] == "r" and row["range_parts"]["canonical"] is None:
@@ -46,7 +48,7 @@ def made_function(sql: str, row: Mapping[str, Any], relations: Collection[str]) 
     if used := sorted(_folded(words) & set(relations)):
         return (), "", f"uses {', '.join(used)}"
     definition = row["definition"].strip().replace("CREATE OR REPLACE FUNCTION", "CREATE FUNCTION", 1)
-    return (definition,), f"DROP FUNCTION {sql}", ""
+    return (definition, *_comment("FUNCTION", sql, row["comment"])), f"DROP FUNCTION {sql}", ""
 
 
 def made_collation(sql: str, facts: Mapping[str, Any]) -> Made:
@@ -72,6 +74,11 @@ def called_functions(body: str, names: Collection[str]) -> frozenset[str]:
 
 def _comment(kind: str, sql: str, comment: str | None) -> tuple[str, ...]:
     return (f"COMMENT ON {kind} {sql} IS {literal(comment)}",) if comment else ()
+
+
+def _of_parts(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Comments of a type's attributes, of a domain's checks."""
+    return tuple(f"COMMENT ON {each}" for each in row["comments"])
 
 
 def _folded(words: Iterable[str]) -> frozenset[str]:

@@ -34,6 +34,7 @@ class Sequence:
     options: SequenceOptions = SequenceOptions()
     owned_by: str | None = None
     stays_with: tuple[str, ...] = ()
+    comment: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,6 +52,10 @@ class Column:
     collation: str | None = None
     storage: str | None = None
     compression: str | None = None
+    statistics: int | None = None
+    """The statistics target, where it is not the server's."""
+    options: tuple[str, ...] = ()
+    """`n_distinct=5`."""
     comment: str | None = None
     needs_of_type: Needs = NOTHING
     needs_of_default: Needs = NOTHING
@@ -79,6 +84,8 @@ class Index:
     sql: str
     definition: str
     is_valid: bool = True
+    alterations: tuple[str, ...] = ()
+    """What `ALTER INDEX … ALTER` then says."""
     comment: str | None = None
     needs: Needs = NOTHING
     columns: tuple[str, ...] = ()
@@ -98,6 +105,12 @@ class Partition:
     """Column as SQL → its own default, where it differs from the whole table's."""
     filled: tuple[str, ...] = ()
     """Columns as SQL that are NOT NULL here only."""
+    options: tuple[str, ...] = ()
+    stored: tuple[tuple[str, str], ...] = ()
+    """Column as SQL → its own storage, where it differs from the whole table's."""
+    is_logged: bool = True
+    comments: tuple[tuple[str, str], ...] = ()
+    """What, as `COMMENT ON` takes it → the comment; without those of constraints and indexes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,6 +119,8 @@ class Statistics:
 
     sql: str
     definition: str
+    target: int | None = None
+    comment: str | None = None
     needs: Needs = NOTHING
 
 
@@ -127,8 +142,12 @@ class Table:
     replica_identity: Literal["d", "n", "f", "i"] = "d"
     identity_index: str | None = None
     """The index of identity `i`, as SQL without its schema."""
+    clustered_on: str | None = None
+    """The index of `CLUSTER`, as SQL without its schema."""
     comment: str | None = None
     is_logged: bool = True
+    publications: tuple[str, ...] = ()
+    """Of others, which send its changes to whoever subscribes."""
     heirs: tuple[str, ...] = ()
     parents: tuple[str, ...] = ()
     """Of table inheritance, not of partitions."""

@@ -23,8 +23,8 @@ def select_tables(
 
     Raises `BoundariesInvalid` for a name that does not exist, and for tables that a pin or hint holds elsewhere.
     """
-    assessment = assess(facts, seed=seed, decisions=decisions)
     if not tables:
+        assessment = assess(facts, seed=seed, decisions=decisions)
         known(service, assessment.chosen.services.names, "service", "; or name its tables with --tables")
         number = assessment.chosen.services.names.index(service)
         return Selection(
@@ -33,7 +33,10 @@ def select_tables(
         )
     for table in tables:
         known(table, facts.tables, "table")
-    cut = as_decisions(facts, assessment.chosen.services, decisions.pins)
+    decisions.check(facts)
+    # A cut that is decided need not be proposed first.
+    proposed = None if decisions.services else assess(facts, seed=seed, decisions=decisions).chosen.services
+    cut = as_decisions(facts, proposed or decisions.service_map(facts), decisions.pins)
     rest = {name: tuple(one for one in held if one not in tables) for name, held in cut.services.items()}
     # What the service would have had besides stays, under a name of its own.
     left = rest.pop(service, ())

@@ -1,7 +1,7 @@
 """The service's database in SQL: what makes it, what takes it away, and what is left out. Pure."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from migration_plans.authoring.bringing import Bringing
@@ -12,14 +12,12 @@ from migration_plans.authoring.legacy_schema import (
     Index,
     LegacySchema,
     Partition,
-    Sequence,
-    SequenceOptions,
     Table,
 )
+from migration_plans.authoring.sequence_ddl import comment_of, create_sequence, identity
 from migration_plans.errors import PlanNotAuthored
 
 _WIDTH = 100
-_HIGHEST = {"smallint": 2**15 - 1, "integer": 2**31 - 1, "bigint": 2**63 - 1}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,7 +69,7 @@ class _Writer:
                 for extension in self._bringing.extensions()
             ),
             *(text for brought in made for text in brought.create),
-            *map(_create_sequence, self._schema.sequences),
+            *(text for sequence in self._schema.sequences for text in create_sequence(sequence)),
             *(text for made_table in tables for text in made_table),
             *(f"ALTER SEQUENCE {s.sql} OWNED BY {s.owned_by}" for s in self._schema.sequences if s.owned_by),
             *indexes,
@@ -121,7 +119,7 @@ class _Writer:
         parts += [f"COMPRESSION {column.compression}"] if column.compression else []
         parts += [f"COLLATE {column.collation}"] if column.collation else []
         if column.identity:
-            parts.append(_identity(table, column))
+            parts.append(identity(table, column))
         elif column.default is not None:
             if why := self._bringing.why_not(column.needs_of_default):
                 self._without_default(table, column, why)
@@ -167,6 +165,8 @@ class _Writer:
         text += f" {partition.bounds}"
         if partition.key:
             text += f" PARTITION BY {partition.key}"
+        if partition.options:
+            text += f" WITH ({', '.join(partition.options)})"
         yield text
         for constraint in kept:
             if not constraint.validated:
@@ -176,6 +176,8 @@ class _Writer:
             yield f"ALTER TABLE ONLY {partition.sql} ALTER COLUMN {column} {change}"
         for column in partition.filled:
             yield f"ALTER TABLE {partition.sql} ALTER COLUMN {column} SET NOT NULL"
+        for column, storage in partition.stored:
+            yield f"ALTER TABLE ONLY {partition.sql} ALTER COLUMN {column} SET STORAGE {storage}"
 
     def _indexes(self, table: Table) -> Iterator[str]:
         indexes = [*table.indexes, *(index for partition in table.partitions for index in partition.indexes)]
@@ -192,11 +194,17 @@ class _Writer:
                 head, _, tail = index.definition.partition(f"INDEX {index.quoted} ")
                 # A partitioned table's index is made on its partitions, too.
                 yield _broken(f"{head}INDEX {index.quoted}", re.sub(r"^ON ONLY ", "ON ", tail))
+                for alteration in index.alterations:
+                    yield f"ALTER INDEX {index.sql} ALTER {alteration}"
         for statistics in table.statistics:
             if why := self._bringing.why_not(statistics.needs):
                 self._left_out.append(LeftOut(thing=f"statistics {statistics.sql}", why=why, todo="none is needed"))
-            else:
-                yield statistics.definition
+                continue
+            yield statistics.definition
+            if statistics.target is not None:
+                yield f"ALTER STATISTICS {statistics.sql} SET STATISTICS {statistics.target}"
+            if statistics.comment:
+                yield f"COMMENT ON STATISTICS {statistics.sql} IS {literal(statistics.comment)}"
 
     def _keys(self) -> Iterator[str]:
         for key in self._schema.inner_keys:
@@ -209,11 +217,20 @@ class _Writer:
         for column in table.columns:
             if column.storage and (table.name, column.name) not in self._lost:
                 yield f"ALTER TABLE {table.sql} ALTER COLUMN {column.sql} SET STORAGE {column.storage}"
+            if column.statistics is not None and (table.name, column.name) not in self._lost:
+                yield f"ALTER TABLE {table.sql} ALTER COLUMN {column.sql} SET STATISTICS {column.statistics}"
+            if column.options and (table.name, column.name) not in self._lost:
+                yield f"ALTER TABLE {table.sql} ALTER COLUMN {column.sql} SET ({', '.join(column.options)})"
+        if table.clustered_on:
+            yield f"ALTER TABLE {table.sql} CLUSTER ON {table.clustered_on}"
         if table.primary_key is None or table.replica_identity == "f":
             for sql in (table.sql, *(partition.sql for partition in table.partitions)):
                 yield f"ALTER TABLE ONLY {sql} REPLICA IDENTITY FULL"
         elif table.replica_identity == "i" and table.identity_index:
             yield f"ALTER TABLE ONLY {table.sql} REPLICA IDENTITY USING INDEX {table.identity_index}"
+        for column in table.columns:
+            if column.identity_sequence is not None:
+                yield from comment_of(column.identity_sequence)
         yield from self._comments(table)
 
     def _comments(self, table: Table) -> Iterator[str]:
@@ -222,13 +239,19 @@ class _Writer:
         for column in table.columns:
             if column.comment and (table.name, column.name) not in self._lost:
                 yield f"COMMENT ON COLUMN {table.sql}.{column.sql} IS {literal(column.comment)}"
+        for partition in table.partitions:
+            for what, comment in partition.comments:
+                yield f"COMMENT ON {what} IS {literal(comment)}"
         left_out = {found.thing for found in self._left_out}
-        for constraint in table.constraints:
-            if constraint.comment and f"constraint {constraint.name} of {table.name}" not in left_out:
-                yield f"COMMENT ON CONSTRAINT {constraint.sql} ON {table.sql} IS {literal(constraint.comment)}"
-        for index in table.indexes:
-            if index.comment and f"index {index.name} of {table.name}" not in left_out:
-                yield f"COMMENT ON INDEX {index.sql} IS {literal(index.comment)}"
+        named = [(table.name, table.sql, table.constraints, table.indexes)]
+        named += [(part.sql, part.sql, part.constraints, part.indexes) for part in table.partitions]
+        for name, sql, constraints, indexes in named:
+            for constraint in constraints:
+                if constraint.comment and f"constraint {constraint.name} of {name}" not in left_out:
+                    yield f"COMMENT ON CONSTRAINT {constraint.sql} ON {sql} IS {literal(constraint.comment)}"
+            for index in indexes:
+                if index.comment and f"index {index.name} of {table.name}" not in left_out:
+                    yield f"COMMENT ON INDEX {index.sql} IS {literal(index.comment)}"
 
     def _may(self, thing: str, part: Constraint | Index, table: Table) -> bool:
         """Whether it can be made; noted when not."""
@@ -249,38 +272,3 @@ def _listed(names: list[str]) -> str:
 def _broken(head: str, tail: str) -> str:
     """In two lines when it is long."""
     return f"{head} {tail}" if len(head) + len(tail) < _WIDTH else f"{head}\n    {tail}"
-
-
-def _identity(table: Table, column: Column) -> str:
-    sequence = column.identity_sequence
-    options = []
-    if sequence is not None:
-        schema = table.sql.removesuffix(table.sql.rpartition(".")[2])
-        if sequence.sql != f"{schema}{table.name.rpartition('.')[2]}_{column.name}_seq":
-            options.append(f"SEQUENCE NAME {sequence.sql}")
-        options += _options(sequence.options)
-    return f"GENERATED {column.identity} AS IDENTITY" + (f" ({' '.join(options)})" if options else "")
-
-
-def _create_sequence(sequence: Sequence) -> str:
-    kind = [f"AS {sequence.options.type}"] if sequence.options.type != "bigint" else []
-    return " ".join([f"CREATE SEQUENCE {sequence.sql}", *kind, *_options(sequence.options)])
-
-
-def _options(options: SequenceOptions) -> Iterable[str]:
-    """Only what differs from what a new sequence has."""
-    highest = _HIGHEST.get(options.type, _HIGHEST["bigint"])
-    up = options.increment > 0
-    low, high = (1, highest) if up else (-highest - 1, -1)
-    if options.increment != 1:
-        yield f"INCREMENT BY {options.increment}"
-    if options.minimum != low:
-        yield f"MINVALUE {options.minimum}"
-    if options.maximum != high:
-        yield f"MAXVALUE {options.maximum}"
-    if options.start != (options.minimum if up else options.maximum):
-        yield f"START WITH {options.start}"
-    if options.cache != 1:
-        yield f"CACHE {options.cache}"
-    if options.cycles:
-        yield "CYCLE"

@@ -64,10 +64,9 @@ def legacy_changes(draft: Draft) -> Iterator[Item]:
                 why=f"rows of {table.name} cannot be told apart (docs/tables-without-a-key.md)",
                 inside=tuple(f"`ALTER TABLE {part.sql} REPLICA IDENTITY FULL`" for part in table.partitions),
             )
-        if not table.is_logged:
-            yield Item(
-                what=f"`ALTER TABLE {table.sql} SET LOGGED`", why="changes of an unlogged table are not in the log"
-            )
+        logged = [(table.sql, table.is_logged), *((part.sql, part.is_logged) for part in table.partitions)]
+        for sql in (sql for sql, is_logged in logged if not is_logged):
+            yield Item(what=f"`ALTER TABLE {sql} SET LOGGED`", why="changes of an unlogged table are not in the log")
         for constraint in table.constraints:
             if not constraint.validated:
                 yield Item(

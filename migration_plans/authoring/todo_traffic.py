@@ -120,6 +120,16 @@ def moving_reads(draft: Draft) -> Iterator[Item]:
 
 def staying_reads(draft: Draft) -> Iterator[Item]:
     """Functionalities and views of the monolith that read what moves."""
+    published: defaultdict[str, list[str]] = defaultdict(list)
+    for table in draft.schema.tables:
+        for publication in table.publications:
+            published[publication].append(table.name)
+    for publication, tables in published.items():
+        yield Item(
+            what=f"**publication `{publication}`** sends changes of {some(tables)} to whoever subscribes",
+            why="a replica, a warehouse, a change stream: it gets what the copy gets, unless it asks for changes "
+            "without an origin, and after `complete` nothing",
+        )
     treatments = _treatments(draft)
     moving = {route.footprint.name for route in draft.routes}
     told = {footprint.name: footprint.seen for footprint in draft.staying}

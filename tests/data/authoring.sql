@@ -129,6 +129,26 @@ CREATE SCHEMA """a";
 CREATE TABLE """a"."it""s %" (id int PRIMARY KEY, "$$" text DEFAULT ':x \');
 CREATE INDEX "ON ONLY " ON """a"."it""s %" (lower("$$")) WHERE "$$" <> '"""';
 
+-- What is a partition's own, what the planner is told, and comments on what is no table.
+ALTER TABLE shop.event_2024 SET (fillfactor = 60, autovacuum_enabled = off);
+ALTER TABLE ONLY shop.event_2024 ALTER COLUMN payload SET STORAGE EXTERNAL;
+COMMENT ON TABLE shop.event_2024 IS 'of a year';
+COMMENT ON COLUMN shop.event_2024.kind IS 'here only';
+COMMENT ON INDEX shop.event_rest_idx IS 'of the rest';
+COMMENT ON CONSTRAINT only_customers ON shop.event_2025 IS 'no strangers';
+ALTER TABLE shop.customer SET (toast.autovacuum_enabled = off);
+ALTER TABLE shop.customer CLUSTER ON customer_pkey;
+ALTER TABLE shop.customer ALTER COLUMN nick SET STATISTICS 500;
+ALTER TABLE shop.customer ALTER COLUMN mood SET (n_distinct = 4, n_distinct_inherited = -0.5);
+ALTER INDEX shop.customer_even_idx ALTER COLUMN 1 SET STATISTICS 300;
+ALTER STATISTICS shop.customer_stats SET STATISTICS 77;
+COMMENT ON STATISTICS shop.customer_stats IS 'they go together';
+COMMENT ON SEQUENCE shop.numbers IS 'in fives';
+COMMENT ON SEQUENCE shop."Event Numbers" IS 'of an identity';
+COMMENT ON COLUMN shop.dimensions.note IS 'a part''s';
+COMMENT ON CONSTRAINT in_range ON DOMAIN shop.percent IS 'of a check';
+COMMENT ON FUNCTION shop.doubled(integer) IS 'twice';
+
 CREATE TABLE shop.log (at timestamptz DEFAULT clock_timestamp(), what text);
 
 -- What does not go along.

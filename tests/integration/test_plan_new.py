@@ -468,3 +468,27 @@ def test_C4_a_key_that_would_write_the_live_copy_stops_deletes_until_it_is_repla
         connection.execute("DELETE FROM parents WHERE id = 2")
         with pytest.raises(psycopg.errors.ForeignKeyViolation):
             connection.execute("DELETE FROM parents WHERE id = 1")
+
+
+def test_C16_what_is_a_partitions_own_and_who_subscribes_is_in_the_checklist(new_database, author):
+    legacy = new_database("legacy")
+    with psycopg.connect(legacy, autocommit=True) as connection:
+        connection.execute("""
+            CREATE TABLE payment (id int, at int, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
+            CREATE TABLE payment_1 PARTITION OF payment FOR VALUES FROM (1) TO (2);
+            CREATE TABLE payment_2 PARTITION OF payment FOR VALUES FROM (2) TO (3);
+            ALTER TABLE payment_2 SET UNLOGGED;
+            CREATE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;
+            CREATE TRIGGER on_part BEFORE INSERT ON payment_1 FOR EACH ROW EXECUTE FUNCTION noted();
+            CREATE TRIGGER on_whole AFTER INSERT ON payment FOR EACH ROW EXECUTE FUNCTION noted();
+            GRANT SELECT (at) ON payment TO PUBLIC;
+            CREATE PUBLICATION warehouse FOR TABLE payment
+        """)
+    folder = author("--source", legacy, "--tables", "payment")
+    checklist = (folder / "CHECKLIST.md").read_text()
+    assert "trigger on_part → public.noted (of public.payment_1) of payment" in checklist
+    assert checklist.count("trigger on_whole → public.noted of payment") == 1
+    assert "`ALTER TABLE public.payment_2 SET LOGGED`" in checklist
+    assert "`GRANT SELECT (at) ON public.payment TO PUBLIC`" in checklist
+    assert "**publication `warehouse`** sends changes of payment" in checklist
+    assert {"on_part", "on_whole"} <= {waiver.object for waiver in load_plan(folder / "plan.yaml").waivers}

@@ -18,8 +18,10 @@ from commands.traffic import move_routes
 from extracted.chassis.application import create_service
 from extracted.chassis.metrics import ServiceMetrics
 from extracted.chassis.unwritten import KEY, Unwritten
+from migration_plans.assess.assessment import assess
 from migration_plans.assess.decisions import Decisions
 from migration_plans.assess.facts_file import read_facts
+from migration_plans.authoring import selection as selection_module
 from migration_plans.authoring.authored import plan_files
 from migration_plans.authoring.definitions import literal as sql_literal
 from migration_plans.authoring.definitions import made_collation, made_function
@@ -462,13 +464,16 @@ def test_without_traffic_the_routes_are_a_named_gap(tmp_path):
     assert "unwritten" not in files["catalog_service/routes.py"]
 
 
-def test_a_service_of_the_cut_or_named_tables_but_nothing_unknown():
+def test_a_service_of_the_cut_or_named_tables_but_nothing_unknown(monkeypatch):
     facts = read_facts(FACTS)
     with pytest.raises(BoundariesInvalid, match="did you mean 'catalog'"):
         select_tables(facts, Decisions(services=CUT), "catalogue")
     with pytest.raises(BoundariesInvalid, match="did you mean 'prices'"):
         select_tables(facts, Decisions(services=CUT), "catalog", ["price"])
+    assessed = []
+    monkeypatch.setattr(selection_module, "assess", lambda *a, **k: assessed.append(1) or assess(*a, **k))
     named = select_tables(facts, Decisions(services=CUT), "sales", ["stock", "prices"])
+    assert len(assessed) == 1
     assert named.tables == ("stock", "prices")
     assert "sales (what stays)" in named.assessment.chosen.services.names
 
