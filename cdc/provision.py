@@ -87,7 +87,7 @@ def provision_source(
     cannot be ours.
     """
     with open_database(dsn) as connection:
-        slot = _slot(connection, stream)
+        slot = _slot_when_made(connection, stream, slot_timeout_s)
         _refuse_unfit(connection, dsn, tables, needs_slot=slot is None)
         if slot is not None:
             _refuse_foreign(connection, stream, slot)
@@ -206,6 +206,16 @@ def _slot(connection: CatalogConnection, stream: str) -> DictRow | None:
         "current_database() AS here FROM pg_replication_slots WHERE slot_name = %s",
         [stream],
     ).fetchone()
+
+
+def _slot_when_made(connection: CatalogConnection, stream: str, timeout_s: float) -> DictRow | None:
+    """The server goes on making a slot when whoever asked for it was killed: it is there soon, or gone."""
+    deadline_s = time.monotonic() + timeout_s
+    while (slot := _slot(connection, stream)) is not None and slot["active_pid"] and slot["confirmed"] is None:
+        if time.monotonic() > deadline_s:
+            raise _slot_creation_blocked(connection, stream, timeout_s)
+        time.sleep(_OPEN_POLL_S)
+    return slot
 
 
 def _refuse_foreign(connection: CatalogConnection, stream: str, slot: DictRow) -> None:

@@ -12,7 +12,7 @@ PLUGIN: Final = "pgoutput"
 START_OVER: Final = "deprovision the stream, then provision and copy anew"
 
 _SLOT = """
-    SELECT plugin, database, active_pid, wal_status, confirmed_flush_lsn - '0/0'::pg_lsn AS confirmed,
+    SELECT slot_name, plugin, database, active_pid, wal_status, confirmed_flush_lsn - '0/0'::pg_lsn AS confirmed,
            current_database() AS here, {position} - '0/0'::pg_lsn AS server_lsn,
            EXISTS (SELECT FROM pg_publication WHERE pubname = %(publication)s) AS published
       FROM (SELECT 1) AS one LEFT JOIN pg_replication_slots ON slot_name = %(slot)s
@@ -46,12 +46,16 @@ def check_slot(connection: CatalogConnection, *, slot: str, publication: str, po
 
 
 def _identity_problem(row: DictRow) -> str | None:
-    if row["plugin"] is None:
+    if row["slot_name"] is None:
         return "does not exist"
+    if row["plugin"] is None:
+        return "is one for physical replication"
     if row["plugin"] != PLUGIN:
         return f"uses plugin {row['plugin']}, not {PLUGIN}"
     if row["database"] != row["here"]:
         return f"belongs to database {row['database']}, not {row['here']}"
+    if row["active_pid"] and row["confirmed"] is None:
+        return f"is only being made, by server process {row['active_pid']}"
     if row["wal_status"] == "lost":
         return "is lost: the server removed log that it still needed (max_slot_wal_keep_size)"
     return None

@@ -9,10 +9,10 @@ from psycopg.types.json import Json
 
 from cdc import markers
 from cdc.doctor import examine_source, examine_target
-from cdc.errors import SlotInUse, SourceUnfit, StreamBusy
+from cdc.errors import SlotInUse, SlotMismatch, SourceUnfit, StreamBusy
 from cdc.events import TableName
 from cdc.lag import read_lag
-from cdc.lsn import before_boundary, format_lsn
+from cdc.lsn import Lsn, before_boundary, format_lsn
 from cdc.postgres_source import PostgresSource
 from cdc.provision import (
     deprovision_source,
@@ -323,3 +323,32 @@ def test_H03_a_table_that_joins_later_waits_for_transactions_that_wrote_to_it_be
     finally:
         deprovision_source(url, stream)
         database.execute("DROP TABLE late")
+
+
+def test_a_slot_that_the_server_still_makes_for_somebody_who_was_killed_is_waited_for(url, database, stream):
+    """The server learns that a client is gone only when it has something to send."""
+    database.execute(f'CREATE PUBLICATION "{stream}" FOR TABLE t WITH (publish_via_partition_root = true)')
+    making = "SELECT FROM pg_replication_slots WHERE slot_name = %s AND confirmed_flush_lsn IS NULL"
+    with (
+        ThreadPoolExecutor(1) as pool,
+        psycopg.connect(url) as writer,
+        psycopg.connect(url, autocommit=True) as killed,
+    ):
+        writer.execute("INSERT INTO t VALUES (1, 'open')")
+        made = pool.submit(killed.execute, f"SELECT pg_create_logical_replication_slot('{stream}', 'pgoutput')")
+        while database.execute(making, [stream]).fetchone() is None:
+            assert not made.done()
+        with pytest.raises(SourceUnfit, match=str(writer.info.backend_pid)):
+            provision_source(url, stream, [T], slot_timeout_s=0.2)
+        with (
+            pytest.raises(SlotMismatch, match="only being made"),
+            PostgresSource(url, slot=stream, publication=stream, position=Lsn(1)),
+        ):
+            pass
+        again = ThreadPoolExecutor(1)
+        begins = again.submit(provision_source, url, stream, [T])
+        writer.rollback()
+        made.result(60)
+        assert begins.result(60) > 0
+        again.shutdown()
+    assert provision_source(url, stream, [T]) == begins.result()
