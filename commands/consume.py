@@ -63,7 +63,7 @@ class _Stopped(PromiseBroken):
     show_default=True,
     help="Without that topic: seconds of quiet after which a transaction counts as whole.",
 )
-@click.option("--accept-incomplete", is_flag=True, help="Begin although topics have lost their first records.")
+@click.option("--accept-incomplete", is_flag=True, help="Go on although topics have lost records.")
 @click.option("--nulls-kept", is_flag=True, help="The connector's converters have replace.null.with.default=false.")
 @click.option("--until-now", is_flag=True, help="Stop at the records that the topics hold now.")
 @click.option("--forget", is_flag=True, help="Remove the stream from the target, and do nothing else.")

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 from kafka import KafkaAdminClient, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType
 
 from cdc.changelog.debezium_topics.consume import ends_now
 from cdc.changelog.kafka.connection import delete_topics, ensure_topics
@@ -203,6 +204,41 @@ def test_records_that_expired_before_they_were_applied_stop_the_stream(target, n
     topics.send(written("own", more, schemas_enable=True), "own")
     cut(topics, 2)
     assert stops(chosen)["error"] == "PositionExpired"
+    assert bodies(target, "note") == {1: "x"}
+
+
+def test_a_tombstone_without_its_delete_tells_what_compaction_removed(target, new_topics):
+    """As compaction leaves it: the delete is gone, its tombstone is the newest record of the key."""
+    topics = new_topics(["note"], transactions=False)
+    before = written("own", transactions([insert(NOTE, 1)], [insert(NOTE, 2)]), schemas_enable=True)
+    after = written("own", transactions([delete(NOTE, 1)], [insert(NOTE, 3)], first=9000), schemas_enable=True)
+    topics.send(before, "own")
+    chosen = spec(topics, target)
+    consume_all(chosen)
+    topics.send(after[:2], "own")
+    consume_all(chosen)
+    assert bodies(target, "note") == {2: "x"}
+    gone = written("own", transactions([delete(NOTE, 2)], [insert(NOTE, 4)], first=90_000), schemas_enable=True)
+    topics.send([after[2], *gone[1:]], "own")
+    error = stops(chosen)
+    assert (error["error"], "compaction" in error["reason"]) == ("PositionExpired", True)
+    consume_all(spec(topics, target, accept_incomplete=True))
+    assert bodies(target, "note") == {2: "x", 3: "x", 4: "x"}
+
+
+def test_unchanged_values_of_a_compacted_topic_are_in_doubt(target, new_topics):
+    topics = new_topics(["note"], transactions=False)
+    client = KafkaAdminClient(bootstrap_servers=topics.options.bootstrap)
+    resource = ConfigResource(ConfigResourceType.TOPIC, f"{topics.prefix}.public.note", {"cleanup.policy": "compact"})
+    client.alter_configs([resource])
+    client.close()
+    topics.send(
+        written("own", transactions([insert(NOTE, 1)], [update(NOTE, 1, UNCHANGED)]), schemas_enable=True), "own"
+    )
+    error = stops(spec(topics, target))
+    assert (error["error"], "note.body (unchanged)" in error["reason"]) == ("UntrustedValues", True)
+    assert "cleanup.policy=delete" in error["mend"]
+    consume_all(spec(topics, target, accept=["note.body"]))
     assert bodies(target, "note") == {1: "x"}
 
 

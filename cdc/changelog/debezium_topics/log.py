@@ -18,8 +18,10 @@ from cdc.changelog.debezium_topics.consumer import TopicConsumer
 from cdc.changelog.debezium_topics.options import Place, TopicsOptions
 from cdc.changelog.debezium_topics.positions import PositionStore, TopicPositions
 from cdc.changelog.debezium_topics.reading import RecordReader
-from cdc.changelog.debezium_topics.refusals import many_journals
-from cdc.changelog.debezium_topics.topic_events import EndMark, TopicEvent
+from cdc.changelog.debezium_topics.refusals import many_journals, orphan
+from cdc.changelog.debezium_topics.tombstones import DeletesSeen
+from cdc.changelog.debezium_topics.topic_events import EndMark, Raw, TopicEvent
+from cdc.changelog.kafka.connection import compacted_topics
 from cdc.changelog.port import ChangeLog
 from cdc.debezium.catalog import TypeCatalog
 from cdc.errors import LogInUse, StreamBusy
@@ -138,6 +140,7 @@ class _Session:
         self.last = saved.position
         self._consumer = TopicConsumer(options)
         self._places: list[Place] = []
+        self._tables, self._deletes = options.table_topics, DeletesSeen()
         self._discovered_s = self._noted_s = self._looked_s = float("-inf")
         self._newest_us = 0
         try:
@@ -179,7 +182,10 @@ class _Session:
         now_s, came, newest = self._clock.monotonic(), False, ZERO
         for place, offset, raw in self._consumer.poll(wait_s):
             came = True
+            self._refuse_orphan(place, offset, raw)
             item = self._reader.read(place, offset, raw)
+            if raw.value:
+                self._deletes.saw(place, raw.key, is_delete=isinstance(item, TopicEvent) and item.op == "d")
             if isinstance(item, TopicEvent):
                 self._assembler.feed(item, now_s)
                 newest = max(newest, item.lsn)
@@ -191,6 +197,13 @@ class _Session:
         if newest:
             self._captured(newest)
         return came
+
+    def _refuse_orphan(self, place: Place, offset: int, raw: Raw) -> None:
+        """What was lost before the stream began is accepted, if it is, with all the rest."""
+        if raw.value or raw.key is None or self._options.accept_incomplete or place[0] not in self._tables:
+            return
+        if self._deletes.is_orphan(place, offset, raw.key):
+            raise orphan(place, offset)
 
     def _look_around(self) -> None:
         """Are the partitions at their ends, are there new ones?"""
@@ -204,11 +217,15 @@ class _Session:
         self._discovered_s = self._clock.monotonic()
         if not places:
             return
-        tables = self._options.table_topics
         if any(partition > 0 for topic, partition in places if topic == self._options.transaction_topic):
             raise many_journals(self._options.transaction_topic)
+        self._reader.distrust_unchanged(
+            compacted_topics(self._options.kafka, {topic for topic, _ in places} & self._tables.keys())
+        )
         for place, progress in self._consumer.read_from(places, self._saved.places, self._saved.topic_ids).items():
-            self._assembler.add_place(place, progress, tables.get(place[0]))
+            self._assembler.add_place(place, progress, self._tables.get(place[0]))
+            if place in self._saved.places:
+                self._deletes.begin(place, progress[0])
             self._places.append(place)
 
     def _progress(self) -> Unit | None:

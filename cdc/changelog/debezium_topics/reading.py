@@ -4,6 +4,7 @@ A record that cannot be believed is an event with its error: what lies before it
 """
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -30,6 +31,10 @@ _KEEP_NULLS: Final = (
     "set value.converter.replace.null.with.default=false in the connector and say --nulls-kept once no older record is "
     "left"
 )
+_KEEP_RECORDS: Final = (
+    "set cleanup.policy=delete for the topic, since compaction may have removed the record that wrote the value, or "
+    "REPLICA IDENTITY FULL for the table"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +51,13 @@ class RecordReader:
     def __init__(self, options: TopicsOptions, catalog: TypeCatalog) -> None:
         self._options = options
         self._decoder = DebeziumDecoder(options.decoder, catalog)
+        self._doubting = DebeziumDecoder(replace(options.decoder, trusts_placeholder=False), catalog)
         self._tables = options.table_topics
+        self._compacted: set[str] = set()
+
+    def distrust_unchanged(self, topics: Iterable[str]) -> None:
+        """Of these topics compaction may have removed the record that an unchanged value was last written in."""
+        self._compacted |= set(topics)
 
     def read(self, place: Place, offset: int, raw: Raw) -> TopicEvent | EndMark | Passed:
         """One record. Raises `DecodeError` for one that has no place in the order of the others."""
@@ -87,7 +98,8 @@ class RecordReader:
 
     def _inspected(self, raw: Raw) -> DecodedRecord:
         headers = {name: value for name, value in raw.headers if name in _KNOWN_HEADERS}
-        return self._decoder.inspect(raw.topic, raw.key, raw.value, headers)
+        decoder = self._doubting if raw.topic in self._compacted else self._decoder
+        return decoder.inspect(raw.topic, raw.key, raw.value, headers)
 
     def _event(self, place: Place, offset: int, raw: Raw, record: DecodedRecord, table: TableName) -> TopicEvent:
         change = record.change
@@ -123,7 +135,11 @@ class RecordReader:
         if not refused:
             return None
         named = ", ".join(f"{table}.{doubt.column} ({doubt.loss.value})" for doubt in refused)
-        keeping = _KEEP_NULLS if refused[0].loss is Loss.NULL_DEFAULT else _KEEP_VALUES
+        keeping = _KEEP_VALUES
+        if refused[0].loss is Loss.NULL_DEFAULT:
+            keeping = _KEEP_NULLS
+        elif refused[0].loss is Loss.UNCHANGED and place[0] in self._compacted:
+            keeping = _KEEP_RECORDS
         return UntrustedValues(
             thing=thing,
             reason=f"these columns do not certainly hold the source's values: {named}",

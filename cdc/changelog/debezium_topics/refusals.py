@@ -105,6 +105,16 @@ def made_anew(place: Place, wanted: int, end: int) -> SlotMismatch:
     )
 
 
+def orphan(place: Place, offset: int) -> PositionExpired:
+    return PositionExpired(
+        thing=f"record {offset} of topic {place[0]}, partition {place[1]}",
+        reason="is a tombstone, and the delete that belongs before it is not there: compaction removed it, or a "
+        "transform",
+        mend=f"{START_OVER}; set cleanup.policy=delete for the topic to prevent it, or pass over such records with "
+        "--accept-incomplete, which leaves their rows in the target",
+    )
+
+
 def replaced(topic: str) -> SlotMismatch:
     return SlotMismatch(
         thing=f"topic {topic}",

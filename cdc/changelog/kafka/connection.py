@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import google_crc32c
@@ -225,6 +225,21 @@ def message_bytes(options: KafkaOptions, topic: str) -> int:
         found = client.describe_configs([resource], config_filter="all").get("topic", {}).get(topic, {})
     limit = int(found.get("max.message.bytes", {}).get("value", DEFAULT_MESSAGE_BYTES))
     return max(1024, limit - _ENVELOPE_BYTES)
+
+
+def compacted_topics(options: KafkaOptions, topics: Collection[str]) -> set[str]:
+    """Those whose older records of a key may be gone. All of them where the cluster does not say."""
+    if not topics:
+        return set()
+    resources = [ConfigResource(ConfigResourceType.TOPIC, topic) for topic in sorted(topics)]
+    try:
+        with contextlib.closing(admin(options)) as client:
+            found = client.describe_configs(resources, config_filter="all").get("topic", {})
+    except kafka_errors.KafkaError as error:
+        _log.warning("cleanup.policy of %s is not known: %s", options.prefix, _text(error))
+        return set(topics)
+    policies = {topic: found.get(topic, {}).get("cleanup.policy", {}).get("value", "compact") for topic in topics}
+    return {topic for topic, policy in policies.items() if "compact" in str(policy)}
 
 
 def delete_before(options: KafkaOptions, offsets: Mapping[tuple[str, int], int]) -> bool:
