@@ -145,7 +145,8 @@ class Stack:
     def launch(self, name: str) -> None:
         """Start it without waiting; a program that runs already is left alone."""
         self._spec(name)
-        with self._faults(name, benign={"ALREADY_STARTED"}):
+        # SPAWN_ERROR: it ended so soon that the supervisor knows already. Whoever waits for it finds that, as if later.
+        with self._faults(name, benign={"ALREADY_STARTED", "SPAWN_ERROR"}):
             self._supervisor.call("startProcess", name, False)
 
     def wait_ready(self, name: str, ready: Probe | None = None, timeout_s: float = _DEFAULT_TIMEOUT_S) -> None:
