@@ -98,10 +98,13 @@ def _gather(
         say(f"logs: {len(ran)} functionalities, {logged.ambiguous} transactions that could be of several")
     if settings.logs and not ran:
         notices.append("the log holds no statement on a table: log_statement = 'all' has to be set while it is written")
-    if connection is not None and settings.statements:
+    if connection is not None and connection.dialect.name == "postgresql" and settings.statements:
         counted = counted_statements(connection)
         if counted is None:
-            notices.append("pg_stat_statements is not installed: statements that ran before the log began are missing")
+            notices.append(
+                "pg_stat_statements is not installed, or not in shared_preload_libraries: statements that ran before "
+                "the log began are missing"
+            )
         else:
             told = _counted(counted, reader, shapes, known=ran)
             problems += told.not_understood

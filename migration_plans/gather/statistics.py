@@ -6,7 +6,11 @@ from sqlalchemy import Connection, text
 
 from migration_plans.gather.requests import OURS
 
-_INSTALLED = text("SELECT EXISTS (SELECT 1 FROM pg_extension WHERE extname = 'pg_stat_statements')")
+_INSTALLED = text(
+    "SELECT EXISTS (SELECT 1 FROM pg_extension WHERE extname = 'pg_stat_statements') "
+    "AND current_setting('pg_stat_statements.max', true) IS NOT NULL"
+)
+"""In a database restored from another the extension is there, and the server may not have loaded it."""
 _WHERE = text(
     "SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace "
     "WHERE e.extname = 'pg_stat_statements'"
@@ -25,7 +29,7 @@ class CountedStatement:
 
 
 def counted_statements(connection: Connection) -> list[CountedStatement] | None:
-    """Statements of this database, most frequent first; None when the extension is not there."""
+    """Statements of this database, most frequent first; None when the extension is not there, or not loaded."""
     if connection.dialect.name != "postgresql" or not connection.execute(_INSTALLED).scalar_one():
         return None
     schema = connection.execute(_WHERE).scalar_one()

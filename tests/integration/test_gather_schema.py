@@ -190,6 +190,8 @@ def test_sqlite_and_what_is_no_database(tmp_path):
     document = gather(GatherSettings(source=url))
     assert set(document.tables) == {"a"}
     assert document.views["v"].tables == ("a",)
+    # pg_stat_statements is nothing that another server could have.
+    assert document.gathering.notices == ()
     with pytest.raises(BadInput, match="no database that can be read"):
         gather(GatherSettings(source="nonsense"))
     with pytest.raises(SourceUnreadable) as refused:
@@ -197,3 +199,12 @@ def test_sqlite_and_what_is_no_database(tmp_path):
     assert "secret" not in str(refused.value)
     with pytest.raises(FactsInvalid, match="nothing is given"):
         gather(GatherSettings())
+
+
+def test_pg_stat_statements_that_the_server_has_not_loaded_is_a_notice(new_database):
+    url = new_database("restored")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE EXTENSION pg_stat_statements; CREATE TABLE a (id int PRIMARY KEY)")
+    document = gather(GatherSettings(source=url))
+    assert set(document.tables) == {"a"}
+    assert "not in shared_preload_libraries" in document.gathering.notices[0]
