@@ -41,6 +41,14 @@ _OLDEST_TRANSACTION = """
       FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid() ORDER BY xact_start LIMIT 1
 """
 
+_LOCK_HOLDERS = """
+    SELECT DISTINCT pid FROM pg_locks
+     WHERE granted AND pid <> pg_backend_pid() AND relation IN (SELECT to_regclass(n) FROM unnest(%s::text[]) AS t (n))
+       AND mode IN ('ShareUpdateExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock',
+                    'AccessExclusiveLock')
+     ORDER BY pid
+"""
+
 _SOME_OPEN = "SELECT WHERE pg_snapshot_xmin(pg_current_snapshot()) < %s::xid8"
 _OPEN_POLL_S: Final = 0.05
 
@@ -95,14 +103,14 @@ def provision_source(
         with connection.transaction():
             lock_schema(connection)
             guard_partitions(connection, stream, tables)
-        before = _publish(connection, stream, [*tables, CANARY_TABLE, MESSAGE_TABLE])
+        before = _publish(connection, stream, [*tables, CANARY_TABLE, MESSAGE_TABLE], slot_timeout_s)
         if slot is not None:
             if not before >= set(tables):
                 try:
                     _wait_for_open_transactions(connection, stream, slot_timeout_s)
                 except SourceUnfit:
                     # As it was: who tries again has to wait again.
-                    _publish(connection, stream, sorted(before))
+                    _publish(connection, stream, sorted(before), slot_timeout_s)
                     raise
             return before_boundary(int(slot["confirmed"]))
         position = _create_slot(connection, stream, slot_timeout_s, failover=failover)
@@ -231,11 +239,30 @@ def _refuse_foreign(connection: CatalogConnection, stream: str, slot: DictRow) -
     raise SlotMismatch(thing=f"replication slot {stream}", reason=reason, mend=START_OVER)
 
 
-def _publish(connection: CatalogConnection, stream: str, tables: Sequence[TableName]) -> set[TableName]:
-    """Returns what was published before."""
+def _publish(
+    connection: CatalogConnection, stream: str, tables: Sequence[TableName], timeout_s: float
+) -> set[TableName]:
+    """Returns what was published before. Waits for others' DDL, VACUUM and the like on the tables, but not for ever."""
+    try:
+        return _publish_now(connection, stream, tables, timeout_s)
+    except psycopg.errors.LockNotAvailable:
+        names = [sql.Identifier(table.schema, table.name).as_string(connection) for table in tables]
+        holders = [str(row["pid"]) for row in connection.execute(_LOCK_HOLDERS, [names])]
+        by = f" by server process {', '.join(holders)}" if holders else ""
+        raise SourceUnfit(
+            thing=f"publication {stream}",
+            reason=f"could not be made within {timeout_s:g} s: a table of it is locked{by}",
+            mend="let its DDL, VACUUM or CREATE INDEX end, or end it with pg_terminate_backend, then run this again",
+        ) from None
+
+
+def _publish_now(
+    connection: CatalogConnection, stream: str, tables: Sequence[TableName], timeout_s: float
+) -> set[TableName]:
     names = sql.SQL(", ").join(sql.Identifier(table.schema, table.name) for table in tables)
     publication = sql.Identifier(stream)
     with connection.transaction():
+        connection.execute("SELECT set_config('lock_timeout', %s, true)", [f"{int(timeout_s * 1000)}ms"])
         lock_schema(connection)
         before = _published(connection, stream)
         if connection.execute("SELECT FROM pg_publication WHERE pubname = %s", [stream]).fetchone() is None:

@@ -352,3 +352,12 @@ def test_a_slot_that_the_server_still_makes_for_somebody_who_was_killed_is_waite
         assert begins.result(60) > 0
         again.shutdown()
     assert provision_source(url, stream, [T]) == begins.result()
+
+
+def test_a_table_that_is_locked_by_ddl_is_not_waited_for_without_end(url, database, stream):
+    with psycopg.connect(url) as migration:
+        migration.execute("LOCK TABLE t IN SHARE UPDATE EXCLUSIVE MODE")
+        with pytest.raises(SourceUnfit, match=f"locked by server process {migration.info.backend_pid}"):
+            provision_source(url, stream, [T], slot_timeout_s=0.3)
+    assert mine(url, stream) == []
+    assert provision_source(url, stream, [T]) > 0
