@@ -113,6 +113,7 @@ def consume(
     Example: strangler cdc consume --bootstrap kafka:9092 --topic-prefix store --plan-of catalog --to postgresql://db/shop
     """
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    address = _address(metrics)
     stream = stream_word(name or topic_prefix)
     positions = PositionStore(target, stream_name(stream, "forward"))
     if forget:
@@ -157,8 +158,16 @@ def consume(
         on_bad_row=on_bad_row,
     )
     worker = TopicsWorker(spec, SystemClock())
-    with _metrics(worker, metrics):
+    with _metrics(worker, address):
         _run(worker, ends_now(topics) if until_now else None)
+
+
+def _address(metrics: str | None) -> str | None:
+    if metrics is not None:
+        host, _, port = metrics.rpartition(":")
+        if not host or not port.isdecimal() or not 0 < int(port) < 1 << 16:
+            raise BadInput(thing="--metrics", reason=f"{metrics!r} is no HOST:PORT", mend="write it as 127.0.0.1:9911")
+    return metrics
 
 
 @contextmanager

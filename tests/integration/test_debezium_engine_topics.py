@@ -14,11 +14,16 @@ import psycopg
 import pytest
 
 from cdc.changelog.debezium_topics.consume import ends_now
+from cdc.changelog.debezium_topics.tables import same_tables
+from cdc.schema import reflect
+from cdc.sql_target.compare import compare_rows
 from sandbox.postgres import create_database
 from strangler.failpoints import VARIABLE
+from tests.contract.apply_targets import make_target
 from tests.debezium import oracle, recorded
 from tests.debezium.topics import NAME, consume_all, consuming, rows, spec, stops, topics_maker
 from tests.kafka_rig import real_kafka  # noqa: F401
+from tests.sql_pair import sql_link
 
 pytestmark = pytest.mark.integration
 
@@ -187,6 +192,31 @@ def test_a_null_that_the_connector_wrote_as_the_default_is_not_applied(both, tar
     assert "null_default" in error["reason"]
     assert "replace.null.with.default=false" in error["mend"]
     assert rows(target, "dflt")[1] == []
+
+
+IN_OTHERS = ["small", "comp", "rf"]
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "mysql"])
+def test_the_connectors_topics_into_another_kind_of_target(both, new_topics, dialect, request, tmp_path):
+    """Truncates, changes of keys and overlapping transactions among them."""
+    source, found = both
+    made = make_target(dialect, request, tmp_path)
+    try:
+        made.execute(
+            "CREATE TABLE small (id integer PRIMARY KEY, name varchar(40))",
+            "CREATE TABLE comp (b integer, a integer, v longtext, PRIMARY KEY (a, b))",
+            "CREATE TABLE rf (id integer PRIMARY KEY, v longtext, t longtext)",
+        )
+        topics = new_topics(IN_OTHERS, 2)
+        topics.send(found["exact"], "rec-exact")
+        consume_all(spec(topics, made.dsn, source, modes=EXACT))
+        mapping = same_tables(made.dsn, topics.tables, reflect(source, topics.tables))
+        compared = compare_rows(sql_link("compared", mapping, source, made.dsn, tmp_path))
+        assert [each for each in compared if not each.equal] == []
+        assert sum(each.rows for each in compared) > 500
+    finally:
+        made.close()
 
 
 def test_columns_that_the_topic_lacks_are_named(both, target, new_topics):

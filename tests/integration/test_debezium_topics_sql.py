@@ -19,6 +19,7 @@ from cdc.events import UNCHANGED, Column, Relation, RowChange, Truncate
 from cdc.parking.requests import parked_rows
 from cli import strangler
 from sandbox.postgres import create_database
+from strangler.errors import BadInput
 from strangler.failpoints import VARIABLE
 from tests.contract.apply_targets import make_target
 from tests.debezium.topics import NAME, STREAM, consume_all, consuming, spec, topics_maker
@@ -205,5 +206,24 @@ def command(topics, target, source, failpoint):
 def test_the_sources_types_are_needed(target):
     arguments = ["cdc", "consume", "--bootstrap", "127.0.0.1:1", "--topic-prefix", "x", "--table", "t", "--to"]
     done = CliRunner().invoke(strangler, [*arguments, target.dsn])
-    assert done.exit_code != 0
-    assert "--source" in f"{done.exception}{done.output}"
+    assert isinstance(done.exception, BadInput)
+    assert "--source" in done.exception.mend
+
+
+@pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:65536", ":9911", "::1:x"])
+def test_an_address_that_is_none_is_bad_input(address):
+    arguments = [
+        "cdc",
+        "consume",
+        "--bootstrap",
+        "127.0.0.1:1",
+        "--topic-prefix",
+        "x",
+        "--table",
+        "t",
+        "--to",
+        "sqlite://",
+    ]
+    done = CliRunner().invoke(strangler, [*arguments, "--metrics", address])
+    assert isinstance(done.exception, BadInput)
+    assert address in done.exception.reason
