@@ -21,6 +21,7 @@ from cdc.mapping.check import check_mapping
 from cdc.mapping.compiled import compile_mapping
 from cdc.mapping.model import ColumnRule, MoveMapping, TableMapping, TargetMapping
 from cdc.mysql.memory import FileMemory
+from cdc.one_table import refuse_one_table
 from cdc.provision import (
     deprovision_source,
     deprovision_target,
@@ -107,6 +108,7 @@ class OwnStream:
         """Bound to the databases as they are. Raises `MappingInvalid` with the first thing that does not fit."""
         source = self._source_schema()
         mapping = _same_columns(self._pairs, source)
+        refuse_one_table(self.source_dsn, self.target_dsn, self._pairs)
         target = self._target_schema(mapping, source)
         _refuse_misfits(mapping, source, target)
         return LinkSpec(
@@ -147,6 +149,7 @@ class OwnStream:
         """All that is missing, in an order in which it may be killed anywhere: the copy is asked for last, and the
         ledger begins where the source was prepared. A source that is refused leaves nothing in the target."""
         if not self._has_begun():
+            self._make_folder()
             self._refuse_unfit_source()
         provision_target(self.target_dsn, self.stream)
         try:
@@ -165,6 +168,16 @@ class OwnStream:
         except NotProvisioned:
             return False
         return True
+
+    def _make_folder(self) -> None:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadInput(
+                thing=f"folder {self._folder}",
+                reason=f"cannot be made: {error.strerror or error}",
+                mend="name a folder with --state that this account may write to",
+            ) from None
 
     def _refuse_unfit_source(self) -> None:
         tables = list(self._pairs)
@@ -317,7 +330,7 @@ def _same_columns(pairs: dict[TableName, TableName], source: Schema) -> MoveMapp
 
 def _refuse_misfits(mapping: MoveMapping, source: Schema, target: Schema) -> None:
     """There is no way back in a stream of its own, so what would hinder one is left out."""
-    problems = [each for each in check_mapping(mapping, source, target) if not each.reason.startswith(_WAY_BACK)]
+    problems = [each for each in check_mapping(mapping, source, target) if _WAY_BACK not in each.reason]
     if problems:
         first, more = problems[0], _more(problems)
         raise MappingInvalid(thing=first.thing, reason=first.reason + more, mend=first.mend)

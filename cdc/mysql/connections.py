@@ -32,7 +32,8 @@ _UNCONVERTED: Final = (
 """Without modes: PAD_CHAR_TO_FULL_LENGTH would show blanks that the binlog does not have."""
 _CONNECT_S: Final = 10
 _READ_S: Final = 60
-_DENIED: Final = frozenset({1044, 1045, 1142, 1143, 1227, 1370, 1698})
+_WRONG_LOGIN: Final = frozenset({1045, 1698})
+_DENIED: Final = frozenset({1044, 1142, 1143, 1227, 1370})
 _PASSING: Final = frozenset({1040, 1053, 1152, 1158, 1159, 1160, 1161, 1184, 1203, 1205, 1213, 1226})
 """Too many connections, shutting down, a broken wire, a lock that was not had."""
 _CLIENT_ERRORS: Final = 2000
@@ -142,6 +143,12 @@ def translated(place: MysqlPlace) -> Iterator[None]:
 def translate(place: MysqlPlace, error: pymysql.MySQLError) -> DatabaseUnreachable | SourceUnfit:
     code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
     text = str(error.args[1]) if len(error.args) > 1 else str(error)
+    if code in _WRONG_LOGIN:
+        return SourceUnfit(
+            thing=f"account {place.user} at {place}",
+            reason=text.partition("\n")[0],
+            mend="correct user and password in the URL (%40 for an @ in the password), or create the account",
+        )
     if code in _DENIED:
         return denied(place, text)
     if code in _PASSING or code == 0 or _CLIENT_ERRORS <= code < 2 * _CLIENT_ERRORS:
@@ -179,12 +186,16 @@ def tls_context(place: MysqlPlace) -> ssl.SSLContext | None:
     """As the URL's `ssl_mode` says; None: no TLS."""
     if place.ssl_mode in (None, "disabled"):
         return None
-    context = ssl.create_default_context(cafile=place.ssl_files.get("ssl_ca"))
-    context.check_hostname = place.ssl_mode == "verify_identity"
-    if place.ssl_mode == "required":
-        context.verify_mode = ssl.CERT_NONE
-    if "ssl_cert" in place.ssl_files:
-        context.load_cert_chain(place.ssl_files["ssl_cert"], place.ssl_files.get("ssl_key"))
+    try:
+        context = ssl.create_default_context(cafile=place.ssl_files.get("ssl_ca"))
+        context.check_hostname = place.ssl_mode == "verify_identity"
+        if place.ssl_mode == "required":
+            context.verify_mode = ssl.CERT_NONE
+        if "ssl_cert" in place.ssl_files:
+            context.load_cert_chain(place.ssl_files["ssl_cert"], place.ssl_files.get("ssl_key"))
+    except OSError as error:  # of a file, or of what it holds
+        files = ", ".join(f"{name}={path}" for name, path in place.ssl_files.items())
+        raise _bad_url(f"of {files} one cannot be used: {error.strerror or error}") from None
     return context
 
 

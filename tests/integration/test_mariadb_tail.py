@@ -74,3 +74,15 @@ def test_lossless_and_schemas(url):
 def test_a_table_that_does_not_exist_is_refused(url):
     source = Mysql(create_mysql_database(url, "store"))
     assert "nothing_here" in tail("--source", source.dsn, "--table", "nothing_here", "--until-now", code=3)
+
+
+def test_what_is_wrong_with_a_url_is_said_by_name(url):
+    server = create_mysql_database(url, "named")
+    wrong = server.replace("root@", "root:hidden@")
+    for source, code, said in (
+        (wrong, 3, "correct user and password"),
+        (f"{server}?ssl_mode=verify_ca&ssl_ca=/nowhere/ca.pem", 2, "ssl_ca=/nowhere/ca.pem"),
+    ):
+        error = tail("--source", source, "--table", "t", "--until-now", code=code)
+        assert said in " ".join(error.split()), source
+        assert "hidden" not in error

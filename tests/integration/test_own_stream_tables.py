@@ -4,6 +4,7 @@ import contextlib
 import json
 import sqlite3
 import threading
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
@@ -12,14 +13,16 @@ from click.testing import CliRunner
 
 import cli
 from cdc.copy_requests import copy_progress
-from cdc.errors import RowsParked, SchemaChanged, SourceUnfit
+from cdc.errors import MappingInvalid, RowsParked, SchemaChanged, SourceUnfit
 from cdc.lag import read_lag
 from cdc.lsn import ZERO
 from cdc.positions import emit_barrier, wait_applied
 from cdc.provision import find_leftovers
 from cdc.worker import StreamWorker
 from commands.own_stream import OwnStream
+from sandbox.mariadb import create_mysql_database
 from strangler.errors import BadInput
+from tests.mariadb_pair import Mysql
 from tests.sql_pair import until
 
 pytestmark = pytest.mark.integration
@@ -70,6 +73,72 @@ def test_a_source_that_is_refused_leaves_nothing_in_the_target(new_database, tmp
     assert find_leftovers(own.target_dsn) == []
     with psycopg.connect(own.target_dsn, autocommit=True) as target:
         assert target.execute("SELECT to_regnamespace('strangler')").fetchone() == (None,)
+
+
+def test_a_folder_that_cannot_be_made_is_said_before_anything_is_made(new_database, tmp_path):
+    (tmp_path / "file").touch()
+    own = OwnStream(
+        name="folder",
+        source_dsn=new_database("source"),
+        target_dsn=new_database("target"),
+        tables=("t",),
+        state=tmp_path / "file",
+    )
+    with pytest.raises(BadInput, match="cannot be made") as refused:
+        own.provision()
+    assert "--state" in refused.value.mend
+    assert find_leftovers(own.source_dsn) == find_leftovers(own.target_dsn) == []
+
+
+def test_a_table_that_would_be_followed_into_itself_is_refused(new_database, mariadb_url, tmp_path):
+    """Else the stream would ask to empty its target, which is the source."""
+    ddl = "CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE u (id int PRIMARY KEY)"
+    postgres, other = new_database("one"), new_database("other")
+    for dsn in (postgres, other):
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            connection.execute(ddl)
+    mysql = create_mysql_database(mariadb_url, f"one_{uuid.uuid4().hex[:8]}")
+    with contextlib.closing(Mysql(mysql)) as connection:
+        for statement in ddl.split(";"):
+            connection.execute(statement)
+
+    def link(source, target, table):
+        return OwnStream(name="o", source_dsn=source, target_dsn=target, tables=(table,), state=tmp_path).link()
+
+    for dsn in (postgres, mysql):
+        with pytest.raises(BadInput, match="same in source and target"):
+            link(dsn, dsn, "t")
+        link(dsn, dsn, "t=u")
+    link(postgres, other, "t")
+
+
+def test_a_column_that_only_the_target_has_keeps_what_the_target_gives_it(new_database, tmp_path):
+    own = OwnStream(
+        name=f"o{tmp_path.name[-6:].replace('-', '_').lower()}",
+        source_dsn=new_database("source"),
+        target_dsn=new_database("target"),
+        tables=("t",),
+        state=tmp_path,
+    )
+    with (
+        psycopg.connect(own.source_dsn, autocommit=True) as source,
+        psycopg.connect(own.target_dsn, autocommit=True) as target,
+    ):
+        source.execute("CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'copied')")
+        target.execute("CREATE TABLE t (more int NOT NULL DEFAULT 7, id int PRIMARY KEY, v text, maybe text)")
+        own.provision()
+        with working(own) as settle:
+            until(lambda: all(each.state == "done" for each in copy_progress(own.target_dsn, own.stream)))
+            target.execute("UPDATE t SET maybe = 'mine'")
+            source.execute("INSERT INTO t SELECT g, 'new' FROM generate_series(2, 4) g; UPDATE t SET v = 'changed'")
+            settle()
+            assert target.execute("SELECT * FROM t ORDER BY id").fetchall() == [
+                (7, 1, "changed", "mine"), *((7, id, "changed", None) for id in (2, 3, 4)),
+            ]  # fmt: skip
+        target.execute("ALTER TABLE t ALTER more DROP DEFAULT")
+        with pytest.raises(MappingInvalid, match="NOT NULL and has no default"):
+            own.link()
+    own.remove()
 
 
 @pytest.mark.parametrize("tables", [("t", "t"), ("t=t", "public.t=u"), ("t", "u=t"), ("=t",), ("a.",)])
