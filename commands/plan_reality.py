@@ -16,8 +16,9 @@ from cdc.connections import CatalogConnection, open_database, place
 from cdc.events import TableName
 from cdc.link import Direction, stream_name
 from cdc.schema import reflect
-from cdc.schema_changes.store import Met, accepted, load_met
+from cdc.schema_changes.store import load_met
 from cdc.tables import ForeignKey, Table
+from commands.followed import followed_columns
 from commands.layout import Layout
 from commands.mapping import table_name
 from commands.traffic import traffic_settings
@@ -212,7 +213,7 @@ def running_move(settings: Settings, plan: Plan) -> RunningMove:
             if each.state != "met"
         ]
         if direction == "forward":
-            followed += _followed(plan, forms)
+            followed += (each for each in followed_columns(plan, forms) if each.came)
     return RunningMove(
         phase=fold(Journal(Layout.of(settings).journal(plan.move)).entries()).phase,
         owners=(
@@ -223,15 +224,6 @@ def running_move(settings: Settings, plan: Plan) -> RunningMove:
         stopped=tuple(stopped),
         followed=tuple(followed),
     )
-
-
-def _followed(plan: Plan, met: Sequence[Met]) -> Iterator[FollowedColumn]:
-    planned = {plain(name) for name in plan.tables}
-    for table, versions in accepted(met).items():
-        for column in versions[-1].columns if str(table) in planned else ():
-            if versions[0].column(column.attnum) is None:
-                target = column.known_as if column.mapped else None
-                yield FollowedColumn(table=str(table), column=column.name, target=target)
 
 
 def _owner(side: Side, dsn: str, move: str, tables: tuple[str, ...]) -> OwnerSeen:

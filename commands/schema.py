@@ -6,8 +6,9 @@ from typing import Any
 import click
 
 from cdc.link import Direction
-from cdc.schema_changes.store import Met, accepted, load_met
+from cdc.schema_changes.store import Met, load_met
 from commands.context import Context
+from commands.followed import followed_columns
 from commands.mapping import move_mapping, table_name
 from commands.output import json_option, print_json, print_rows, service_argument, stderr
 from commands.streams import MoveStreams
@@ -58,17 +59,16 @@ def schema(context: Context, service: str | None, accept: str | None, direction:
 
 def drift(plan: Plan, met: Sequence[Met]) -> list[str]:
     """Where the plan file is behind what the stream follows, one line per column."""
-    mapping = move_mapping(plan)
     lines: list[str] = []
-    for table in mapping.tables:
-        forms = accepted(met).get(table.source, ())
+    mapped = {str(table.source): table for table in move_mapping(plan).tables}
+    for each in followed_columns(plan, met):
+        table = mapped[each.table]
         named = {rule.source for target in table.targets for rule in target.columns} | table.dropped.keys()
-        for column in forms[-1].columns if forms else ():
-            if column.known_as != column.name and column.known_as in named:
-                lines.append(f"the plan says {column.known_as!r} for {table.source}.{column.name}: it was renamed")
-            elif column.name not in named and forms[0].column(column.attnum) is None:
-                to = f"map it under {table.targets[0].table}" if column.mapped else "list it under `dropped`"
-                lines.append(f"the plan does not name {table.source}.{column.name}, which came meanwhile: {to}")
+        if each.was in named:
+            lines.append(f"the plan says {each.was!r} for {each.table}.{each.column}: it was renamed")
+        elif each.came and each.column not in named:
+            to = f"map it under {table.targets[0].table}" if each.target else "list it under `dropped`"
+            lines.append(f"the plan does not name {each.table}.{each.column}, which came meanwhile: {to}")
     return lines
 
 

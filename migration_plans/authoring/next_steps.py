@@ -36,6 +36,7 @@ def _explained(draft: Draft) -> str:
     service = _shell(draft.service)
     steps = {
         f"plan check {service}": "until nothing is left",
+        f"plan accept {service}": "what was altered meanwhile is known to `plan diff`",
         "up": "proxy, gate and stream",
         f"run {service} --until following": "copy, stream, full verification",
         f"run {service} --until shadowing": "parallel run of the reads; then `strangler diff report`",

@@ -48,11 +48,14 @@ class PublishedMove:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FollowedColumn:
-    """A source column that came while the stream ran. `target`: what it fills; None: the stream leaves it behind."""
+    """A source column that came while the stream ran, or got another name. `target`: what it fills; None: the stream
+    leaves it behind. `was`: the name that the plan knows it by, when it is another."""
 
     table: str
     column: str
     target: str | None
+    came: bool = True
+    was: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

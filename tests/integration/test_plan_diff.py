@@ -242,8 +242,8 @@ def test_facts_show_who_else_writes_the_moved_tables(accepted):
     accepted.write(PLAN + '  - {object: "job:known", because: it goes through the service}\n')
     assert accepted.drifts() == []
     assert accepted.drifts("--facts", str(path)) == [
-        ("changed", "transaction of POST /items", "writes item together with sale, which stay"),
         ("added", "endpoint DELETE /items/{id}", "writes item (7 calls)"),
+        ("changed", "transaction of POST /items", "writes item together with sale, which stay"),
         ("added", "job job:nightly", "writes item (1 calls)"),
     ]
     accepted.run("accept", "--facts", str(path))
