@@ -22,6 +22,9 @@ Verdict = Literal["served", "unserved", "untold", "alike"]
 """`untold`: the answer is the same 404 as for a path that nobody serves, and it need not mean the path. `alike`: every
 path is answered in that way, by something else than a 404: nothing can be told."""
 
+Said = tuple[int, str, str]
+"""Status, type and text of an answer, without what differs between two answers of one kind."""
+
 _TIMEOUT_S = 5.0
 _NOT_WRITTEN = "not_written"
 """Key of the answers of `extracted.chassis.unwritten`."""
@@ -81,7 +84,15 @@ def unserved_routes(
 
 def verdicts(client: httpx.Client, routes: Sequence[RoutePlan], paths_of: PathsOf) -> list[Verdict]:
     """Of each route, by what the application answers now. Raises `httpx.HTTPError` when it does not."""
-    judged = [_judged(client, route, paths_of(route)) for route in routes]
+    known: dict[tuple[str, str], Said] = {}
+
+    def nobodys(method: str, path: str) -> Said:
+        """Routes that differ in one word share what is asked for beside them."""
+        if (method, path) not in known:
+            known[method, path] = _said(_ask(client, method, path), path)
+        return known[method, path]
+
+    judged = [_judged(client, route, paths_of(route), nobodys) for route in routes]
     knows_options = any(method == "OPTIONS" for _, method in judged)
 
     def sure(route: RoutePlan) -> bool:
@@ -94,12 +105,13 @@ def verdicts(client: httpx.Client, routes: Sequence[RoutePlan], paths_of: PathsO
     ]
 
 
-def _judged(client: httpx.Client, route: RoutePlan, paths: Sequence[str]) -> tuple[Verdict, str]:
+def _judged(
+    client: httpx.Client, route: RoutePlan, paths: Sequence[str], nobodys: Callable[[str, str], Said]
+) -> tuple[Verdict, str]:
     """`served`, with the method that told so; else by the last of them."""
     verdict: Verdict = "untold"
     for method in ("OPTIONS", *(["GET"] if "GET" in route.methods else [])):
-        nobodys = [(path, _ask(client, method, path)) for path in _nobodys(route.path)]
-        unknown, again = (_said(answer, path) for path, answer in nobodys)
+        unknown, again = (nobodys(method, path) for path in _nobodys(route.path))
         # Of answers that are never the same twice only the kind can be compared.
         parts = 3 if unknown == again else 2
         answers = [(path, _ask(client, method, path)) for path in paths]
@@ -118,7 +130,7 @@ def _nobodys(path: str) -> list[str]:
     ]
 
 
-def _said(answer: httpx.Response, path: str) -> tuple[int, str, str]:
+def _said(answer: httpx.Response, path: str) -> Said:
     """An answer without what differs between two answers of one kind: the path, times, numbers of requests."""
     text = answer.text[:_COMPARED_MOST]
     for own in sorted({path, unquote(path), *path.split("/"), *unquote(path).split("/")}, key=len, reverse=True):
