@@ -26,6 +26,11 @@ CONFIGURATIONS = {
         "heartbeat.interval.ms": "300",
     },
     "defaults": {"provide.transaction.metadata": "false"},
+    "nulls": {
+        "decimal.handling.mode": "string",
+        "interval.handling.mode": "string",
+        "value.converter.replace.null.with.default": "false",
+    },
 }
 
 BEFORE = """

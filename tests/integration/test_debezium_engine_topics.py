@@ -194,6 +194,17 @@ def test_a_null_that_the_connector_wrote_as_the_default_is_not_applied(both, tar
     assert rows(target, "dflt")[1] == []
 
 
+def test_with_a_converter_that_keeps_nulls_they_are_applied(both, target, new_topics):
+    source, found = both
+    topics = new_topics(["dflt"], transactions=False)
+    topics.send(found["nulls"], "rec-nulls")
+    compared = 'x."i_neg", x."t_plain", x."t_vc", x."n_ps", x."b_false", x."tz", x."iv", x."j", x."u", x."e"'
+    assert rows(source, "dflt", compared)[1][0].count("None") == 2
+    lost = [f"dflt.{name}" for name in ("d_inf", "ts_inf", "vb", "vb_0", "vb_fn", "tm_tz", "ar", "ta", "hs")]
+    consume_all(spec(topics, target, modes=EXACT, nulls_are_kept=True, accept=lost))
+    assert rows(target, "dflt", compared) == rows(source, "dflt", compared)
+
+
 IN_OTHERS = ["small", "comp", "rf"]
 
 

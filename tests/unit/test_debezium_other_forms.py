@@ -11,6 +11,7 @@ from cdc.changelog.kafka.options import KafkaOptions
 from cdc.debezium import DebeziumEncoder, DebeziumOptions, TypeCatalog
 from cdc.errors import DecodeError
 from cdc.events import Column, Relation, RowChange, TableName, Transaction
+from strangler.errors import BadInput
 
 TOPIC = "store.public.item"
 ITEM = Relation(
@@ -85,3 +86,11 @@ def test_a_mysql_event_is_named_although_it_has_no_schema():
 def test_heartbeats_and_marks_are_read_where_they_belong():
     beat = reader().read(("x", 0), 1, Raw(topic="__debezium-heartbeat.store", key=b"{}", value=b'{"ts_ms":5}'))
     assert beat.time_us == 5000
+
+
+def test_tables_that_would_share_a_topic_are_refused():
+    kafka, written = KafkaOptions(bootstrap="127.0.0.1:1", prefix="store"), DebeziumOptions(topic_prefix="store")
+    with pytest.raises(BadInput, match="share a topic"):
+        TopicsOptions(kafka=kafka, tables=(TableName(name="a b"), TableName(name="a_b")), written=written)
+    twice = (TableName(name="a"), TableName(name="a"))
+    assert TopicsOptions(kafka=kafka, tables=twice, written=written).table_topics == {"store.public.a": twice[0]}
