@@ -29,6 +29,7 @@ from cdc.fitness import judge_source_server, judge_source_tables
 from cdc.lsn import Lsn, before_boundary
 from cdc.marker_rows import MESSAGE_TABLE
 from cdc.schema_changes.partition_guard import guard_partitions, partition_changes, unguard_partitions
+from cdc.schema_changes.publication import read_publication
 from cdc.server_kinds import is_postgresql
 from cdc.server_versions import FAILOVER_SLOTS
 from cdc.slot_checks import PLUGIN, START_OVER
@@ -74,8 +75,7 @@ def refuse_unfit_source(dsn: str, stream: str, tables: Sequence[TableName]) -> N
     with open_database(dsn) as connection:
         slot = _slot(connection, stream)
         _refuse_unfit(connection, dsn, tables, needs_slot=slot is None)
-        if slot is not None:
-            _refuse_foreign(connection, stream, slot)
+        _refuse_foreign(connection, stream, slot)
 
 
 def provision_source(
@@ -97,8 +97,7 @@ def provision_source(
     with open_database(dsn) as connection:
         slot = _slot_when_made(connection, stream, slot_timeout_s)
         _refuse_unfit(connection, dsn, tables, needs_slot=slot is None)
-        if slot is not None:
-            _refuse_foreign(connection, stream, slot)
+        _refuse_foreign(connection, stream, slot)
         create_source_tables(connection)
         with connection.transaction():
             lock_schema(connection)
@@ -226,13 +225,29 @@ def _slot_when_made(connection: CatalogConnection, stream: str, timeout_s: float
     return slot
 
 
-def _refuse_foreign(connection: CatalogConnection, stream: str, slot: DictRow) -> None:
-    published = connection.execute("SELECT FROM pg_publication WHERE pubname = %s", [stream]).fetchone() is not None
+def _refuse_foreign(connection: CatalogConnection, stream: str, slot: DictRow | None) -> None:
+    """What is there under this name and is not as we make it."""
+    published = connection.execute(
+        "SELECT pubviaroot AS via_root FROM pg_publication WHERE pubname = %s", [stream]
+    ).fetchone()
+    if published is not None and not (published["via_root"] and _is_whole(connection, stream)):
+        raise SlotMismatch(
+            thing=f"publication {stream}",
+            reason="exists with other options than ours, so changes would be left out",
+            mend=f"DROP PUBLICATION {stream} if nobody needs it, or give the stream another name",
+        )
+    if slot is None:
+        return
     if slot["plugin"] != PLUGIN or slot["database"] != slot["here"]:
-        reason = f"exists with plugin {slot['plugin']} in database {slot['database']}"
-    elif slot["wal_status"] == "lost":
+        what = f"plugin {slot['plugin']} in database {slot['database']}" if slot["plugin"] else "physical replication"
+        raise SlotMismatch(
+            thing=f"replication slot {stream}",
+            reason=f"exists for {what}: it is somebody else's",
+            mend="give the stream another name, or drop that slot if nobody needs it",
+        )
+    if slot["wal_status"] == "lost":
         reason = "is lost: the server removed log that it still needed (max_slot_wal_keep_size)"
-    elif not published:
+    elif published is None:
         reason = "exists without its publication, so it has left out changes"
     else:
         return
@@ -274,6 +289,12 @@ def _publish_now(
         elif before != set(tables):
             connection.execute(sql.SQL("ALTER PUBLICATION {} SET TABLE {}").format(publication, names))
     return before
+
+
+def _is_whole(connection: CatalogConnection, stream: str) -> bool:
+    publication = read_publication(connection, stream)
+    tables = (publication.entries or {}).keys()
+    return publication.whole and not publication.all_tables and not any(map(publication.left_out, tables))
 
 
 def _wait_for_open_transactions(connection: CatalogConnection, stream: str, timeout_s: float) -> None:

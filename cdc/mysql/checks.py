@@ -10,7 +10,7 @@ from cdc.mysql.gtid import MysqlGtids
 from cdc.mysql.memory import BinlogMemory
 from cdc.mysql.positions import file_number, resume_place
 
-START_OVER: Final = "deprovision the stream, then provision and copy anew"
+START_OVER: Final = "end the stream (`strangler cdc stream --remove`), empty its target's tables and copy anew"
 
 
 def check_server(facts: ServerFacts, memory: BinlogMemory | None) -> None:

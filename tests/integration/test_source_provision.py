@@ -361,3 +361,26 @@ def test_a_table_that_is_locked_by_ddl_is_not_waited_for_without_end(url, databa
             provision_source(url, stream, [T], slot_timeout_s=0.3)
     assert mine(url, stream) == []
     assert provision_source(url, stream, [T]) > 0
+
+
+FOREIGN = {
+    "all tables": "CREATE PUBLICATION {0} FOR ALL TABLES",
+    "inserts only": "CREATE PUBLICATION {0} FOR TABLE t WITH (publish = 'insert', publish_via_partition_root = true)",
+    "not by the root": "CREATE PUBLICATION {0} FOR TABLE t",
+    "another plugin": "SELECT pg_create_logical_replication_slot('{0}', 'test_decoding')",
+    "physical": "SELECT pg_create_physical_replication_slot('{0}')",
+}
+
+
+@pytest.mark.parametrize("what", FOREIGN)
+def test_what_has_the_stream_s_name_and_is_not_ours_is_refused_with_nothing_made(url, database, stream, what):
+    database.execute(FOREIGN[what].format(stream))
+    with pytest.raises(SlotMismatch) as refused:
+        provision_source(url, stream, [T])
+    assert "another name" in refused.value.mend
+    assert "None" not in refused.value.reason
+    assert database.execute("SELECT to_regnamespace('strangler')").fetchone() == (None,)
+    database.execute(
+        "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s", [stream]
+    )
+    database.execute(f"DROP PUBLICATION IF EXISTS {stream}")
