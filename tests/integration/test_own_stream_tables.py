@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 from click.testing import CliRunner
+from psycopg import sql
 
 import cli
 from cdc.copy_requests import copy_progress
@@ -295,3 +296,63 @@ def test_T19_S01_rows_and_tables_of_a_stream_of_its_own_are_parked_and_come_back
             (4, "ok", 6),
         ]
     stream.remove()
+
+
+ODD = ("select", "Mixed", "with space", "a.b", 'quo"te', "ünï", "x" * 63, "%s", "{0}", ":name", "\\n", "$1", "?",
+       "old", "new", "excluded", "t", "lsn", "op", "batch", "ord", "changed", "it's")  # fmt: skip
+
+
+def test_D32_D33_odd_names_and_truncates_from_the_source_to_the_target(new_database, tmp_path):
+    """Columns and tables that are named like what our statements name, with every character that a template reads."""
+    own = OwnStream(
+        name=f"o{tmp_path.name[-6:].replace('-', '_').lower()}",
+        source_dsn=new_database("source"),
+        target_dsn=new_database("target"),
+        tables=('"S %s"."order ""by.x"="S %s"."order ""by.x"', "child"),
+        state=tmp_path,
+    )
+    table = sql.Identifier("S %s", 'order "by.x')
+    columns = sql.SQL(", ").join(sql.SQL("{} text").format(sql.Identifier(name)) for name in ODD)
+    ddl = sql.SQL(
+        'CREATE SCHEMA "S %s"; CREATE TABLE {0} ("key" int, {1}, PRIMARY KEY ("key", "a.b"), UNIQUE ("key"));'
+        'CREATE TABLE child (id int PRIMARY KEY, up int REFERENCES {0} ("key") ON DELETE CASCADE)'
+    ).format(table, columns)
+    with (
+        psycopg.connect(own.source_dsn, autocommit=True) as source,
+        psycopg.connect(own.target_dsn, autocommit=True) as target,
+    ):
+        source.execute(ddl)
+        target.execute(ddl)
+
+        def insert(*keys):
+            for key in keys:
+                values = sql.SQL(", ").join(sql.Literal(f"{name} of {key}") for name in ODD)
+                source.execute(sql.SQL("INSERT INTO {} VALUES ({}, {})").format(table, sql.Literal(key), values))
+
+        def assert_same():
+            for query in (
+                sql.SQL("SELECT x::text FROM {} x ORDER BY 1").format(table),
+                "SELECT * FROM child ORDER BY id",
+            ):
+                assert target.execute(query).fetchall() == source.execute(query).fetchall()
+
+        insert(1, 2)
+        own.provision()
+        with working(own) as settle:
+            until(lambda: all(each.state == "done" for each in copy_progress(own.target_dsn, own.stream)))
+            insert(3, 4, 5)
+            source.execute("INSERT INTO child VALUES (1, 1), (2, 2), (3, 3)")
+            for change in ('"%s" = NULL', '"a.b" = \'moved\' || "key"', '"key" = 40, "?" = \':name %s\' '):
+                source.execute(sql.SQL('UPDATE {} SET {} WHERE "key" = 4').format(table, sql.SQL(change)))
+            source.execute(sql.SQL('DELETE FROM {} WHERE "key" = 2').format(table))
+            settle()
+            assert_same()
+            with source.transaction():
+                insert(6)
+                source.execute(sql.SQL("TRUNCATE {} CASCADE").format(table))
+                insert(7)
+                source.execute("INSERT INTO child VALUES (7, 7)")
+            settle()
+            assert_same()
+            assert target.execute("SELECT * FROM child").fetchall() == [(7, 7)]
+    own.remove()
