@@ -157,9 +157,9 @@ def _initialise(home: Path, server: Path, installer: Path | None, user: str | No
         for folder in (home, data):
             os.chown(folder, account.pw_uid, account.pw_gid)
     command = _initialise_command(server, installer, data, user)
-    result = subprocess.run(
-        command, check=False, capture_output=True, cwd=home, env={**os.environ, MARK: str(home.parent)}
-    )
+    # A server that starts deletes the temporary tables of others in the same folder: each has its own, here too.
+    environment = {**os.environ, MARK: str(home.parent), "TMPDIR": str(home)}
+    result = subprocess.run(command, check=False, capture_output=True, cwd=home, env=environment)
     if result.returncode != 0:
         tail = (result.stdout + result.stderr).decode(errors="replace").strip()[-500:]
         shutil.rmtree(home, ignore_errors=True)

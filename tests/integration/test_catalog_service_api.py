@@ -232,7 +232,7 @@ def test_ids_and_metrics(client, product):
 
 def test_an_exhausted_pool_is_unavailable_not_a_crash(database_url):
     with (
-        serving(database_url, pool_min=1, pool_max=1, pool_wait_s=0.2) as url,
+        serving(database_url, pool_min=1, pool_max=1, pool_wait_s=3) as url,
         psycopg.connect(database_url) as blocker,
         concurrent.futures.ThreadPoolExecutor(1) as threads,
     ):
