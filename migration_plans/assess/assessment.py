@@ -42,7 +42,6 @@ from migration_plans.assess.objective import Costs, Workload, workload, worst_co
 from migration_plans.assess.order import Extraction, extraction_order
 from migration_plans.assess.sagas import Saga, find_sagas
 from migration_plans.assess.service_map import ServiceMap
-from migration_plans.assess.smells import bulk_jobs, hub_tables
 from migration_plans.assess.stability import Standing, standings
 from migration_plans.assess.touches import Touches, touches
 from migration_plans.assess.usage import Usage, usage
@@ -163,16 +162,15 @@ def assess(facts: Facts, *, seed: int = 0, decisions: Decisions = _UNDECIDED) ->
         chosen = replace(chosen, services=decisions.named(facts, chosen.services))
     values = complexities(facts, chosen.services.of_table)
     standing = standings(facts.tables, chosen.services, found.consensus)
-    bulk = bulk_jobs(facts, used)
     return Assessment(
         facts=facts,
         used=used,
-        usage=usage(facts, used, chosen.services, bulk),
+        usage=usage(facts, used, chosen.services, found.bulk_jobs),
         chosen=chosen,
         alternatives=tuple(cut for cut, _ in cuts.values()),
         standings=standing,
-        hubs=hub_tables(facts, used),
-        bulk_jobs=bulk,
+        hubs=found.hubs,
+        bulk_jobs=found.bulk_jobs,
         merges=find_merges(work, chosen.services, worst),
         what_if=contested_moves(facts, used, chosen.services, standing, worst),
         order=extraction_order(work, chosen.services, worst),

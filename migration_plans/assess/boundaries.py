@@ -40,6 +40,10 @@ _AS_GOOD_DEVIATIONS = 0.25
 """Fewer services are preferred while modularity is no farther behind the best than this many standard deviations."""
 _CLEAR_SILHOUETTE = 0.8
 """Above 0.7 Kaufman and Rousseeuw speak of a strong structure; a consensus is sharper than single distances."""
+_UNDOUBTED_SILHOUETTE = 0.9
+"""From here on modularity counts by its root: its limit of resolution says more of it than of the cut."""
+_MOST_SMALL, _MOST_PAIRS = 12, 200
+"""Services: so many are considered however few the units, and while two units are left for each, so many."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -52,6 +56,9 @@ class Boundaries:
     """Mean over the runs, by number of services."""
     consensus: FloatArray
     """Tables × tables: the share of runs that put the two together."""
+    hubs: Mapping[str, float]
+    bulk_jobs: Mapping[str, float]
+    """As `smells` found them."""
 
 
 def find_boundaries(facts: Facts, used: Touches, *, seed: int) -> Boundaries:
@@ -60,7 +67,7 @@ def find_boundaries(facts: Facts, used: Touches, *, seed: int) -> Boundaries:
     rng = np.random.default_rng(seed)
     small = evidence.units <= _SMALL_UNITS
     parts = AffinityParts(evidence, groups=_GROUPS_SMALL if small else _GROUPS_LARGE, rng=rng)
-    most = min(evidence.units, max(12, evidence.units // 5))
+    most = min(evidence.units, max(_MOST_SMALL, min(evidence.units // 2, _MOST_PAIRS), evidence.units // 5))
     together, runs = _ensemble(evidence, parts, _RUNS_SMALL if small else _RUNS_LARGE, rng)
     merges = linkage(together, evidence.apart)
     by_count = cuts(merges, evidence.units, most)
@@ -73,11 +80,17 @@ def find_boundaries(facts: Facts, used: Touches, *, seed: int) -> Boundaries:
     clarity = np.array(silhouettes(together, by_count[max(by_count)], left))[::-1]
     counts = sorted(by_count)
     alone = [int((np.bincount(by_count[count]) == 1).sum()) for count in counts]
+    preferred = _smallest_as_good(scores)
+    modularity = np.maximum(scores.mean(axis=0), 0)
+    for counted, least in ((modularity, _CLEAR_SILHOUETTE), (np.sqrt(modularity), _UNDOUBTED_SILHOUETTE)):
+        preferred = _clearer(preferred, counted, clarity, alone, least)
     return Boundaries(
-        preferred=counts[_clearer(_smallest_as_good(scores), scores.mean(axis=0), clarity, alone)],
+        preferred=counts[preferred],
         by_count={count: by_count[count][evidence.unit_of] for count in counts},
         modularity=dict(zip(counts, scores.mean(axis=0).tolist(), strict=True)),
         consensus=together[np.ix_(evidence.unit_of, evidence.unit_of)],
+        hubs=evidence.hubs,
+        bulk_jobs=evidence.bulk_jobs,
     )
 
 
@@ -128,8 +141,8 @@ def _smallest_as_good(scores: FloatArray) -> int:
     return best
 
 
-def _clearer(column: int, modularity: FloatArray, clarity: FloatArray, alone: Sequence[int]) -> int:
-    """This number, or a larger one that is clear and gains more in clarity than it loses in modularity.
+def _clearer(column: int, modularity: FloatArray, clarity: FloatArray, alone: Sequence[int], least: float) -> int:
+    """This number, or a larger one that is clear (`least`) and gains more in clarity than it loses in modularity.
 
     Of the services that it adds, at most half may be units `alone`: to take out what is hard to place makes the rest
     clear, and is no service.
@@ -138,7 +151,7 @@ def _clearer(column: int, modularity: FloatArray, clarity: FloatArray, alone: Se
     better = [
         other
         for other in range(column + 1, len(value))
-        if clarity[other] >= _CLEAR_SILHOUETTE
+        if clarity[other] >= least
         and value[other] > value[column]
         and 2 * (alone[other] - alone[column]) <= other - column
     ]

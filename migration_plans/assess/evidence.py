@@ -8,6 +8,7 @@ together.
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,13 +53,17 @@ class Evidence:
     """Units × units, symmetric: foreign keys by kind, damped where many point to the same."""
     apart: BoolArray
     """Units × units: must not share a service."""
+    hubs: Mapping[str, float]
+    bulk_jobs: Mapping[str, float]
+    """Of `smells`, which count less."""
 
 
 def gather_evidence(facts: Facts, used: Touches) -> Evidence:
     """All the evidence that the facts hold."""
     unit_of = _units(facts, used)
     count = int(unit_of.max()) + 1
-    row, unit, written, weight = _used_rows(facts, used, unit_of)
+    hubs, bulk = hub_tables(facts, used), bulk_jobs(facts, used)
+    row, unit, written, weight = _used_rows(facts, used, unit_of, bulk)
     key = row * count + unit
     order = np.argsort(key, kind="stable")
     first = np.ones(len(order), dtype=bool)
@@ -71,9 +76,11 @@ def gather_evidence(facts: Facts, used: Touches) -> Evidence:
         written=np.logical_or.reduceat(written[order], at) if len(at) else np.zeros(0, dtype=bool),
         starts=np.searchsorted(row[order][at], np.arange(len(weight) + 1)),
         weight=weight,
-        distinction=_distinction(facts, used, unit_of, count),
+        distinction=_distinction(facts, hubs, unit_of, count),
         references=_references(facts, unit_of, count),
         apart=_apart(facts, unit_of, count),
+        hubs=hubs,
+        bulk_jobs=bulk,
     )
 
 
@@ -94,12 +101,14 @@ def _units(facts: Facts, used: Touches) -> IntArray:
     return np.unique(linked(len(facts.tables), groups), return_inverse=True)[1].astype(np.int32)
 
 
-def _used_rows(facts: Facts, used: Touches, unit_of: IntArray) -> tuple[Offsets, Offsets, BoolArray, FloatArray]:
+def _used_rows(
+    facts: Facts, used: Touches, unit_of: IntArray, bulk: Mapping[str, float]
+) -> tuple[Offsets, Offsets, BoolArray, FloatArray]:
     """Row, unit and mode per use, and the weight per row."""
     unit, transactions = unit_of[used.table].astype(np.int64), len(used.transaction_weight)
     number = np.diff(facts.functionality_starts)
     several = number > 1
-    telling = _telling(facts, used)
+    telling = _telling(facts, bulk)
     of_transaction = telling / np.sqrt(np.maximum(number, 1))
     whole_weight = (used.functionality_weight * telling * _share_of_single_tables(facts, used))[several]
     of_several = several[used.functionality]
@@ -119,15 +128,13 @@ def _used_rows(facts: Facts, used: Touches, unit_of: IntArray) -> tuple[Offsets,
     )
 
 
-def _telling(facts: Facts, used: Touches) -> FloatArray:
+def _telling(facts: Facts, bulk: Mapping[str, float]) -> FloatArray:
     """Per functionality: 1, and for a bulk job that uses the share s of all tables (2 − 2 s)²."""
-    bulk = bulk_jobs(facts, used)
     return _faded(np.array([bulk.get(name, 0.5) for name in facts.functionalities]))
 
 
-def _distinction(facts: Facts, used: Touches, unit_of: IntArray, count: int) -> FloatArray:
+def _distinction(facts: Facts, hubs: Mapping[str, float], unit_of: IntArray, count: int) -> FloatArray:
     """Per unit: 1, and for one whose tables are all hubs, used by the share s of all functionalities, (2 − 2 s)²."""
-    hubs = hub_tables(facts, used)
     result: FloatArray = np.zeros(count)
     np.maximum.at(result, unit_of, _faded(np.array([hubs.get(name, 0.5) for name in facts.tables])))
     return result

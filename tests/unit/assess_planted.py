@@ -17,7 +17,7 @@ def planted(seed, *, services, tables_each, functionalities_each, across=0.25, h
     functionalities = {}
     for number in range(services * functionalities_each):
         own = np.flatnonzero(known == number % services)
-        used = rng.choice(own, size=int(rng.integers(2, 5)), replace=False).tolist()
+        used = rng.choice(own, size=min(int(rng.integers(2, 5)), len(own)), replace=False).tolist()
         if rng.random() < across:
             used.append(int(rng.integers(len(known))))
         if hub and rng.random() < 0.5:

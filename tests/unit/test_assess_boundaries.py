@@ -68,6 +68,13 @@ def test_services_small_beside_the_whole_are_told_apart_when_they_are_clear(seed
     assert agreement(chosen(facts), known).f1 >= 0.95
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize(("services", "tables_each"), [(30, 4), (20, 3)])
+def test_many_small_services_are_told_apart(services, tables_each, seed):
+    facts, known = planted(seed, services=services, tables_each=tables_each, functionalities_each=10)
+    assert agreement(chosen(facts), known).f1 >= 0.95
+
+
 def test_what_is_hard_to_place_is_not_made_a_service_to_make_the_rest_clear():
     used = {f"a{number}": [["a1", "W"], ["a2", "W"], ["a3", "W"]] for number in range(6)}
     used |= {f"b{number}": [["b1", "W"], ["b2", "W"], ["b3", "W"]] for number in range(6)}
