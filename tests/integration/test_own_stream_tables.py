@@ -69,9 +69,10 @@ def test_a_source_that_is_refused_leaves_nothing_in_the_target(new_database, tmp
     for dsn, ddl in ((own.source_dsn, "CREATE UNLOGGED TABLE"), (own.target_dsn, "CREATE TABLE")):
         with psycopg.connect(dsn, autocommit=True) as connection:
             connection.execute(f"{ddl} t (id int PRIMARY KEY)")
+    others = find_leftovers(own.target_dsn)  # an origin belongs to the whole server
     with pytest.raises(SourceUnfit, match="unlogged"):
         own.provision()
-    assert find_leftovers(own.target_dsn) == []
+    assert find_leftovers(own.target_dsn) == others
     with psycopg.connect(own.target_dsn, autocommit=True) as target:
         assert target.execute("SELECT to_regnamespace('strangler')").fetchone() == (None,)
 
@@ -197,6 +198,8 @@ def test_H12_H13_S07_what_no_event_says_is_found_and_stays_said(standing, what):
     assert link.evolution is not None
     link.evolution.look(ZERO)
     statements, said = LOSSES[what]
+    if what == "some rows" and source.info.server_version < 150_000:
+        pytest.skip("publications have row filters from PostgreSQL 15 on")
     source.execute(statements.format(slot=stream.stream))
     for _ in range(2):
         with pytest.raises(SchemaChanged, match=f"table {said}"):
