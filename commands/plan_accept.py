@@ -34,7 +34,7 @@ def accept(context: Context, service: str | None, facts_path: Path | None, as_js
     name = context.service(service)
     plan, path = context.plan(name), context.settings.plan_path(name)
     before = _known(path, plan.move)
-    seen = seen_in(facts_path)
+    seen = seen_in(facts_path, plan)
     baseline = taken_baseline(context.settings, plan, SystemClock(), seen=seen, before=before)
     left = list(found_drift(context.settings, plan, baseline, seen=seen)) if baseline.service else []
     written = save_baseline(path, baseline)

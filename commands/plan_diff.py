@@ -50,7 +50,7 @@ def diff(
     name = context.service(service)
     plan, path = context.plan(name), context.settings.plan_path(name)
     baseline = load_baseline(path, plan.move)
-    seen = seen_in(facts_path)
+    seen = seen_in(facts_path, plan)
     drifts = list(found_drift(context.settings, plan, baseline, seen=seen, migrations=migrations))
     if as_json:
         taken = baseline.taken_at.isoformat() if baseline else None

@@ -93,7 +93,7 @@ def _services(facts_path: Path, decisions_path: Path | None, form: str) -> str:
 
 def _extraction(context: Context, service: str, facts_path: Path | None, form: str) -> str:
     plan = context.plan(service)
-    seen = seen_in(facts_path) or {}
+    seen = seen_in(facts_path, plan) or {}
     return _DRAWN[form](extraction(plan, _schema(context, service), seen))
 
 

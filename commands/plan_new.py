@@ -92,8 +92,9 @@ def new(
         facts_names=facts_names,
         sticky=stick,
     )
-    seen = functionalities_seen(selection.assessment.facts) if selection else None
-    baseline = first_baseline(database, name, [table.name for table in schema.tables], SystemClock(), seen=seen)
+    names = [table.name for table in schema.tables]
+    seen = functionalities_seen(selection.assessment.facts, names) if selection else None
+    baseline = first_baseline(database, name, names, SystemClock(), seen=seen)
     files = {**plan_files(draft), baseline_path(Path(PLAN_NAME)).name: baseline_text(baseline)}
     write_folder(folder, files)
     _report(draft, folder, sorted(files), as_json=as_json)

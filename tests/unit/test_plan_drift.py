@@ -176,12 +176,12 @@ def test_a_service_without_one_of_its_tables_names_it():
     assert (drift.kind, drift.object) == ("removed", "table tags")
 
 
-def seen(**functionalities):
+def seen(planned=(), **functionalities):
     given_ = {
         name.replace("__", " /"): FunctionalityFacts(calls=3, transactions=tuple(transactions))
         for name, transactions in functionalities.items()
     }
-    return functionalities_seen(build_facts(given_.items(), Surroundings()))
+    return functionalities_seen(build_facts(given_.items(), Surroundings()), planned)
 
 
 W, R = (("item", "W"),), (("item", "R"),)
@@ -193,6 +193,17 @@ def test_facts_are_read_transaction_by_transaction():
     assert found["job"].reads == {"tag", "item"}
     assert on_both_sides(["item"], found) == ()
     assert on_both_sides(["item"], seen(job=[(("item", "W"), ("orders", "W"))])) == ("job",)
+
+
+def test_facts_leave_out_the_default_schema_and_a_plan_only_public():
+    transactions = [(("item", "W"), ("orders", "W"), ("x.tag", "R"))]
+    found = seen(["app.item", "x.tag"], job=transactions)
+    assert found["job"].transactions == (frozenset({"app.item", "orders"}),)
+    assert found["job"].reads == {"x.tag"}
+    assert on_both_sides(["app.item"], found) == ("job",)
+    # Which of two is meant nobody can say; and one that the facts know by its whole name is not the other.
+    assert seen(["a.item", "b.item"], job=transactions)["job"].transactions[0] == {"item", "orders"}
+    assert seen(["x.item"], job=[(("item", "W"), ("x.item", "W"))])["job"].transactions[0] == {"item", "x.item"}
 
 
 def test_reads_elsewhere_and_other_tables_are_no_drift():
