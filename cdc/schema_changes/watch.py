@@ -19,7 +19,7 @@ from cdc.schema_changes.difference import difference
 from cdc.schema_changes.evolution import StreamSchema, carried
 from cdc.schema_changes.forms import CatalogTable, TableForm
 from cdc.schema_changes.partition_guard import forget_changes, partition_changes
-from cdc.schema_changes.publication import read_publication
+from cdc.schema_changes.publication import Publication, read_publication
 from cdc.schema_changes.store import Met, accepted, forget_stopped, read_met, refresh_storage, write_met
 from cdc.sessions import source_error
 
@@ -53,6 +53,7 @@ class WatchedSchema:
     def __init__(self, schema: StreamSchema) -> None:
         self._schema = schema
         self._waiting: dict[TableName, _Waiting] = {}
+        self._entries: dict[TableName, int] = {}
 
     def follow(self, relation: Relation, mapper: Mapper) -> Mapper:
         return self._schema.follow(relation, mapper)
@@ -157,7 +158,7 @@ class WatchedSchema:
             catalog = found[table]
             if catalog is None:
                 continue
-            if reason := publication.left_out(catalog.form.oid):
+            if reason := self._unsent(table, publication, catalog.form.oid):
                 self._break(table, each[-1], reason)
                 raise _lost(self._schema, table, reason)
             if catalog.replica_identity == "n" or (catalog.replica_identity == "d" and not catalog.form.key):
@@ -166,6 +167,16 @@ class WatchedSchema:
                     reason="has no replica identity any more: the server refuses its updates and deletes",
                     mend=f"ALTER TABLE {table} REPLICA IDENTITY DEFAULT, with a primary key, at once",
                 )
+
+    def _unsent(self, table: TableName, publication: Publication, oid: int) -> str | None:
+        """Why changes of the table are not sent, or were not since the last look."""
+        entry, before = publication.entry(oid), self._entries.pop(table, 0)
+        if (reason := publication.left_out(oid)) is not None:
+            return reason
+        self._entries[table] = entry
+        if before and entry != before:
+            return "was taken out of the publication for a time: what changed then was not sent"
+        return None
 
     def _refuse_broken(self, met: Sequence[Met]) -> None:
         for broken in met:

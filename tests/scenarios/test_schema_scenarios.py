@@ -305,6 +305,24 @@ def test_S7_H12_a_table_that_is_not_heard_of_any_more_is_a_hard_stop(pair, ddl, 
             pair.evolution.refuse_drift()
 
 
+def test_S7_H12_taken_out_of_the_publication_and_put_back_between_two_looks(pair):
+    pair.evolution.look(pair.applier.position)
+    pair.source.execute("ALTER PUBLICATION strangler_m_forward DROP TABLE t")
+    pair.source.execute("INSERT INTO t VALUES (1, 'lost', 0)")
+    pair.source.execute("ALTER PUBLICATION strangler_m_forward ADD TABLE t")
+    for _ in range(2):
+        with pytest.raises(SchemaChanged, match="publication for a time"):
+            pair.evolution.look(pair.applier.position)
+    pair.schema.accept(TableName(name="t"))
+    pair.evolution.look(pair.applier.position)
+    pair.source.execute("ALTER PUBLICATION strangler_m_forward DROP TABLE t")
+    with pytest.raises(SchemaChanged, match="not sent any more"):
+        pair.evolution.look(pair.applier.position)
+    pair.source.execute("ALTER PUBLICATION strangler_m_forward ADD TABLE t")
+    pair.schema.accept(TableName(name="t"))
+    pair.evolution.look(pair.applier.position)
+
+
 def test_S7_a_table_that_came_back_stays_stopped_until_a_person_says_so(pair):
     pair.source.execute("ALTER TABLE t RENAME TO s")
     with pytest.raises(SchemaChanged, match="renamed to s"):
