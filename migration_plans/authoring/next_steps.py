@@ -8,7 +8,8 @@ def next_steps(draft: Draft, number: int) -> str:
     name = draft.package
     return f"""## {number}. Go on
 
-1. Make the service's database, sorted as the monolith's is:
+1. Make the service's database, sorted as the monolith's is, on a server of PostgreSQL {draft.schema.version} or
+   later{_extensions(draft)}:
    `CREATE DATABASE "{draft.move}" TEMPLATE template0 {draft.schema.locale}`
 2. Add to strangler.toml:
 
@@ -30,6 +31,12 @@ $ DATABASE_URL=… uvicorn {name}.app:app --port 8001
 {_explained(draft)}
 ```
 """
+
+
+def _extensions(draft: Draft) -> str:
+    """What the migration asks for and only a server's owner can install."""
+    names = [f"`{name}`" for name in draft.ddl.extensions]
+    return f" that has the extension{'s' if len(names) > 1 else ''} {', '.join(names)}" if names else ""
 
 
 def _explained(draft: Draft) -> str:

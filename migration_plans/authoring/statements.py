@@ -34,12 +34,14 @@ class Ddl:
     """`up` on an empty database; `down` takes away exactly what `up` made, but leaves extensions.
 
     `lost`: columns that are not made, `(table, column)`; of a generated one that cannot be generated there.
+    `extensions`: names of those that the server has to have.
     """
 
     up: tuple[str, ...]
     down: tuple[str, ...]
     left_out: tuple[LeftOut, ...]
     lost: frozenset[tuple[str, str]]
+    extensions: tuple[str, ...]
 
 
 def service_ddl(schema: LegacySchema) -> Ddl:
@@ -82,7 +84,13 @@ class _Writer:
             *(brought.drop for brought in reversed(made)),
             *(f"DROP SCHEMA {sql}" for sql in reversed(own_schemas)),
         ]
-        return Ddl(up=tuple(up), down=tuple(down), left_out=tuple(self._left_out), lost=frozenset(self._lost))
+        return Ddl(
+            up=tuple(up),
+            down=tuple(down),
+            left_out=tuple(self._left_out),
+            lost=frozenset(self._lost),
+            extensions=tuple(extension.name for extension in self._bringing.extensions()),
+        )
 
     def _schemas(self) -> tuple[list[str], list[str]]:
         """Those that are ours alone, and those in which an extension lies: they stay."""

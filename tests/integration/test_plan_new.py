@@ -128,6 +128,10 @@ def dumped(url: str) -> dict[tuple[str, str, str], str]:
 def test_the_migration_makes_what_the_legacy_database_has_and_takes_it_away(odd_database, new_database, author):
     folder = author("--source", odd_database, "--tables", ",".join(MOVED))
     service, package = new_database("customers"), f"{folder.name}_service"
+    checklist = (folder / "CHECKLIST.md").read_text()
+    assert (
+        f"PostgreSQL {find_binaries().major} or\n   later that has the extensions `btree_gist`, `citext`" in checklist
+    )
     upgrade(package, service, "0001")
     legacy, made = dumped(odd_database), dumped(service)
     # What differs: a default that calls a function which writes a table that stays, and a table that has no key.
