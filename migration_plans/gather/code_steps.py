@@ -117,6 +117,8 @@ class Steps(ast.NodeVisitor):
             self._add("write", self.variables[first], node)
         elif last in _SAVING_METHODS and (receiver in self.variables or first in self.variables):
             self._add("write", self.variables.get(receiver) or self.variables[first], node)
+        elif last in _WRITING_METHODS and (queried := _queried(node.func)):
+            self._add("write", queried, node)
         elif last in _WRITING_METHODS and (root := _root(node.func)) and (root[:1].isupper() or root in self.variables):
             self._add("write", self.variables.get(root, root), node)
         elif last in {"select_related", "prefetch_related"} and (root := _root(node.func)):
@@ -232,6 +234,16 @@ def _root(node: ast.expr) -> str:
     return node.id if isinstance(node, ast.Name) else ""
 
 
+def _queried(node: ast.expr) -> str:
+    """The model of `session.query(A).filter(…).update`."""
+    while isinstance(node, ast.Attribute | ast.Call):
+        if isinstance(node, ast.Call) and node.args and dotted(node.func).rpartition(".")[2] == "query":
+            first = dotted(node.args[0]).split(".")[0]
+            return first if first[:1].isupper() else ""
+        node = node.value if isinstance(node, ast.Attribute) else node.func
+    return ""
+
+
 def _first_attribute(node: ast.expr) -> tuple[str, str]:
     """`order` and `lines` of `order.lines.all()`; no attribute where the first one is called (`query.limit(5)`)."""
     attribute, called = "", False
@@ -244,9 +256,9 @@ def _first_attribute(node: ast.expr) -> tuple[str, str]:
 
 
 def _written_by(node: ast.expr) -> str:
-    """The model that a chain of calls writes: of `update(Model)…`, or of `Model.objects….delete()`."""
+    """The model that a chain of calls writes: of `update(A)…`, of `A.objects….delete()`, or of `query(A)….delete()`."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-        root = _root(node.func)
+        root = _queried(node.func) or _root(node.func)
         if node.func.attr in _ONLY_WRITING_METHODS and root[:1].isupper():
             return root
     while isinstance(node, ast.Attribute | ast.Call):

@@ -252,6 +252,43 @@ class Store(Base):
     assert spelled(scan) == {"GET /a": "a:R", "PUT /b": "b:W"}
 
 
+def test_updates_and_deletes_of_a_query_are_writes(tmp_path):
+    files = {
+        "app.py": """
+from fastapi import FastAPI, Depends
+from sqlalchemy.orm import DeclarativeBase
+
+app = FastAPI()
+
+class Base(DeclarativeBase):
+    pass
+
+class Artist(Base):
+    __tablename__ = "artist"
+
+class Album(Base):
+    __tablename__ = "album"
+
+@app.put("/artists/{id}")
+def rename(id: int, db=Depends()):
+    db.query(Artist).filter(Artist.id == id).update({"name": "x"})
+
+@app.delete("/artists/{id}")
+def remove(id: int, db=Depends()):
+    db.session.query(Album).filter(Album.artist_id.in_(db.query(Artist.id))).delete(synchronize_session=False)
+
+@app.get("/artists/{id}")
+def show(id: int, db=Depends()):
+    return db.query(Artist).filter_by(id=id).first()
+""",
+    }
+    assert spelled(scanned(tmp_path, files)) == {
+        "PUT /artists/{id}": "artist:W",
+        "DELETE /artists/{id}": "artist:R album:W",
+        "GET /artists/{id}": "artist:R",
+    }
+
+
 def test_prose_is_no_sql(tmp_path):
     scan = scanned(
         tmp_path,
