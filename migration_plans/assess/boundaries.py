@@ -28,8 +28,8 @@ from migration_plans.assess.facts import Facts, FloatArray
 from migration_plans.assess.touches import Touches
 
 _SMALL_UNITS = 150
-_GROUPS_SMALL, _GROUPS_LARGE = 20, 10
-"""Of rows; what is kept of each is as large as the square of the units."""
+_GROUPS_SMALL, _GROUPS_LARGE = 60, 10
+"""Of rows; what is kept of each is as large as the square of the units. Few groups make much of how they are dealt."""
 _TAKEN = 0.8
 """Share of the groups per run."""
 _RUNS_SMALL, _RUNS_LARGE = 10 * len(READINGS), 3 * len(READINGS)
