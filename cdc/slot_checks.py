@@ -9,7 +9,9 @@ from cdc.errors import SlotInUse, SlotMismatch
 from cdc.lsn import Lsn, before_boundary, format_lsn
 
 PLUGIN: Final = "pgoutput"
-START_OVER: Final = "end the stream (`strangler rollback`; its own: `strangler cdc stream --remove`), then copy anew"
+START_OVER: Final = (
+    "end the stream (`strangler rollback`, `cdc stream --remove` or `cdc outbox --drop`), then begin it anew"
+)
 
 _SLOT = """
     SELECT slot_name, plugin, database, active_pid, wal_status, confirmed_flush_lsn - '0/0'::pg_lsn AS confirmed,

@@ -21,6 +21,7 @@ from cdc.outbox.relay import OutboxRelay, run_relay
 from cdc.outbox.sinks import DatabaseSink, EventSink, KafkaSink, LineSink, PositionFile
 from cdc.postgres_source import PostgresSource
 from cdc.provision import deprovision_source, provision_source
+from cdc.schema_changes.standing import StandingTables
 from cdc.source_port import ChangeSource
 from cdc.worker import stop_on_signals
 from commands.change_logs import ChangeLogs
@@ -177,6 +178,14 @@ def _run(relay: _Relay, stop: threading.Event, *, until_now: bool) -> None:
 def _session(relay: _Relay, stop: threading.Event, clock: Clock, *, until_now: bool) -> None:
     tables: Sequence[TableName] = [relay.options.table]
     start = provision_source(relay.dsn, relay.stream, tables)
+    standing = StandingTables(
+        source_dsn=relay.dsn,
+        stream=relay.stream,
+        tables=tables,
+        folder=relay.folder,
+        anew="make good what its receiver has missed, then `strangler cdc outbox --drop` and start it anew",
+    )
+    standing.remember()
     until = _end_of_log(relay.dsn) if until_now else None
     log = LocalChangeLog(relay.folder / "log")
     try:
@@ -192,6 +201,7 @@ def _session(relay: _Relay, stop: threading.Event, clock: Clock, *, until_now: b
                 stopped=stop.is_set,
                 clock=clock,
                 until=until,
+                watch=standing.look,
             )
         finally:
             sink.close()

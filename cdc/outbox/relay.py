@@ -102,9 +102,11 @@ def run_relay(
     stopped: Callable[[], bool],
     clock: Clock,
     until: Lsn | None = None,
+    watch: Callable[[Lsn], None] = lambda _: None,
 ) -> None:
     """Capture and deliver until `stopped` says so, or, with `until`, until everything that committed through it is
-    delivered. `start`: where a new relay begins. The source forgets only what was delivered."""
+    delivered. `start`: where a new relay begins. The source forgets only what was delivered. `watch`: called every
+    second, and before the end, with the position; raises when rows are not sent any more."""
     relay.start(start)
     position = relay.position or ZERO
     log.start(position)
@@ -119,6 +121,7 @@ def run_relay(
             now_s = clock.monotonic()
             if now_s - advanced_at_s >= _ADVANCE_S:
                 advanced_at_s = now_s
+                watch(relay.position or ZERO)
                 relay.advance(source.delivered_through.lsn)
             source.acknowledge(relay.position or ZERO)
             through = relay.position or ZERO
@@ -126,4 +129,5 @@ def run_relay(
                 trimmed = Lsn(through - _KEPT_BYTES)
                 log.trim(trimmed)
             if until is not None and max(source.delivered_through.lsn, log.last_lsn()) >= until:
+                watch(relay.position or ZERO)
                 return

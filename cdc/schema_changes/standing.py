@@ -26,6 +26,7 @@ from strangler.durable_files import replace_file
 
 _NAME: Final = "tables.json"
 _MOST_TOLD: Final = 5
+_ANEW: Final = "end the stream with `strangler cdc stream --remove`, empty the target's tables and begin it anew"
 
 _NOW = """
 SELECT c.oid::bigint AS oid, n.nspname AS schema, c.relname AS name, c.relreplident AS replica_identity,
@@ -55,11 +56,15 @@ class _Standing:
 
 class StandingTables:
     """`cdc.schema_port.SchemaEvolution` for PostgreSQL sources: follows nothing. What was lost stays lost, also when
-    the table is back under its name: it is kept in a file in `folder`. Any thread may call it."""
+    the table is back under its name: it is kept in a file in `folder`. `anew`: how the stream is begun anew then.
+    Any thread may call it."""
 
-    def __init__(self, *, source_dsn: str, stream: str, tables: Sequence[TableName], folder: Path) -> None:
+    def __init__(
+        self, *, source_dsn: str, stream: str, tables: Sequence[TableName], folder: Path, anew: str = _ANEW
+    ) -> None:
         self._source_dsn, self._stream, self._tables = source_dsn, stream, tuple(tables)
         self._path = folder / _NAME
+        self._anew = anew
         self._lock = threading.Lock()
 
     def remember(self) -> None:
@@ -107,7 +112,7 @@ class StandingTables:
             except psycopg.Error as error:
                 raise source_error(self._source_dsn, f"catalog of {self._stream}", error) from error
         if any(each.lost for each in known):
-            raise _lost(known)
+            raise _lost(known, self._anew)
 
     def _compare(self, source: CatalogConnection, known: Sequence[_Standing]) -> Sequence[_Standing]:
         """Kept before the notes of partitions go, so that a crash says it twice rather than never."""
@@ -172,14 +177,13 @@ def _is_without_identity(row: DictRow) -> bool:
     return bool(row["replica_identity"] == "n" or (row["replica_identity"] == "d" and not row["has_key"]))
 
 
-def _lost(known: Sequence[_Standing]) -> SchemaChanged:
+def _lost(known: Sequence[_Standing], anew: str) -> SchemaChanged:
     lost = [each for each in known if each.lost]
     others = f"; also of {', '.join(str(each.table) for each in lost[1:])}" if lost[1:] else ""
     return SchemaChanged(
         thing=f"table {lost[0].table}",
         reason=f"{lost[0].lost}; changes of it are missing in the target for good{others}",
-        mend="bring the source back as it was, end the stream with `strangler cdc stream --remove`, empty the target's "
-        "tables and begin it anew",
+        mend=f"bring the source back as it was, {anew}",
     )
 
 

@@ -216,6 +216,34 @@ def test_a_row_that_cannot_be_routed_stops_the_relay_and_is_not_passed(shop):
     assert json.loads(shop.lines.read_text())["topic"] == "t.two"
 
 
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("DROP PUBLICATION {}", "without its publication"),
+        ("ALTER PUBLICATION {} DROP TABLE outbox", "taken out of the publication"),
+        ("ALTER TABLE outbox RENAME TO outbox_2", "renamed to outbox_2"),
+    ],
+)
+def test_S07_H12_an_outbox_that_is_not_heard_of_any_more_ends_the_relay_and_stays_said(shop, how, said):
+    assert shop.run("--until-now")[0] == 0
+    relay = shop.start()
+    slot = f"strangler_outbox_{shop.service}_lines"
+    while (
+        shop.source.execute("SELECT FROM pg_replication_slots WHERE slot_name = %s AND active", [slot]).fetchone()
+        is None
+    ):
+        assert relay.poll() is None
+    shop.source.execute(how.format(slot))
+    assert relay.wait(120) == 3
+    if "RENAME" in how:
+        shop.source.execute("ALTER TABLE outbox_2 RENAME TO outbox")
+    for _ in range(2):
+        code, told = shop.run("--until-now")
+        assert code == 3
+        assert said in " ".join(told.split())
+        assert "cdc outbox --drop" in " ".join(told.split())
+
+
 def test_an_update_of_an_outbox_row_can_be_fatal(shop):
     shop.configure('invalid_operation = "fatal"\n')
     assert shop.run("--until-now")[0] == 0
