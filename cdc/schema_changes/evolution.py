@@ -7,7 +7,7 @@ from dataclasses import replace
 import psycopg
 
 from cdc.bookkeeping import create_source_schema
-from cdc.connections import CatalogConnection, open_database
+from cdc.connections import CatalogConnection, open_database, place
 from cdc.errors import ApplyFailed, NotProvisioned, SchemaChanged
 from cdc.events import Relation, TableName
 from cdc.link import Direction
@@ -78,6 +78,7 @@ class StreamSchema:
         if self._remembered:
             return
         with open_database(self.target_dsn) as target:
+            self._refuse_unprovisioned(target)
             if not has_source_schema(target):
                 create_source_schema(target)
             with self._locked(target), open_database(self.source_dsn) as source:
@@ -87,6 +88,15 @@ class StreamSchema:
                         write_met(target, self.stream, version=1, state="met", form=found.form)
                 known = accepted(read_met(target, self.stream))
         self._remembered = known.keys() >= set(self._plan().source_tables)
+
+    def _refuse_unprovisioned(self, target: CatalogConnection) -> None:
+        row = target.execute("SELECT to_regclass('strangler.stream_position') IS NULL AS it").fetchone()
+        if row is not None and row["it"]:
+            raise NotProvisioned(
+                thing=f"stream {self.stream}",
+                reason=f"was never provisioned in {place(self.target_dsn)}",
+                mend="provision the move first: `strangler run` does it in its phase `prepared`",
+            )
 
     def follow(self, relation: Relation, mapper: Mapper) -> Mapper:
         """See `SchemaEvolution`. Raises `SchemaChanged`, `ApplyFailed` (a lock), `DatabaseUnreachable`."""

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 import cli
-from cdc.errors import SchemaChanged
+from cdc.errors import NotProvisioned, SchemaChanged
 from commands.context import Context
 from commands.preflight import preflight_problems
 from commands.streams import MoveStreams
@@ -133,3 +133,15 @@ def test_accept_says_that_a_person_dealt_with_it(shop):
     shop.run("--accept", "t")
     assert shop.states() == [("forward", "met")]
     shop.streams.verification.await_schema("forward")
+
+
+def test_what_is_asked_of_a_move_that_was_never_provisioned_is_refused_and_makes_nothing(new_database, tmp_path):
+    made = Shop(tmp_path, new_database("legacy"), new_database("service"))
+    with made.legacy, made.service:
+        made.legacy.execute("CREATE TABLE t (id int PRIMARY KEY, v text)")
+        made.service.execute("CREATE TABLE items (item_id int PRIMARY KEY, label text)")
+        for _ in range(2):
+            done = CliRunner().invoke(cli.strangler, ["--config", str(made.config), "verify", "shop"])
+            assert isinstance(done.exception, NotProvisioned), done.exception
+            assert "strangler run" in done.exception.mend
+        assert made.service.execute("SELECT to_regnamespace('strangler')").fetchone() == (None,)
