@@ -169,7 +169,7 @@ def pin_command(
     desk = _Desk(facts_path, decisions_path, seed)
     known(table, desk.facts.tables, "table")
     if not new:
-        known(service, desk.cut.services, "service", "; a new one needs --new")
+        known(service, desk.cut.services, "service", " (for a new one: --new)")
     standing = desk.assessment.standings
     others = [one for one in desk.cut.services.get(service, ()) if one != table]
     anchor = max(others, key=lambda one: (standing[one].stability, one), default=None)

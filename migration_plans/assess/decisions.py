@@ -109,7 +109,7 @@ def moved(decisions: Decisions, table: str, service: str, *, new: bool = False) 
     """
     known(table, [name for tables in decisions.services.values() for name in tables], "table")
     if not new:
-        known(service, decisions.services, "service", "; a new one needs --new")
+        known(service, decisions.services, "service", " (for a new one: --new)")
     for pinned_to, tables in decisions.pins.items():
         if table in tables and pinned_to != service:
             raise BoundariesInvalid(
