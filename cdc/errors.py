@@ -1,6 +1,6 @@
 """What can go wrong between a source log and a target database."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from strangler.errors import BadInput, PromiseBroken, Refused, TooBusy, Unreachable
 
@@ -129,6 +129,15 @@ class PositionNotReached(TooBusy):
 
 class LogUnwritable(Unreachable):
     """The change log's disk refused a write; nothing of the batch counts as appended."""
+
+    @classmethod
+    def because(cls, error: OSError, thing: str) -> Self:
+        """`thing`: what could not be written."""
+        return cls(
+            thing=thing,
+            reason=error.strerror or str(error),
+            mend="free or repair the disk; the stream goes on by itself, nothing is lost",
+        )
 
 
 class BrokerUnreachable(Unreachable):

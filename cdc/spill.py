@@ -94,11 +94,7 @@ class SpillFile:
             raise self._unwritable(error) from None
 
     def _unwritable(self, error: OSError) -> LogUnwritable:
-        return LogUnwritable(
-            thing=f"spill file in {self._place}",
-            reason=error.strerror or str(error),
-            mend="free or repair the disk; the stream goes on by itself, nothing is lost",
-        )
+        return LogUnwritable.because(error, f"spill file in {self._place}")
 
 
 class LargeRecord:

@@ -75,11 +75,7 @@ class LocalChangeLog:
         try:
             yield writer
         except OSError as error:
-            raise LogUnwritable(
-                thing=f"change log {self._folder}",
-                reason=error.strerror or str(error),
-                mend="free or repair the disk; the stream goes on by itself, nothing is lost",
-            ) from None
+            raise LogUnwritable.because(error, f"change log {self._folder}") from None
 
     def _writable(self) -> SegmentWriter:
         if self._writer is None:

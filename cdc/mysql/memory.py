@@ -61,11 +61,7 @@ class FileMemory:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             replace_file(self._path, json.dumps(asdict(memory), indent=1))
         except OSError as error:
-            raise LogUnwritable(
-                thing=str(self._path),
-                reason=error.strerror or str(error),
-                mend="free or repair the disk; the stream goes on by itself, nothing is lost",
-            ) from None
+            raise LogUnwritable.because(error, str(self._path)) from None
 
 
 class NoMemory:

@@ -151,11 +151,7 @@ class StandingTables:
         try:
             replace_file(self._path, json.dumps([asdict(each) for each in tables], indent=1))
         except OSError as error:
-            raise LogUnwritable(
-                thing=str(self._path),
-                reason=error.strerror or str(error),
-                mend="free or repair the disk; the stream goes on by itself, nothing is lost",
-            ) from None
+            raise LogUnwritable.because(error, str(self._path)) from None
 
 
 def _missing(each: _Standing, row: DictRow | None, publication: Publication, told: Sequence[str]) -> str | None:

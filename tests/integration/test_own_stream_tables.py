@@ -31,6 +31,17 @@ pytestmark = pytest.mark.integration
 DDL = "CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE u (id int PRIMARY KEY); CREATE SCHEMA s; CREATE TABLE s.w ()"
 
 
+def stream_of_t(new_database, tmp_path):
+    """Between two empty databases."""
+    return OwnStream(
+        name=f"o{tmp_path.name[-6:].replace('-', '_').lower()}",
+        source_dsn=new_database("source"),
+        target_dsn=new_database("target"),
+        tables=("t",),
+        state=tmp_path,
+    )
+
+
 @pytest.fixture
 def stream(new_database, tmp_path):
     ends = {"source_dsn": new_database("source"), "target_dsn": new_database("target"), "state": tmp_path}
@@ -116,13 +127,7 @@ def test_a_table_that_would_be_followed_into_itself_is_refused(new_database, mar
 
 
 def test_a_column_that_only_the_target_has_keeps_what_the_target_gives_it(new_database, tmp_path):
-    own = OwnStream(
-        name=f"o{tmp_path.name[-6:].replace('-', '_').lower()}",
-        source_dsn=new_database("source"),
-        target_dsn=new_database("target"),
-        tables=("t",),
-        state=tmp_path,
-    )
+    own = stream_of_t(new_database, tmp_path)
     with (
         psycopg.connect(own.source_dsn, autocommit=True) as source,
         psycopg.connect(own.target_dsn, autocommit=True) as target,
@@ -254,13 +259,7 @@ def parked(stream, *arguments):
 
 
 def test_T19_S01_rows_and_tables_of_a_stream_of_its_own_are_parked_and_come_back(new_database, tmp_path):
-    stream = OwnStream(
-        name=f"o{tmp_path.name[-6:].replace('-', '_').lower()}",
-        source_dsn=new_database("source"),
-        target_dsn=new_database("target"),
-        tables=("t",),
-        state=tmp_path,
-    )
+    stream = stream_of_t(new_database, tmp_path)
     with (
         psycopg.connect(stream.source_dsn, autocommit=True) as source,
         psycopg.connect(stream.target_dsn, autocommit=True) as target,
