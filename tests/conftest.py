@@ -1,9 +1,11 @@
 """Fixtures that more than one folder of tests uses."""
 
+import contextlib
 import signal
 import uuid
 from collections.abc import Callable, Iterator
 
+import psycopg
 import pytest
 
 from sandbox.errors import PartMissing
@@ -32,11 +34,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: rank.get(item.nodeid.partition("::")[0], len(rank)))
 
 
+_servers: list[str] = []
+"""The one of the whole run, while it runs."""
+
+
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """One real server for the whole run. Without fsync: tests that need durability start their own."""
     with postgres_server({"fsync": "off"}) as url:
+        _servers.append(url)
         yield url
+        _servers.clear()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def origins_left_behind_are_dropped() -> Iterator[None]:
+    """One belongs to the server, not to a database, and the server has room for a few: what the streams of one file
+    leave behind, those of later files would lack."""
+    yield
+    for url in _servers:
+        with psycopg.connect(url, autocommit=True) as connection:
+            for (name,) in connection.execute("SELECT roname FROM pg_replication_origin").fetchall():
+                with contextlib.suppress(psycopg.errors.ObjectInUse, psycopg.errors.UndefinedObject):
+                    connection.execute("SELECT pg_replication_origin_drop(%s)", [name])
 
 
 @pytest.fixture
